@@ -1,0 +1,8 @@
+export * from './dtype.ts'
+export * from './errors.ts'
+export * from './functions.ts'
+export { grad, jvp, vjp } from './grad.ts'
+export { operations } from './ops/index.ts'
+export type { Target } from './ops/op.ts'
+export { dims, type Shape } from './shape.ts'
+export { arange, constant, full, input, ones, type Operand, parameter, scalar, Tensor, zeros } from './tensor.ts'

@@ -1,0 +1,162 @@
+import { bytesPer, convert, type DType, type TypedArray } from '../dtype.ts'
+import { ArgumentError } from '../errors.ts'
+import { topologicalOrder } from '../grad.ts'
+import { onnxType } from '../ops/elementwise.ts'
+import type { Lowering, OnnxAttribute, Target } from '../ops/op.ts'
+import { type Shape, sameShape, showShape, sizeOf } from '../shape.ts'
+import { isConstant, isInput, isParameter, type Tensor } from '../tensor.ts'
+import type { OnnxAttributeProto, OnnxModel, OnnxTensor, OnnxValue } from './proto.ts'
+
+/** A parameter's stored value: in memory, or in a file at a byte offset. */
+export type StoredValue = { readonly dtype: DType; readonly shape: Shape } & (
+  | { readonly data: TypedArray }
+  | { readonly file: string; readonly offset: number }
+)
+
+/** What is lowered: named inputs and outputs, and the parameters' values. */
+export interface Graph {
+  readonly outputs: Readonly<Record<string, Tensor>>
+  /** Values of parameters. A parameter without a value becomes an input of the graph, under its own name: state. */
+  readonly weights?: ReadonlyMap<string, StoredValue>
+}
+
+export interface LowerOptions {
+  readonly target: Target
+  readonly channelBlock?: number
+  /** How a weight that lies in a file is named in the graph: its location and offset. */
+  readonly locate?: (file: string) => string
+}
+
+/** A graph in ONNX, and what it takes and gives. */
+export interface Lowered {
+  readonly model: OnnxModel
+  readonly inputs: readonly Tensor[]
+  /** Parameters that are inputs of the graph. */
+  readonly state: readonly Tensor[]
+}
+
+/** Opset 23 brings RMSNormalization; IR version 10 is the oldest that may carry it. */
+const OPSET = 23
+const IR_VERSION = 10
+const DOMAINS = ['com.microsoft', 'com.microsoft.nchwc']
+
+/** Symbolic tensors → an ONNX model. Only what the outputs depend on is lowered, each tensor once. */
+export function lower({ outputs, weights = new Map() }: Graph, { target, channelBlock = 0, locate = (file) => file }: LowerOptions): Lowered {
+  const node: OnnxModel['graph']['node'] = []
+  const initializer: OnnxTensor[] = []
+  const values = new Map<Tensor, string>()
+  const constants = new Map<string, string>()
+  const constancy = new Map<Tensor, boolean>()
+  const inputs: Tensor[] = []
+  const state: Tensor[] = []
+  const leaves = new Map<string, Tensor>()
+  const domains = new Set<string>()
+
+  const builder: Lowering = {
+    target,
+    channelBlock,
+    emit(type, operands, attributes = {}, domain = '') {
+      const name = `${type}_${node.length}`
+      if (domain) domains.add(domain)
+      node.push({ input: [...operands], output: [name], name, opType: type, domain, attribute: Object.entries(attributes).map(attributeOf) })
+      return name
+    },
+    constant(data, dtype, shape) {
+      const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+      const key = bytes.length <= 256 ? `${dtype}${showShape(shape)}${bytes.join()}` : ''
+      const known = key && constants.get(key)
+      if (known) return known
+      const name = `constant_${initializer.length}`
+      initializer.push({ name, dims: [...shape], dataType: onnxType[dtype], rawData: bytes })
+      if (key) constants.set(key, name)
+      return name
+    },
+    ints: (list) => builder.constant(BigInt64Array.from(list, BigInt), 'i64', [list.length]),
+    scalar: (value, dtype) => builder.constant(convert('f32', Float32Array.of(value), dtype), dtype, []),
+    value(x) {
+      const known = values.get(x)
+      if (known !== undefined) return known
+      const name = isInput(x) || isParameter(x) ? leaf(x) : lowerNode(x)
+      values.set(x, name)
+      return name
+    },
+    isConstant(x) {
+      const known = constancy.get(x)
+      if (known !== undefined) return known
+      const fixed = isInput(x) ? false : isParameter(x) ? weights.has(x.name as string) : x.inputs.every((y) => builder.isConstant(y))
+      constancy.set(x, fixed)
+      return fixed
+    },
+  }
+
+  function lowerNode(x: Tensor): string {
+    const operands = isConstant(x) ? [] : x.inputs.map((y) => builder.value(y))
+    const { lower } = x.op
+    return typeof lower === 'string' ? builder.emit(lower, operands) : lower(builder, operands, x)
+  }
+
+  function leaf(x: Tensor): string {
+    const name = x.name as string
+    const other = leaves.get(name)
+    if (other && other !== x) throw new ArgumentError(`two tensors of the graph are named "${name}"; give each its own name`)
+    leaves.set(name, x)
+    const stored = isParameter(x) ? weights.get(name) : undefined
+    if (!stored) {
+      ;(isParameter(x) ? state : inputs).push(x)
+      return name
+    }
+    if (!sameShape(stored.shape, x.shape)) {
+      throw new ArgumentError(`${name}: expected ${showShape(x.shape)}, got ${showShape(stored.shape)}`)
+    }
+    initializer.push({ name, dims: [...x.shape], dataType: onnxType[stored.dtype], ...contents(stored, locate) })
+    return stored.dtype === x.dtype ? name : builder.emit('Cast', [name], { to: onnxType[x.dtype] })
+  }
+
+  // In order, so that a deep network needs no deep recursion.
+  for (const x of topologicalOrder(Object.values(outputs))) builder.value(x)
+  const output = Object.entries(outputs).map(([name, x]): OnnxValue => {
+    if (leaves.has(name)) throw new ArgumentError(`an output and an input of the graph are both named "${name}"; rename the output`)
+    node.push({ input: [builder.value(x)], output: [name], name: `output ${name}`, opType: 'Identity', domain: '', attribute: [] })
+    return valueInfo(name, x)
+  })
+  const model: OnnxModel = {
+    irVersion: IR_VERSION,
+    producerName: 'langevin',
+    opsetImport: [
+      { domain: '', version: OPSET },
+      ...DOMAINS.filter((domain) => domains.has(domain)).map((domain) => ({ domain, version: 1 })),
+    ],
+    graph: {
+      name: 'langevin',
+      node,
+      initializer,
+      input: [...inputs, ...state].map((x) => valueInfo(x.name as string, x)),
+      output,
+    },
+  }
+  return { model, inputs, state }
+}
+
+const valueInfo = (name: string, x: Tensor): OnnxValue => ({
+  name,
+  type: { tensorType: { elemType: onnxType[x.dtype], shape: { dim: x.shape.map((dimValue) => ({ dimValue })) } } },
+})
+
+function attributeOf([name, value]: [string, OnnxAttribute]): OnnxAttributeProto {
+  if (typeof value === 'number') return { name, type: 2, i: value }
+  if (typeof value === 'string') return { name, type: 3, s: new TextEncoder().encode(value) }
+  if ('float' in value) return { name, type: 1, f: value.float }
+  return { name, type: 7, ints: [...value] }
+}
+
+function contents(stored: StoredValue, locate: (file: string) => string): Pick<OnnxTensor, 'rawData' | 'externalData' | 'dataLocation'> {
+  if ('data' in stored) {
+    return { rawData: new Uint8Array(stored.data.buffer, stored.data.byteOffset, stored.data.byteLength) }
+  }
+  const length = sizeOf(stored.shape) * bytesPer[stored.dtype]
+  const entry = (key: string, value: string | number) => ({ key, value: String(value) })
+  return {
+    dataLocation: 1,
+    externalData: [entry('location', locate(stored.file)), entry('offset', stored.offset), entry('length', length)],
+  }
+}

@@ -1,0 +1,149 @@
+import { ArgumentError, ShapeError } from '../errors.ts'
+import { concat, conv as convOf, convInputGrad as inputGradOf, convWeightGrad as weightGradOf } from '../functions.ts'
+import { type Shape, showShape, sizeOf } from '../shape.ts'
+import type { Tensor } from '../tensor.ts'
+import { blockedConv, canBlock } from './conv-blocked.ts'
+import { at, op } from './op.ts'
+
+/** How a window moves over n spatial axes; each list has n entries. */
+export interface ConvAttrs {
+  readonly stride: readonly number[]
+  readonly dilation: readonly number[]
+  /** Zeros before each axis, and after it. */
+  readonly before: readonly number[]
+  readonly after: readonly number[]
+  readonly groups: number
+}
+
+/** Positions of a window on each axis. */
+export function windowCount(place: string, spatial: Shape, kernel: Shape, { stride, dilation, before, after }: ConvAttrs) {
+  return spatial.map((n, i) => {
+    const reach = at(dilation, i) * (at(kernel, i) - 1) + 1
+    const count = Math.floor((n + at(before, i) + at(after, i) - reach) / at(stride, i)) + 1
+    if (count < 1) {
+      throw new ShapeError(`${place}: a window reaching ${reach} does not fit axis ${i + 2} (size ${n}, padding ${before[i]}+${after[i]})`)
+    }
+    return count
+  })
+}
+
+export const onnxConv = ({ stride, dilation, before, after, groups }: ConvAttrs, kernel: Shape) => ({
+  kernel_shape: kernel,
+  strides: stride,
+  dilations: dilation,
+  pads: [...before, ...after],
+  group: groups,
+})
+
+/** Cross-correlation: x [B, C, …], weight [O, C/groups, …kernel] → [B, O, …]. One, two or three spatial axes. */
+export const conv = op<ConvAttrs>('conv', {
+  shape: (inputs, attrs) => {
+    const [x, w] = [at(inputs, 0), at(inputs, 1)]
+    const place = `conv of ${x.describe()} ${showShape(x.shape)} by ${w.describe()} ${showShape(w.shape)}`
+    checkRank(place, x, w, attrs)
+    const [channels, out] = [at(x.shape, 1), at(w.shape, 0)]
+    if (channels !== at(w.shape, 1) * attrs.groups || out % attrs.groups !== 0) {
+      throw new ShapeError(`${place}: the weight takes ${at(w.shape, 1) * attrs.groups} channels in ${attrs.groups} groups, x has ${channels}`)
+    }
+    return { shape: [at(x.shape, 0), out, ...windowCount(place, x.shape.slice(2), w.shape.slice(2), attrs)], dtype: x.dtype }
+  },
+  lower: (b, inputs, node) => {
+    const [x, w] = [at(node.inputs, 0), at(node.inputs, 1)]
+    if (!b.isConstant(w) && canBlock(b, x.shape, w.shape, node.attrs)) return blockedConv(b, x, w, node.attrs)
+    return b.emit('Conv', inputs, onnxConv(node.attrs, w.shape.slice(2)))
+  },
+  vjp: (g, inputs, _y, attrs) => {
+    const [x, w] = [at(inputs, 0), at(inputs, 1)]
+    return [inputGradOf(g, w, x.shape.slice(2), attrs), weightGradOf(x, g, w.shape.slice(2), attrs)]
+  },
+})
+
+/** The transpose of `conv` as a map of x: g [B, O, …], weight [O, C/groups, …] → [B, C, …size]. */
+export const convInputGrad = op<ConvAttrs & { size: Shape }>('convInputGrad', {
+  shape: (inputs, { size, ...attrs }) => {
+    const [g, w] = [at(inputs, 0), at(inputs, 1)]
+    const place = `transposed conv of ${g.describe()} ${showShape(g.shape)} by ${w.describe()} ${showShape(w.shape)}`
+    checkRank(place, g, w, attrs)
+    const positions = windowCount(place, size, w.shape.slice(2), attrs)
+    if (at(g.shape, 1) !== at(w.shape, 0) || positions.some((n, i) => n !== g.shape[i + 2])) {
+      throw new ShapeError(`${place}: for a result of ${showShape(size)} the input must be [B, ${at(w.shape, 0)}, ${positions.join(', ')}]`)
+    }
+    return { shape: [at(g.shape, 0), at(w.shape, 1) * attrs.groups, ...size], dtype: g.dtype }
+  },
+  lower: (b, inputs, node) => {
+    const { size, ...attrs } = node.attrs
+    const [g, w] = [at(node.inputs, 0), at(node.inputs, 1)]
+    const kernel = w.shape.slice(2)
+    const flipped = flippedAttrs(kernel, attrs)
+    if (flipped && attrs.groups === 1 && !b.isConstant(w)) {
+      const swapped: Shape = [at(w.shape, 1), at(w.shape, 0), ...kernel]
+      if (canBlock(b, g.shape, swapped, flipped)) return blockedConv(b, g, w, flipped, { transposed: true })
+    }
+    const outputPadding = size.map((n, i) => {
+      const reach = at(attrs.dilation, i) * (at(kernel, i) - 1) + 1
+      return n - (at(attrs.stride, i) * (at(g.shape, i + 2) - 1) + reach - at(attrs.before, i) - at(attrs.after, i))
+    })
+    return b.emit('ConvTranspose', inputs, { ...onnxConv(attrs, kernel), output_padding: outputPadding })
+  },
+  vjp: (g, inputs, _y, { size: _, ...attrs }) => {
+    const [y, w] = [at(inputs, 0), at(inputs, 1)]
+    return [convOf(g, w, attrs), weightGradOf(g, y, w.shape.slice(2), attrs)]
+  },
+})
+
+/** At stride 1 the transpose of a convolution is one with the flipped kernel and the complementary padding. */
+function flippedAttrs(kernel: Shape, attrs: ConvAttrs): ConvAttrs | undefined {
+  if (attrs.stride.some((s) => s !== 1)) return undefined
+  const complement = (padding: readonly number[]) => padding.map((p, i) => at(attrs.dilation, i) * (at(kernel, i) - 1) - p)
+  const [before, after] = [complement(attrs.before), complement(attrs.after)]
+  return [...before, ...after].some((p) => p < 0) ? undefined : { ...attrs, before, after }
+}
+
+/** The gradient of `conv` for its weight: x [B, C, …], g [B, O, …] → [O, C/groups, …kernel]; bilinear in both. */
+export const convWeightGrad = op<ConvAttrs & { kernel: Shape }>('convWeightGrad', {
+  shape: (inputs, { kernel, ...attrs }) => {
+    const [x, g] = [at(inputs, 0), at(inputs, 1)]
+    const place = `weight gradient of conv of ${x.describe()} ${showShape(x.shape)} and ${showShape(g.shape)}`
+    const positions = windowCount(place, x.shape.slice(2), kernel, attrs)
+    if (x.shape[0] !== g.shape[0] || positions.some((n, i) => n !== g.shape[i + 2])) {
+      throw new ShapeError(`${place}: the windows are [${x.shape[0]}, O, ${positions.join(', ')}]`)
+    }
+    return { shape: [at(g.shape, 1), at(x.shape, 1) / attrs.groups, ...kernel], dtype: x.dtype }
+  },
+  lower: (b, _inputs, { inputs, attrs: { kernel, ...attrs } }) => b.value(shiftedProducts(at(inputs, 0), at(inputs, 1), kernel, attrs)),
+  vjp: (g, inputs, _y, { kernel: _, ...attrs }) => {
+    const [x, y] = [at(inputs, 0), at(inputs, 1)]
+    return [inputGradOf(y, g, x.shape.slice(2), attrs), convOf(x, g, attrs)]
+  },
+})
+
+/** One matrix product for each element of the kernel: the outputs' cotangents against the inputs that it met. */
+function shiftedProducts(x: Tensor, g: Tensor, kernel: Shape, attrs: ConvAttrs): Tensor {
+  const { stride, dilation, before, after, groups } = attrs
+  const [batch, channels, out] = [at(x.shape, 0), at(x.shape, 1), at(g.shape, 1)]
+  const positions = g.shape.slice(2)
+  const cells = sizeOf(positions)
+  const padded = x.pad([0, 0, ...before], [0, 0, ...after])
+  const rows = g.reshape([batch, groups, out / groups, cells])
+  const taps = offsets(kernel).map((offset) => {
+    const met = offset.reduce((part, k, i) => {
+      const start = k * at(dilation, i)
+      return part.slice(i + 2, start, start + (at(positions, i) - 1) * at(stride, i) + 1, at(stride, i))
+    }, padded)
+    const columns = met.reshape([batch, groups, channels / groups, cells])
+    return rows.matmul(columns, { transB: true }).sum(0).reshape([out, channels / groups, 1])
+  })
+  return concat(taps, 2).reshape([out, channels / groups, ...kernel])
+}
+
+/** Every index of an array of this shape, row-major. */
+function offsets(shape: Shape): number[][] {
+  return shape.reduce<number[][]>((list, n) => list.flatMap((head) => Array.from({ length: n }, (_, i) => [...head, i])), [[]])
+}
+
+function checkRank(place: string, x: Tensor, w: Tensor, attrs: ConvAttrs): void {
+  const n = x.rank - 2
+  if (n < 1 || n > 3 || w.rank !== x.rank || attrs.stride.length !== n) {
+    throw new ArgumentError(`${place}: x and weight need one to three spatial axes after batch and channels, the same number`)
+  }
+}

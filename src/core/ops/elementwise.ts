@@ -1,0 +1,163 @@
+import type { DType } from '../dtype.ts'
+import { DTypeError } from '../errors.ts'
+import { broadcastShapes } from '../shape.ts'
+import type { Tensor } from '../tensor.ts'
+import { type Op, at, op, type Spec } from './op.ts'
+
+const same = (inputs: readonly Tensor[]): Spec => at(inputs, 0)
+
+const broadcast =
+  (name: string, dtype?: DType) =>
+  (inputs: readonly Tensor[]): Spec => {
+    const [x, y] = [at(inputs, 0), at(inputs, 1)]
+    if (x.dtype !== y.dtype) {
+      throw new DTypeError(`${name}: ${x.describe()} is ${x.dtype} and ${y.describe()} is ${y.dtype}; cast one of them`)
+    }
+    return { shape: broadcastShapes(x.shape, y.shape, `${name} of ${x.describe()} and ${y.describe()}`), dtype: dtype ?? x.dtype }
+  }
+
+/** An operation on one tensor whose gradient is `g · slope`. */
+const unary = (name: string, lower: Op['lower'], slope: (g: Tensor, x: Tensor, y: Tensor) => Tensor) =>
+  op(name, { shape: same, lower, vjp: (g, [x], y) => [slope(g, x as Tensor, y)] })
+
+const binary = (name: string, lower: string, vjp: (g: Tensor, x: Tensor, y: Tensor, out: Tensor) => [Tensor, Tensor]) =>
+  op(name, {
+    shape: broadcast(name),
+    lower,
+    vjp: (g, inputs, out) => {
+      const [x, y] = [at(inputs, 0), at(inputs, 1)]
+      const [gx, gy] = vjp(g, x, y, out)
+      return [gx.sumTo(x.shape), gy.sumTo(y.shape)]
+    },
+  })
+
+const comparison = (name: string, lower: string) => op(name, { shape: broadcast(name, 'bool'), lower, vjp: 'not differentiable' })
+
+export const neg = unary('neg', 'Neg', (g) => g.neg())
+export const exp = unary('exp', 'Exp', (g, _, y) => g.mul(y))
+export const log = unary('log', 'Log', (g, x) => g.div(x))
+export const sqrt = unary('sqrt', 'Sqrt', (g, _, y) => g.div(y.mul(2)))
+export const abs = unary('abs', 'Abs', (g, x) => g.mul(x.sign()))
+export const tanh = unary('tanh', 'Tanh', (g, _, y) => g.mul(y.square().neg().add(1)))
+export const sigmoid = unary('sigmoid', 'Sigmoid', (g, _, y) => g.mul(y.mul(y.neg().add(1))))
+export const erf = unary('erf', 'Erf', (g, x) => g.mul(x.square().neg().exp().mul(2 / Math.sqrt(Math.PI))))
+export const sin = unary('sin', 'Sin', (g, x) => g.mul(x.cos()))
+export const cos = unary('cos', 'Cos', (g, x) => g.mul(x.sin().neg()))
+/** −1, 0 or 1. WebGPU's provider has no Sign, so there it is two comparisons. */
+export const sign = op('sign', {
+  shape: same,
+  lower: (b, [x], node) => {
+    if (b.target !== 'webgpu') return b.emit('Sign', [x as string])
+    const input = at(node.inputs, 0)
+    return b.value(input.gt(0).cast(input.dtype).sub(input.lt(0).cast(input.dtype)))
+  },
+  vjp: 'not differentiable',
+})
+export const floor = op('floor', { shape: same, lower: 'Floor', vjp: 'not differentiable' })
+export const round = op('round', { shape: same, lower: 'Round', vjp: 'not differentiable' })
+
+export const add = binary('add', 'Add', (g) => [g, g])
+export const sub = binary('sub', 'Sub', (g) => [g, g.neg()])
+export const mul = binary('mul', 'Mul', (g, x, y) => [g.mul(y), g.mul(x)])
+export const div = binary('div', 'Div', (g, _, y, out) => [g.div(y), g.mul(out).div(y).neg()])
+export const pow = binary('pow', 'Pow', (g, x, y, out) => [g.mul(y).mul(x.pow(y.sub(1))), g.mul(out).mul(x.log())])
+/** Where both are equal, each takes half of the gradient, as in PyTorch. */
+export const maximum = binary('maximum', 'Max', (g, x, y) => [g.mul(share(x, y)), g.mul(share(y, x))])
+export const minimum = binary('minimum', 'Min', (g, x, y) => [g.mul(share(y, x)), g.mul(share(x, y))])
+const share = (x: Tensor, y: Tensor) => x.gt(y).cast(x.dtype).add(x.eq(y).cast(x.dtype).mul(0.5))
+
+/** min(max(x, lo), hi); the gradient passes where lo ≤ x ≤ hi. */
+export const clip = op<{ lo: number; hi: number }>('clip', {
+  shape: same,
+  lower: (b, [x], { attrs, dtype }) => b.emit('Clip', [x as string, b.scalar(attrs.lo, dtype), b.scalar(attrs.hi, dtype)]),
+  vjp: (g, inputs, _, { lo, hi }) => {
+    const x = at(inputs, 0)
+    return [g.mul(x.ge(lo).and(x.le(hi)).cast(g.dtype))]
+  },
+})
+
+export const eq = comparison('eq', 'Equal')
+export const lt = comparison('lt', 'Less')
+export const le = comparison('le', 'LessOrEqual')
+export const gt = comparison('gt', 'Greater')
+export const ge = comparison('ge', 'GreaterOrEqual')
+export const and = comparison('and', 'And')
+export const or = comparison('or', 'Or')
+export const not = op('not', { shape: same, lower: 'Not', vjp: 'not differentiable' })
+
+/** x where the condition holds, else y; the three broadcast. */
+export const where = op('where', {
+  shape: (inputs) => {
+    const [c, x, y] = [at(inputs, 0), at(inputs, 1), at(inputs, 2)]
+    if (c.dtype !== 'bool') throw new DTypeError(`where: the condition ${c.describe()} is ${c.dtype}; it must be bool`)
+    const { shape, dtype } = broadcast('where')([x, y])
+    return { shape: broadcastShapes(c.shape, shape, 'where'), dtype }
+  },
+  lower: 'Where',
+  vjp: (g, inputs) => {
+    const [c, x, y] = [at(inputs, 0), at(inputs, 1), at(inputs, 2)]
+    const mask = c.cast(g.dtype)
+    return [undefined, g.mul(mask).sumTo(x.shape), g.mul(mask.neg().add(1)).sumTo(y.shape)]
+  },
+})
+
+export const cast = op<{ to: DType }>('cast', {
+  shape: (inputs, { to }) => ({ shape: at(inputs, 0).shape, dtype: to }),
+  lower: (b, [x], node) => b.emit('Cast', [x as string], { to: onnxType[node.attrs.to] }),
+  vjp: (g, inputs) => [g.cast(at(inputs, 0).dtype)],
+})
+
+/** The same values, through which no gradient passes. */
+export const stopGradient = op('stopGradient', {
+  shape: same,
+  lower: (_, [x]) => x as string,
+  vjp: 'not differentiable',
+})
+
+/** x · σ(x) (Elfwing et al. 2017), one kernel on the CPU. */
+export const silu = op('silu', {
+  shape: same,
+  lower: (b, inputs, node) => {
+    if (b.target === 'cpu') return b.emit('QuickGelu', inputs, { alpha: { float: 1 } }, 'com.microsoft')
+    const x = at(node.inputs, 0)
+    return b.value(x.mul(x.sigmoid()))
+  },
+  vjp: (g, inputs, y) => {
+    const s = at(inputs, 0).sigmoid()
+    return [g.mul(s.add(y.sub(y.mul(s))))]
+  },
+})
+
+/** Which GELU: exact by the error function, the tanh approximation, or CLIP's x·σ(1.702x). */
+export type GeluKind = 'exact' | 'tanh' | 'quick'
+
+/** x · Φ(x) (Hendrycks and Gimpel 2016). */
+export const gelu = op<{ kind: GeluKind }>('gelu', {
+  shape: same,
+  lower: (b, inputs, node) => {
+    const { kind } = node.attrs
+    if (kind !== 'quick') return b.emit('Gelu', inputs, { approximate: kind === 'tanh' ? 'tanh' : 'none' })
+    if (b.target === 'cpu') return b.emit('QuickGelu', inputs, { alpha: { float: 1.702 } }, 'com.microsoft')
+    const x = at(node.inputs, 0)
+    return b.value(x.mul(x.mul(1.702).sigmoid()))
+  },
+  vjp: (g, inputs, _, { kind }) => [g.mul(geluSlope(at(inputs, 0), kind))],
+})
+
+function geluSlope(x: Tensor, kind: GeluKind): Tensor {
+  if (kind === 'quick') {
+    const s = x.mul(1.702).sigmoid()
+    return s.add(x.mul(1.702).mul(s.mul(s.neg().add(1))))
+  }
+  if (kind === 'exact') {
+    const cdf = x.mul(Math.SQRT1_2).erf().add(1).mul(0.5)
+    return cdf.add(x.mul(x.square().mul(-0.5).exp()).mul(1 / Math.sqrt(2 * Math.PI)))
+  }
+  const c = Math.sqrt(2 / Math.PI)
+  const t = x.add(x.square().mul(x).mul(0.044715)).mul(c).tanh()
+  const inner = x.square().mul(3 * 0.044715).add(1).mul(c)
+  return t.add(1).mul(0.5).add(x.mul(0.5).mul(t.square().neg().add(1)).mul(inner))
+}
+
+/** TensorProto.DataType of each dtype. */
+export const onnxType: Record<DType, number> = { f32: 1, u8: 2, i32: 6, i64: 7, bool: 9, f16: 10, bf16: 16 }

@@ -1,0 +1,169 @@
+import { ArgumentError, DTypeError, ShapeError } from '../errors.ts'
+import { scatterRows } from '../functions.ts'
+import { axisOf, broadcastShapes, range, sameShape, type Shape, showShape, sizeOf } from '../shape.ts'
+import type { Tensor } from '../tensor.ts'
+import { at, op } from './op.ts'
+
+/** The same elements, row-major, in another shape. */
+export const reshape = op<{ shape: Shape }>('reshape', {
+  shape: (inputs, { shape }) => {
+    const x = at(inputs, 0)
+    if (sizeOf(shape) !== sizeOf(x.shape) || shape.some((size) => size < 0 || !Number.isInteger(size))) {
+      throw new ShapeError(`reshape: ${x.describe()} ${showShape(x.shape)} cannot become ${showShape(shape)}`)
+    }
+    return { shape, dtype: x.dtype }
+  },
+  lower: (b, [x], { attrs }) => b.emit('Reshape', [x as string, b.ints(attrs.shape)], { allowzero: 1 }),
+  vjp: (g, inputs) => [g.reshape(at(inputs, 0).shape)],
+})
+
+/** Axes reordered: axis i of the result is axis perm[i] of x. */
+export const transpose = op<{ perm: readonly number[] }>('transpose', {
+  shape: (inputs, { perm }) => {
+    const x = at(inputs, 0)
+    if (!sameShape([...perm].sort((a, b) => a - b), range(x.rank))) {
+      throw new ArgumentError(`transpose: ${showShape(perm)} does not reorder the ${x.rank} axes of ${x.describe()}`)
+    }
+    return { shape: perm.map((axis) => at(x.shape, axis)), dtype: x.dtype }
+  },
+  lower: (b, [x], { attrs }) => b.emit('Transpose', [x as string], { perm: attrs.perm }),
+  vjp: (g, _inputs, _y, { perm }) => [g.transpose(...range(perm.length).map((axis) => perm.indexOf(axis)))],
+})
+
+/** Axes of size 1 repeated, and new ones in front, by NumPy's broadcasting. */
+export const expand = op<{ shape: Shape }>('expand', {
+  shape: (inputs, { shape }) => {
+    const x = at(inputs, 0)
+    const place = `expand of ${x.describe()}`
+    if (!sameShape(broadcastShapes(x.shape, shape, place), shape)) {
+      throw new ShapeError(`${place}: ${showShape(x.shape)} does not expand to ${showShape(shape)}`)
+    }
+    return { shape, dtype: x.dtype }
+  },
+  lower: (b, [x], { attrs }) => b.emit('Expand', [x as string, b.ints(attrs.shape)]),
+  vjp: (g, inputs) => [g.sumTo(at(inputs, 0).shape)],
+})
+
+/** One axis from `start` to before `end` in steps of `step` ≥ 1. */
+export interface SliceAttrs {
+  readonly axis: number
+  readonly start: number
+  readonly end: number
+  readonly step: number
+}
+
+export const slice = op<SliceAttrs>('slice', {
+  shape: (inputs, { axis, start, end, step }) => {
+    const x = at(inputs, 0)
+    const size = at(x.shape, axis)
+    if (start < 0 || end > size || start >= end || step < 1) {
+      throw new ArgumentError(`slice: ${start} to ${end} by ${step} does not lie in axis ${axis} of ${x.describe()} (size ${size})`)
+    }
+    return { shape: x.shape.map((n, i) => (i === axis ? Math.ceil((end - start) / step) : n)), dtype: x.dtype }
+  },
+  lower: (b, [x], { attrs: { axis, start, end, step } }) =>
+    b.emit('Slice', [x as string, b.ints([start]), b.ints([end]), b.ints([axis]), b.ints([step])]),
+  vjp: (g, inputs, _y, { axis, start, step }) => {
+    const size = at(at(inputs, 0).shape, axis)
+    return [spread(g, axis, step, size - start).padAxis(axis, start, 0)]
+  },
+})
+
+/** The elements of an axis `step` apart with zeros between, cut or filled with zeros to `size`. */
+function spread(g: Tensor, axis: number, step: number, size: number): Tensor {
+  const n = at(g.shape, axis)
+  if (step === 1) return g.padAxis(axis, 0, size - n)
+  const apart = g.reshape([...g.shape.slice(0, axis), n, 1, ...g.shape.slice(axis + 1)]).padAxis(axis + 1, 0, step - 1)
+  const flat = apart.reshape([...g.shape.slice(0, axis), n * step, ...g.shape.slice(axis + 1)])
+  return n * step >= size ? flat.slice(axis, 0, size) : flat.padAxis(axis, 0, size - n * step)
+}
+
+/** An axis in reverse order. */
+export const flip = op<{ axis: number }>('flip', {
+  shape: (inputs) => at(inputs, 0),
+  lower: (b, [x], { attrs: { axis } }) =>
+    b.emit('Slice', [x as string, b.ints([-1]), b.ints([-(2 ** 31)]), b.ints([axis]), b.ints([-1])]),
+  vjp: (g, _inputs, _y, { axis }) => [g.flip(axis)],
+})
+
+/** A constant put before and after every axis. */
+export const pad = op<{ before: readonly number[]; after: readonly number[]; value: number }>('pad', {
+  shape: (inputs, { before, after }) => {
+    const x = at(inputs, 0)
+    if ([...before, ...after].some((n) => n < 0 || !Number.isInteger(n)) || before.length !== x.rank || after.length !== x.rank) {
+      throw new ArgumentError(`pad: ${showShape(before)} and ${showShape(after)} do not pad ${x.describe()} ${showShape(x.shape)}`)
+    }
+    return { shape: x.shape.map((n, i) => n + at(before, i) + at(after, i)), dtype: x.dtype }
+  },
+  lower: (b, [x], { attrs, dtype }) =>
+    b.emit('Pad', [x as string, b.ints([...attrs.before, ...attrs.after]), b.scalar(attrs.value, dtype)], { mode: 'constant' }),
+  vjp: (g, inputs, _y, { before }) => {
+    const x = at(inputs, 0)
+    return [x.shape.reduce((out, n, i) => out.slice(i, at(before, i), at(before, i) + n), g)]
+  },
+})
+
+/** Tensors laid end to end along an axis. */
+export const concat = op<{ axis: number }>('concat', {
+  shape: (inputs, { axis }) => {
+    const first = at(inputs, 0)
+    for (const x of inputs) {
+      if (x.rank !== first.rank || x.shape.some((n, i) => i !== axis && n !== first.shape[i]) || x.dtype !== first.dtype) {
+        throw new ShapeError(
+          `concat along axis ${axis}: ${first.describe()} ${first.dtype}${showShape(first.shape)} and ` +
+            `${x.describe()} ${x.dtype}${showShape(x.shape)} differ elsewhere`,
+        )
+      }
+    }
+    const total = inputs.reduce((n, x) => n + at(x.shape, axis), 0)
+    return { shape: first.shape.map((n, i) => (i === axis ? total : n)), dtype: first.dtype }
+  },
+  lower: (b, inputs, { attrs }) => b.emit('Concat', inputs, { axis: attrs.axis }),
+  vjp: (g, inputs, _y, { axis }) => {
+    let start = 0
+    return inputs.map((x) => {
+      const n = at(x.shape, axis)
+      start += n
+      return g.slice(axis, start - n, start)
+    })
+  },
+})
+
+/** Slices of an axis by index: the index's shape takes the axis's place. Indices must lie in 0 … size − 1. */
+export const gather = op<{ axis: number }>('gather', {
+  shape: (inputs, { axis }) => {
+    const [x, index] = [at(inputs, 0), at(inputs, 1)]
+    if (index.dtype !== 'i64' && index.dtype !== 'i32') {
+      throw new DTypeError(`gather: the index ${index.describe()} is ${index.dtype}; it must be i64 or i32`)
+    }
+    const k = axisOf(axis, x.rank)
+    return { shape: [...x.shape.slice(0, k), ...index.shape, ...x.shape.slice(k + 1)], dtype: x.dtype }
+  },
+  lower: (b, inputs, { attrs }) => b.emit('Gather', inputs, { axis: attrs.axis }),
+  vjp: (g, inputs, _y, { axis }) => {
+    const [x, index] = [at(inputs, 0), at(inputs, 1)]
+    const picked = g.reshape([...x.shape.slice(0, axis), sizeOf(index.shape), ...x.shape.slice(axis + 1)])
+    const front = [axis, ...range(x.rank).filter((i) => i !== axis)]
+    const rows = scatterRows(picked.transpose(...front), index.reshape([sizeOf(index.shape)]), at(x.shape, axis))
+    return [rows.transpose(...range(x.rank).map((i) => front.indexOf(i))), undefined]
+  },
+})
+
+/** Rows added up at their indices: updates [M, …], index [M] → [rows, …], zero where no index points. */
+export const scatterAdd = op<{ rows: number }>('scatterAdd', {
+  shape: (inputs, { rows }) => {
+    const [updates, index] = [at(inputs, 0), at(inputs, 1)]
+    if (index.rank !== 1 || index.shape[0] !== updates.shape[0]) {
+      throw new ShapeError(`scatterAdd: ${showShape(updates.shape)} needs an index [${updates.shape[0]}], got ${showShape(index.shape)}`)
+    }
+    return { shape: [rows, ...updates.shape.slice(1)], dtype: updates.dtype }
+  },
+  lower: (b, [updates, index], node) => {
+    const long = b.emit('Cast', [index as string], { to: 7 })
+    const rows = b.emit('Reshape', [long, b.ints([-1, 1])])
+    const zeros = b.emit('Expand', [b.scalar(0, node.dtype), b.ints(node.shape)])
+    return b.emit('ScatterND', [zeros, rows, updates as string], { reduction: 'add' })
+  },
+  vjp: (g, inputs) => [g.gather(at(inputs, 1), 0), undefined],
+})
+

@@ -1,0 +1,62 @@
+import type { DType, TypedArray } from '../dtype.ts'
+import type { Shape } from '../shape.ts'
+import type { Tensor } from '../tensor.ts'
+
+/** What a symbolic tensor is, before any value: its shape and element type. */
+export interface Spec {
+  readonly shape: Shape
+  readonly dtype: DType
+}
+
+export type OnnxAttribute = number | string | readonly number[] | { readonly float: number }
+
+/**
+ * Where a graph is lowered to. `portable` uses only the standard's operators, for export; the others may use the
+ * engine's own kernels, `cpu` those of ONNX Runtime's CPU provider and `webgpu` those that stay on the GPU.
+ */
+export type Target = 'cpu' | 'webgpu' | 'portable'
+
+/** The ONNX graph under construction, as an operation's lowering sees it. Values are names. */
+export interface Lowering {
+  readonly target: Target
+  /** Channels in a block of the CPU kernels' blocked layout (16 with AVX-512, 8 with AVX2); 0 where there is none. */
+  readonly channelBlock: number
+  /** Adds one ONNX node with one output. An empty input name is an absent optional input. */
+  emit(type: string, inputs: readonly string[], attributes?: Record<string, OnnxAttribute>, domain?: string): string
+  /** A constant of the graph; equal constants are stored once. */
+  constant(data: TypedArray, dtype: DType, shape: Shape): string
+  /** A constant list of 64-bit integers: shapes, axes, pads. */
+  ints(values: readonly number[]): string
+  /** A constant scalar. */
+  scalar(value: number, dtype: DType): string
+  /** The value of a symbolic tensor, lowered on demand: an operation may lower itself as a composition of others. */
+  value(x: Tensor): string
+  /** Whether a tensor's value is known before the graph runs (constants, and weights that are not state). */
+  isConstant(x: Tensor): boolean
+}
+
+/**
+ * One operation, its semantics together: the shape rule, the lowering to ONNX, and the vector–Jacobian product in
+ * terms of other operations, so that gradients can be differentiated again.
+ */
+export interface Op<A = any> {
+  readonly name: string
+  /** The result's shape and dtype; throws where the inputs do not fit. */
+  readonly shape: (inputs: readonly Tensor[], attrs: A) => Spec
+  /** The ONNX operator's name, or a function that emits nodes and returns the result's name. */
+  readonly lower: string | ((b: Lowering, inputs: readonly string[], node: Tensor<A>) => string)
+  /** Cotangent of the result → cotangents of the inputs; `undefined` for an input that no gradient reaches. */
+  readonly vjp:
+    | ((g: Tensor, inputs: readonly Tensor[], output: Tensor<A>, attrs: A) => readonly (Tensor | undefined)[])
+    | 'not differentiable'
+}
+
+/** Names an operation's entry. A missing shape rule, lowering or gradient does not compile. */
+export const op = <A = Record<never, never>>(name: string, entry: Omit<Op<A>, 'name'>): Op<A> => ({ name, ...entry })
+
+/** The `i`-th input of an operation that always has one there. */
+export function at<T>(list: readonly T[], i: number): T {
+  const item = list[i]
+  if (item === undefined) throw new RangeError(`no element ${i} in a list of ${list.length}`)
+  return item
+}

@@ -1,0 +1,98 @@
+import { ArgumentError } from '../errors.ts'
+import { avgPool as avgPoolOf, convInputGrad } from '../functions.ts'
+import { type Shape, showShape, sizeOf } from '../shape.ts'
+import { full, type Tensor } from '../tensor.ts'
+import { type ConvAttrs, onnxConv, windowCount } from './conv.ts'
+import { at, op } from './op.ts'
+
+/** Windows over all spatial axes, each channel by itself. */
+export type PoolAttrs = ConvAttrs & { readonly kernel: Shape }
+
+const pooled = (name: string) => (inputs: readonly Tensor[], { kernel, ...attrs }: PoolAttrs) => {
+  const x = at(inputs, 0)
+  const place = `${name} of ${x.describe()} ${showShape(x.shape)}`
+  if (x.rank !== kernel.length + 2) throw new ArgumentError(`${place}: a window ${showShape(kernel)} needs ${kernel.length + 2} axes`)
+  return { shape: [at(x.shape, 0), at(x.shape, 1), ...windowCount(place, x.shape.slice(2), kernel, attrs)], dtype: x.dtype }
+}
+
+const onnxPool = ({ kernel, ...attrs }: PoolAttrs) => {
+  const { group: _, ...shared } = onnxConv(attrs, kernel)
+  return shared
+}
+
+/** Means of windows; padding counts as zeros, as in PyTorch. */
+export const avgPool = op<PoolAttrs>('avgPool', {
+  shape: pooled('avgPool'),
+  lower: (b, inputs, { attrs }) => b.emit('AveragePool', inputs, { ...onnxPool(attrs), count_include_pad: 1 }),
+  vjp: (g, inputs, _y, { kernel, ...attrs }) => {
+    const x = at(inputs, 0)
+    const tiles = x.shape.slice(2).every((n, i) => attrs.stride[i] === kernel[i] && n === at(g.shape, i + 2) * at(kernel, i))
+    if (tiles) return [g.upsample(kernel).mul(1 / sizeOf(kernel))]
+    const channels = at(x.shape, 1)
+    const weight = full([channels, 1, ...kernel], 1 / sizeOf(kernel), x.dtype)
+    return [convInputGrad(g, weight, x.shape.slice(2), { ...attrs, groups: channels })]
+  },
+})
+
+/** Greatest elements of windows. The gradient goes to the first of them in row-major order, as in PyTorch. */
+export const maxPool = op<PoolAttrs>('maxPool', {
+  shape: pooled('maxPool'),
+  lower: (b, inputs, { attrs }) => b.emit('MaxPool', inputs, onnxPool(attrs)),
+  vjp: (g, inputs, y, { kernel, stride, dilation, before, after }) => {
+    const x = at(inputs, 0)
+    const padded = x.pad([0, 0, ...before], [0, 0, ...after], -1e30)
+    let open = full(g.shape, 1, g.dtype)
+    let total: Tensor | undefined
+    for (let tap = 0; tap < sizeOf(kernel); tap++) {
+      const offset = unravel(tap, kernel).map((k, i) => k * at(dilation, i))
+      const ends = offset.map((start, i) => start + (at(g.shape, i + 2) - 1) * at(stride, i) + 1)
+      const met = offset.reduce((part, start, i) => part.slice(i + 2, start, at(ends, i), at(stride, i)), padded)
+      const hit = met.eq(y).cast(g.dtype).mul(open)
+      open = open.sub(hit)
+      const back = spreadBack(g.mul(hit), offset, stride, padded.shape.slice(2))
+      total = total ? total.add(back) : back
+    }
+    const inner = total as Tensor
+    return [before.reduce((part, start, i) => part.slice(i + 2, start, start + at(x.shape, i + 2)), inner)]
+  },
+})
+
+/** Elements put `stride` apart from `offset` on, in zeros of the spatial size given. */
+function spreadBack(x: Tensor, offset: Shape, stride: Shape, size: Shape): Tensor {
+  return offset.reduce((part, start, i) => {
+    const axis = i + 2
+    const [n, step] = [at(part.shape, axis), at(stride, i)]
+    const split = [...part.shape.slice(0, axis), n, 1, ...part.shape.slice(axis + 1)]
+    const apart = part.reshape(split).padAxis(axis + 1, 0, step - 1)
+    const flat = apart.reshape([...part.shape.slice(0, axis), n * step, ...part.shape.slice(axis + 1)])
+    const used = flat.slice(axis, 0, (n - 1) * step + 1)
+    return used.padAxis(axis, start, at(size, i) - start - (n - 1) * step - 1)
+  }, x)
+}
+
+function unravel(index: number, shape: Shape): number[] {
+  const out: number[] = []
+  for (const n of [...shape].reverse()) {
+    out.unshift(index % n)
+    index = Math.floor(index / n)
+  }
+  return out
+}
+
+/** Each element repeated `factors` times along each spatial axis. */
+export const upsample = op<{ factors: Shape }>('upsample', {
+  shape: (inputs, { factors }) => {
+    const x = at(inputs, 0)
+    if (x.rank !== factors.length + 2 || factors.some((f) => f < 1 || !Number.isInteger(f))) {
+      throw new ArgumentError(`upsample: ${showShape(factors)} are not whole factors for the spatial axes of ${x.describe()} ${showShape(x.shape)}`)
+    }
+    return { shape: x.shape.map((n, i) => (i < 2 ? n : n * at(factors, i - 2))), dtype: x.dtype }
+  },
+  lower: (b, [x], node) =>
+    b.emit('Resize', [x as string, '', '', b.ints(node.shape)], {
+      mode: 'nearest',
+      nearest_mode: 'floor',
+      coordinate_transformation_mode: 'asymmetric',
+    }),
+  vjp: (g, _inputs, _y, { factors }) => [avgPoolOf(g, factors).mul(sizeOf(factors))],
+})

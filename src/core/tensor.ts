@@ -1,0 +1,355 @@
+import { allocate, convert, type DType, isFloat, type TypedArray } from './dtype.ts'
+import { DTypeError, ShapeError } from './errors.ts'
+import * as elementwise from './ops/elementwise.ts'
+import { matmul as matmulOp } from './ops/matmul.ts'
+import * as move from './ops/move.ts'
+import type { Op } from './ops/op.ts'
+import { upsample as upsampleOp } from './ops/pool.ts'
+import * as reduce from './ops/reduce.ts'
+import { axesOf, axisOf, range, type Shape, sameShape, showShape, sizeOf } from './shape.ts'
+
+/** What an elementwise operation takes: a tensor, or a number of the other operand's dtype. */
+export type Operand = Tensor | number
+
+/**
+ * A symbolic tensor: a node of a graph, with a shape and a dtype but no value. Operations draw new nodes;
+ * `grad` differentiates the graph and the runtime's `compile` turns it into a program.
+ */
+export class Tensor<A = any> {
+  readonly op: Op<A>
+  readonly inputs: readonly Tensor[]
+  readonly attrs: A
+  readonly shape: Shape
+  readonly dtype: DType
+  /** The name of an input or a parameter. */
+  readonly name: string | undefined
+
+  /** Draws one node; the operation's shape rule decides shape and dtype. */
+  constructor(op: Op<A>, inputs: readonly Tensor[], attrs: A, name?: string) {
+    const { shape, dtype } = op.shape(inputs, attrs)
+    this.op = op
+    this.inputs = inputs
+    this.attrs = attrs
+    this.shape = shape
+    this.dtype = dtype
+    this.name = name
+  }
+
+  get rank(): number {
+    return this.shape.length
+  }
+
+  get size(): number {
+    return sizeOf(this.shape)
+  }
+
+  /** How an error names this tensor: its own name, or the operation that made it. */
+  describe(): string {
+    return this.name ? `"${this.name}"` : `the result of ${this.op.name}`
+  }
+
+  // Arithmetic, with NumPy's broadcasting.
+  add(y: Operand): Tensor {
+    return draw(elementwise.add, [this, this.like(y)])
+  }
+  sub(y: Operand): Tensor {
+    return draw(elementwise.sub, [this, this.like(y)])
+  }
+  mul(y: Operand): Tensor {
+    return draw(elementwise.mul, [this, this.like(y)])
+  }
+  div(y: Operand): Tensor {
+    return draw(elementwise.div, [this, this.like(y)])
+  }
+  /** this^y; for y of 2 prefer `square`. */
+  pow(y: Operand): Tensor {
+    return draw(elementwise.pow, [this, this.like(y)])
+  }
+  maximum(y: Operand): Tensor {
+    return draw(elementwise.maximum, [this, this.like(y)])
+  }
+  minimum(y: Operand): Tensor {
+    return draw(elementwise.minimum, [this, this.like(y)])
+  }
+  square(): Tensor {
+    return this.mul(this)
+  }
+  neg(): Tensor {
+    return draw(elementwise.neg, [this])
+  }
+  exp(): Tensor {
+    return draw(elementwise.exp, [this])
+  }
+  /** Natural logarithm. */
+  log(): Tensor {
+    return draw(elementwise.log, [this])
+  }
+  sqrt(): Tensor {
+    return draw(elementwise.sqrt, [this])
+  }
+  abs(): Tensor {
+    return draw(elementwise.abs, [this])
+  }
+  sign(): Tensor {
+    return draw(elementwise.sign, [this])
+  }
+  floor(): Tensor {
+    return draw(elementwise.floor, [this])
+  }
+  /** To the nearest whole number, halves to even. */
+  round(): Tensor {
+    return draw(elementwise.round, [this])
+  }
+  tanh(): Tensor {
+    return draw(elementwise.tanh, [this])
+  }
+  sigmoid(): Tensor {
+    return draw(elementwise.sigmoid, [this])
+  }
+  erf(): Tensor {
+    return draw(elementwise.erf, [this])
+  }
+  sin(): Tensor {
+    return draw(elementwise.sin, [this])
+  }
+  cos(): Tensor {
+    return draw(elementwise.cos, [this])
+  }
+  /** min(max(this, lo), hi). */
+  clip(lo: number, hi: number): Tensor {
+    return draw(elementwise.clip, [this], { lo, hi })
+  }
+  silu(): Tensor {
+    return draw(elementwise.silu, [this])
+  }
+  gelu(kind: elementwise.GeluKind = 'exact'): Tensor {
+    return draw(elementwise.gelu, [this], { kind })
+  }
+  relu(): Tensor {
+    return this.maximum(0)
+  }
+  /** ln(1 + eˣ), without overflow. */
+  softplus(): Tensor {
+    return this.maximum(0).add(this.abs().neg().exp().add(1).log())
+  }
+
+  // Comparisons, to bool.
+  eq(y: Operand): Tensor {
+    return draw(elementwise.eq, [this, this.like(y)])
+  }
+  lt(y: Operand): Tensor {
+    return draw(elementwise.lt, [this, this.like(y)])
+  }
+  le(y: Operand): Tensor {
+    return draw(elementwise.le, [this, this.like(y)])
+  }
+  gt(y: Operand): Tensor {
+    return draw(elementwise.gt, [this, this.like(y)])
+  }
+  ge(y: Operand): Tensor {
+    return draw(elementwise.ge, [this, this.like(y)])
+  }
+  and(y: Tensor): Tensor {
+    return draw(elementwise.and, [this, y])
+  }
+  or(y: Tensor): Tensor {
+    return draw(elementwise.or, [this, y])
+  }
+  not(): Tensor {
+    return draw(elementwise.not, [this])
+  }
+
+  // Reductions, over all axes unless some are given.
+  sum(axes?: number | readonly number[], keepdims = false): Tensor {
+    return this.reduce(reduce.sum, axes, keepdims)
+  }
+  mean(axes?: number | readonly number[], keepdims = false): Tensor {
+    return this.reduce(reduce.mean, axes, keepdims)
+  }
+  max(axes?: number | readonly number[], keepdims = false): Tensor {
+    return this.reduce(reduce.max, axes, keepdims)
+  }
+  min(axes?: number | readonly number[], keepdims = false): Tensor {
+    return this.reduce(reduce.min, axes, keepdims)
+  }
+  /** Index (i64) of the first greatest element along an axis, which goes. */
+  argmax(axis = -1): Tensor {
+    const k = axisOf(axis, this.rank)
+    return draw(reduce.argmax, [this], { axis: k }).reshape(this.shape.filter((_, i) => i !== k))
+  }
+  cumsum(axis: number, { reverse = false } = {}): Tensor {
+    return draw(reduce.cumsum, [this], { axis: axisOf(axis, this.rank), reverse })
+  }
+  softmax(axis = -1): Tensor {
+    return draw(reduce.softmax, [this], { axis: axisOf(axis, this.rank) })
+  }
+  logSoftmax(axis = -1): Tensor {
+    const shifted = this.sub(this.max(axis, true).stopGradient())
+    return shifted.sub(shifted.exp().sum(axis, true).log())
+  }
+
+  // Shape.
+  /** One size may be −1: it is what the others leave. */
+  reshape(shape: Shape): Tensor {
+    const known = shape.reduce((n, size) => (size === -1 ? n : n * size), 1)
+    const full = shape.map((size) => (size === -1 ? this.size / known : size))
+    return sameShape(full, this.shape) ? this : draw(move.reshape, [this], { shape: full })
+  }
+  /** Axis i of the result is axis perm[i]; without arguments all axes in reverse. */
+  transpose(...perm: number[]): Tensor {
+    const order = perm.length === 0 ? range(this.rank).reverse() : perm.map((axis) => axisOf(axis, this.rank))
+    return order.every((axis, i) => axis === i) && order.length === this.rank ? this : draw(move.transpose, [this], { perm: order })
+  }
+  expand(shape: Shape): Tensor {
+    return sameShape(shape, this.shape) ? this : draw(move.expand, [this], { shape })
+  }
+  /** A new axis of size 1. */
+  unsqueeze(axis: number): Tensor {
+    const k = axisOf(axis, this.rank + 1)
+    return this.reshape([...this.shape.slice(0, k), 1, ...this.shape.slice(k)])
+  }
+  /** Axes of size 1 removed. */
+  squeeze(...axes: number[]): Tensor {
+    const gone = axes.map((axis) => axisOf(axis, this.rank))
+    for (const axis of gone) {
+      if (this.shape[axis] !== 1) throw new ShapeError(`squeeze: axis ${axis} of ${this.describe()} ${showShape(this.shape)} is not 1`)
+    }
+    return this.reshape(this.shape.filter((_, i) => !gone.includes(i)))
+  }
+  /** Elements start, start + step, … before end; negative positions count from the back. */
+  slice(axis: number, start: number, end?: number, step = 1): Tensor {
+    const k = axisOf(axis, this.rank)
+    const size = this.shape[k] as number
+    const from = start < 0 ? start + size : start
+    const to = end === undefined ? size : end < 0 ? end + size : end
+    if (from === 0 && to === size && step === 1) return this
+    return draw(move.slice, [this], { axis: k, start: from, end: to, step })
+  }
+  flip(axis: number): Tensor {
+    return draw(move.flip, [this], { axis: axisOf(axis, this.rank) })
+  }
+  /** `count` parts of equal size, or parts of the sizes given. */
+  split(parts: number | readonly number[], axis: number): Tensor[] {
+    const k = axisOf(axis, this.rank)
+    const size = this.shape[k] as number
+    const sizes = typeof parts === 'number' ? range(parts).map(() => size / parts) : parts
+    if (sizes.some((n) => !Number.isInteger(n)) || sizes.reduce((a, b) => a + b, 0) !== size) {
+      throw new ShapeError(`split: axis ${k} of ${this.describe()} (size ${size}) does not split into ${JSON.stringify(parts)}`)
+    }
+    let start = 0
+    return sizes.map((n) => {
+      start += n
+      return this.slice(k, start - n, start)
+    })
+  }
+  /** `value` put before and after every axis. */
+  pad(before: readonly number[], after: readonly number[], value = 0): Tensor {
+    if ([...before, ...after].every((n) => n === 0) && before.length === this.rank && after.length === this.rank) return this
+    return draw(move.pad, [this], { before, after, value })
+  }
+  padAxis(axis: number, before: number, after: number, value = 0): Tensor {
+    const k = axisOf(axis, this.rank)
+    const only = (n: number) => this.shape.map((_, i) => (i === k ? n : 0))
+    return this.pad(only(before), only(after), value)
+  }
+  /** Slices of an axis by an index tensor (i64 or i32), whose shape takes the axis's place. */
+  gather(index: Tensor, axis: number): Tensor {
+    return draw(move.gather, [this, index], { axis: axisOf(axis, this.rank) })
+  }
+  /** Summed over broadcast axes until it has this shape: the transpose of broadcasting. */
+  sumTo(shape: Shape): Tensor {
+    if (sameShape(shape, this.shape)) return this
+    const lead = this.rank - shape.length
+    const axes = range(this.rank).filter((i) => i < lead || (shape[i - lead] === 1 && this.shape[i] !== 1))
+    return this.sum(axes, true).reshape(shape)
+  }
+
+  matmul(y: Tensor, { transA = false, transB = false } = {}): Tensor {
+    return draw(matmulOp, [this, y], { transA, transB })
+  }
+  /** Each element repeated along the spatial axes of [B, C, …]. */
+  upsample(factors: Shape): Tensor {
+    return factors.every((f) => f === 1) ? this : draw(upsampleOp, [this], { factors })
+  }
+  cast(dtype: DType): Tensor {
+    return dtype === this.dtype ? this : draw(elementwise.cast, [this], { to: dtype })
+  }
+  /** The same values, through which no gradient passes. */
+  stopGradient(): Tensor {
+    return draw(elementwise.stopGradient, [this])
+  }
+
+  private like(y: Operand): Tensor {
+    return typeof y === 'number' ? scalar(y, this.dtype) : y
+  }
+
+  private reduce(op: Op<reduce.ReduceAttrs>, axes: number | readonly number[] | undefined, keepdims: boolean): Tensor {
+    const list = axesOf(axes, this.rank)
+    const kept = list.length === 0 ? this : draw(op, [this], { axes: list })
+    return keepdims ? kept : kept.reshape(this.shape.filter((_, i) => !list.includes(i)))
+  }
+}
+
+/** Draws one node. */
+export function draw<A>(op: Op<A>, inputs: readonly Tensor[], attrs = {} as A): Tensor<A> {
+  return new Tensor(op, inputs, attrs)
+}
+
+// Leaves.
+
+const leaf = <A extends { shape: Shape; dtype: DType }>(name: string): Op<A> => ({
+  name,
+  shape: (_, { shape, dtype }) => ({ shape, dtype }),
+  lower: (b, _, node) => b.value(node),
+  vjp: 'not differentiable',
+})
+const inputOp = leaf<{ shape: Shape; dtype: DType }>('input')
+const parameterOp = leaf<{ shape: Shape; dtype: DType }>('parameter')
+const constantOp: Op<{ shape: Shape; dtype: DType; data: TypedArray }> = {
+  ...leaf('constant'),
+  lower: (b, _, { attrs }) => b.constant(attrs.data, attrs.dtype, attrs.shape),
+}
+
+/** A value given at each run. */
+export const input = (name: string, shape: Shape, dtype: DType = 'f32'): Tensor => new Tensor(inputOp, [], { shape, dtype }, name)
+
+/** A trained value, known by its checkpoint's key. */
+export const parameter = (name: string, shape: Shape, dtype: DType = 'f32'): Tensor =>
+  new Tensor(parameterOp, [], { shape, dtype }, name)
+
+export const isInput = (x: Tensor): boolean => x.op === inputOp
+export const isParameter = (x: Tensor): boolean => x.op === parameterOp
+export const isConstant = (x: Tensor): boolean => x.op === constantOp
+
+/** Fixed values: a typed array, or numbers (f32 unless another dtype is given). */
+export function constant(data: TypedArray | readonly number[], shape: Shape = [data.length], dtype?: DType): Tensor {
+  if (sizeOf(shape) !== data.length) throw new ShapeError(`constant: ${data.length} elements cannot have shape ${showShape(shape)}`)
+  const type = dtype ?? dtypeOf(data)
+  const array = ArrayBuffer.isView(data) ? data : convert('f32', Float32Array.from(data), type)
+  return new Tensor(constantOp, [], { shape, dtype: type, data: array })
+}
+
+function dtypeOf(data: TypedArray | readonly number[]): DType {
+  if (data instanceof Uint16Array) throw new DTypeError('constant: say whether 16-bit elements are f16 or bf16')
+  if (data instanceof Int32Array) return 'i32'
+  if (data instanceof BigInt64Array) return 'i64'
+  if (data instanceof Uint8Array) return 'u8'
+  return 'f32'
+}
+
+/** A constant without axes. */
+export function scalar(value: number, dtype: DType = 'f32'): Tensor {
+  if (!isFloat(dtype) && !Number.isInteger(value)) throw new DTypeError(`${value} is no ${dtype}; cast the tensor to f32 first`)
+  // Not through convert: f64 → f32 rounding is the array's own, and i64 wants exact integers.
+  const data = allocate(dtype, 1)
+  if (data instanceof BigInt64Array) data[0] = BigInt(value)
+  else if (dtype === 'f16' || dtype === 'bf16') return constant(convert('f32', Float32Array.of(value), dtype), [], dtype)
+  else data[0] = value
+  return constant(data, [], dtype)
+}
+
+export const full = (shape: Shape, value: number, dtype: DType = 'f32'): Tensor => scalar(value, dtype).expand(shape)
+export const zeros = (shape: Shape, dtype: DType = 'f32'): Tensor => full(shape, 0, dtype)
+export const ones = (shape: Shape, dtype: DType = 'f32'): Tensor => full(shape, 1, dtype)
+/** 0, 1, …, n − 1. */
+export const arange = (n: number, dtype: DType = 'f32'): Tensor => constant(convert('f32', Float32Array.from(range(n)), dtype), [n], dtype)

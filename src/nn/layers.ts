@@ -1,0 +1,63 @@
+import * as core from '../core/index.ts'
+import type { Tensor } from '../core/tensor.ts'
+import { fanIn, normal, onesInit, type Params, zerosInit } from './params.ts'
+
+export type Layer = (x: Tensor) => Tensor
+
+/** x [.., inputs] → [.., outputs]. */
+export function linear(p: Params, inputs: number, outputs: number, { bias = true } = {}): Layer {
+  const weight = p.get('weight', [outputs, inputs], fanIn(inputs))
+  const b = bias ? p.get('bias', [outputs], fanIn(inputs)) : undefined
+  return (x) => core.linear(x, weight, b)
+}
+
+export interface ConvOptions extends core.WindowOptions {
+  readonly bias?: boolean
+  /** Spatial axes: 2 unless given. */
+  readonly axes?: 1 | 2 | 3
+}
+
+/** x [B, inputs, …] → [B, outputs, …], a square kernel. */
+export function conv(p: Params, inputs: number, outputs: number, kernel: number, options: ConvOptions = {}): Layer {
+  const { bias = true, axes = 2, groups = 1 } = options
+  const window = Array<number>(axes).fill(kernel)
+  const fan = (inputs / groups) * kernel ** axes
+  const weight = p.get('weight', [outputs, inputs / groups, ...window], fanIn(fan))
+  const b = bias ? p.get('bias', [outputs], fanIn(fan)) : undefined
+  return (x) => {
+    const y = core.conv(x, weight, options)
+    return b ? y.add(b.reshape([outputs, ...window.map(() => 1)])) : y
+  }
+}
+
+/** Group norm over [B, channels, …] with a weight and a bias. */
+export function groupNorm(p: Params, groups: number, channels: number, eps = 1e-5): Layer {
+  const weight = p.get('weight', [channels], onesInit)
+  const bias = p.get('bias', [channels], zerosInit)
+  return (x) => core.groupNorm(x, groups, weight, bias, eps)
+}
+
+/** Layer norm over the last axis, with a weight and a bias. */
+export function layerNorm(p: Params, width: number, eps = 1e-5): Layer {
+  const weight = p.get('weight', [width], onesInit)
+  const bias = p.get('bias', [width], zerosInit)
+  return (x) => core.layerNorm(x, weight, bias, eps)
+}
+
+/** RMS norm over the last axis, with a weight. */
+export function rmsNorm(p: Params, width: number, eps = 1e-5): Layer {
+  const weight = p.get('weight', [width], onesInit)
+  return (x) => core.rmsNorm(x, weight, eps)
+}
+
+/** Token numbers [...] → vectors [..., width]. */
+export function embedding(p: Params, count: number, width: number): Layer {
+  const weight = p.get('weight', [count, width], normal(1))
+  return (index) => core.embedding(weight, index)
+}
+
+/** Layers one after another. */
+export const sequence =
+  (...layers: Layer[]): Layer =>
+  (x) =>
+    layers.reduce((y, layer) => layer(y), x)

@@ -1,0 +1,95 @@
+import { ArgumentError } from '../core/errors.ts'
+import { type Shape, showShape, sizeOf } from '../core/shape.ts'
+import { parameter, type Tensor } from '../core/tensor.ts'
+import { NdArray } from '../runtime/ndarray.ts'
+import type { Generator } from '../runtime/random.ts'
+
+/** How a parameter starts where no checkpoint gives it. */
+export type Init = (shape: Shape, generator: Generator) => NdArray
+
+interface Declared {
+  readonly tensor: Tensor
+  readonly init: Init
+}
+
+/**
+ * A scope of parameters, named by its path: `p.at('blocks', 0, 'conv1').get('weight', shape, init)` declares
+ * `blocks.0.conv1.weight`, the checkpoint's key. A network declares its parameters as it is drawn; the same
+ * declarations then load a checkpoint or initialise.
+ */
+export class Params {
+  private readonly path: string
+  private readonly declared: Map<string, Declared>
+
+  constructor(path = '', declared: Map<string, Declared> = new Map()) {
+    this.path = path
+    this.declared = declared
+  }
+
+  /** A scope inside this one. */
+  at(...names: (string | number)[]): Params {
+    return new Params([this.path, ...names].filter((name) => name !== '').join('.'), this.declared)
+  }
+
+  /** The parameter of this name here. Asked for twice, with the same shape, it is the same tensor: shared weights. */
+  get(name: string, shape: Shape, init: Init): Tensor {
+    const key = this.path ? `${this.path}.${name}` : name
+    const known = this.declared.get(key)
+    if (!known) {
+      const tensor = parameter(key, shape)
+      this.declared.set(key, { tensor, init })
+      return tensor
+    }
+    if (sizeOf(known.tensor.shape) !== sizeOf(shape) || known.tensor.shape.some((n, i) => n !== shape[i])) {
+      throw new ArgumentError(`parameter ${key} is declared as ${showShape(known.tensor.shape)} and as ${showShape(shape)}`)
+    }
+    return known.tensor
+  }
+
+  /** Every parameter declared so far, by key, in the order of declaration. */
+  get tensors(): Map<string, Tensor> {
+    return new Map([...this.declared].map(([key, { tensor }]) => [key, tensor]))
+  }
+
+  /** Total number of elements. */
+  get count(): number {
+    return [...this.declared.values()].reduce((n, { tensor }) => n + tensor.size, 0)
+  }
+
+  /** Fresh values for every parameter, in the order of declaration: the same seed, the same network. */
+  initialise(generator: Generator): Map<string, NdArray> {
+    return new Map([...this.declared].map(([key, { tensor, init }]) => [key, init(tensor.shape, generator)]))
+  }
+}
+
+/** One value everywhere. */
+export const fill =
+  (value: number): Init =>
+  (shape) => {
+    const array = NdArray.zeros(shape, 'f32')
+    array.data.fill(value)
+    return array
+  }
+export const zerosInit = fill(0)
+export const onesInit = fill(1)
+
+/** U(−bound, bound). */
+export const uniform =
+  (bound: number): Init =>
+  (shape, generator) => {
+    const array = generator.rand(shape)
+    for (let i = 0; i < array.size; i++) array.data[i] = ((array.data[i] as number) * 2 - 1) * bound
+    return array
+  }
+
+/** N(0, std²). */
+export const normal =
+  (std: number): Init =>
+  (shape, generator) => {
+    const array = generator.randn(shape)
+    for (let i = 0; i < array.size; i++) array.data[i] = (array.data[i] as number) * std
+    return array
+  }
+
+/** PyTorch's default for the weights and biases of linear and convolution layers: U(−1/√fanIn, 1/√fanIn). */
+export const fanIn = (n: number): Init => uniform(1 / Math.sqrt(n))

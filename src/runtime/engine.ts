@@ -1,0 +1,116 @@
+import { realpathSync } from 'node:fs'
+import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-common'
+import type { ArrayOf, DType } from '../core/dtype.ts'
+import { LangevinError } from '../core/errors.ts'
+import { encodeModel, type OnnxModel } from '../core/onnx/proto.ts'
+import { NdArray } from './ndarray.ts'
+
+/** Where a program runs. */
+export type DeviceName = 'cpu' | 'webgpu' | 'cuda'
+
+/** The engine refused a graph or failed while running it. */
+export class EngineError extends LangevinError {}
+
+const ortType = { f32: 'float32', f16: 'float16', i32: 'int32', i64: 'int64', bool: 'bool', u8: 'uint8' } as const
+const dtypeOf = Object.fromEntries(Object.entries(ortType).map(([dtype, type]) => [type, dtype])) as Record<string, DType>
+
+let loading: Promise<typeof import('onnxruntime-node')> | undefined
+/** ONNX Runtime, loaded at first use. */
+export const engine = () => (loading ??= import('onnxruntime-node'))
+
+export interface SessionOptions {
+  readonly device: DeviceName
+  /** Outputs that stay on the device; the others come to the host. */
+  readonly resident?: readonly string[]
+  /** Repacks constant weights for speed: on unless memory matters more. */
+  readonly prepack?: boolean
+  readonly threads?: number
+}
+
+/** A weight's file as a graph names it: relative to the root, symbolic links resolved (the engine refuses both otherwise). */
+export const locateFromRoot = (file: string): string => realpathSync(file).replace(/^[/\\]+/, '')
+
+/** One session of the engine. Creating and running it block the calling thread. */
+export async function createSession(model: OnnxModel, { device, resident = [], prepack = true, threads }: SessionOptions) {
+  const { InferenceSession } = await engine()
+  const stays = device === 'webgpu' ? resident : []
+  const options: InferenceSession.SessionOptions = {
+    executionProviders: device === 'cpu' ? ['cpu'] : [device === 'webgpu' ? { name: 'webgpu', storageBufferCacheMode: 'simple' } as never : device],
+    graphOptimizationLevel: 'all',
+    logSeverityLevel: 3,
+    ...(threads ? { intraOpNumThreads: threads } : {}),
+    ...(stays.length > 0
+      ? { preferredOutputLocation: Object.fromEntries(model.graph.output.map(({ name }) => [name, stays.includes(name) ? 'gpu-buffer' : 'cpu'])) }
+      : {}),
+    extra: {
+      session: {
+        // Only ever for graphs that we wrote: weights may then lie in any file, by its path from the root.
+        model_external_initializers_file_folder_path: '/',
+        set_denormal_as_zero: '1',
+        disable_prepacking: prepack ? '0' : '1',
+      },
+    },
+  }
+  return InferenceSession.create(encodeModel(model), options).catch((cause: Error) => {
+    throw new EngineError(`ONNX Runtime did not accept the graph on ${device}: ${cause.message}`, { cause })
+  })
+}
+
+/** A host array as the engine takes it, without a copy where the engine allows. */
+export async function toOrt(array: NdArray): Promise<OrtTensor> {
+  const { Tensor } = await engine()
+  if (array.dtype === 'bf16') throw new EngineError('bf16 arrays are storage only; cast to f32 before feeding them')
+  const data = array.data.buffer instanceof ArrayBuffer ? array.data : array.data.slice()
+  return new Tensor(ortType[array.dtype], data as never, array.shape)
+}
+
+/** The engine's CPU tensor as a host array. */
+export function fromOrt(tensor: OrtTensor): NdArray {
+  if (tensor.location === 'gpu-buffer') throw new EngineError('a tensor on the GPU was read as if on the host; read it through its State')
+  const dtype = dtypeOf[tensor.type]
+  if (!dtype) throw new EngineError(`the engine returned a ${tensor.type} tensor, which langevin has no dtype for`)
+  const { data } = tensor
+  const bits = dtype === 'f16' && !(data instanceof Uint16Array) ? new Uint16Array((data as Uint8Array).buffer) : data
+  return new NdArray(bits as ArrayOf[DType], tensor.dims, dtype)
+}
+
+let block: Promise<number> | undefined
+/**
+ * Channels in a block of the CPU kernels' blocked layout, found by reordering a counted array: its second element is
+ * then the first channel's neighbour. 0 where this machine's kernels have no such layout.
+ */
+export const channelBlock = (): Promise<number> => (block ??= detectBlock())
+
+async function detectBlock(): Promise<number> {
+  const channels = 16
+  const value = (name: string) => ({
+    name,
+    type: { tensorType: { elemType: 1, shape: { dim: [1, channels, 1, 2].map((dimValue) => ({ dimValue })) } } },
+  })
+  const model: OnnxModel = {
+    irVersion: 10,
+    producerName: 'langevin',
+    opsetImport: [
+      { domain: '', version: 21 },
+      { domain: 'com.microsoft.nchwc', version: 1 },
+    ],
+    graph: {
+      name: 'block',
+      node: [{ input: ['x'], output: ['y'], name: 'r', opType: 'ReorderInput', domain: 'com.microsoft.nchwc', attribute: [] }],
+      initializer: [],
+      input: [value('x')],
+      output: [value('y')],
+    },
+  }
+  try {
+    const session = await createSession(model, { device: 'cpu' })
+    const counted = Float32Array.from({ length: channels * 2 }, (_, i) => i)
+    const { y } = await session.run({ x: await toOrt(new NdArray(counted, [1, channels, 1, 2], 'f32')) })
+    await session.release()
+    // Pixel 1 of channel 0 (value 1) follows the block's channels of pixel 0.
+    const found = (fromOrt(y as OrtTensor).data as Float32Array).indexOf(1)
+    return found === 8 || found === 16 ? found : 0
+  } catch {
+    return 0
+  }
+}

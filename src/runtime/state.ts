@@ -1,0 +1,83 @@
+import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-common'
+import { ArgumentError } from '../core/errors.ts'
+import { lower } from '../core/onnx/lower.ts'
+import type { Shape } from '../core/shape.ts'
+import { input, type Tensor } from '../core/tensor.ts'
+import { createSession, type DeviceName, fromOrt, toOrt } from './engine.ts'
+import type { NdArray } from './ndarray.ts'
+
+interface Entry {
+  readonly shape: Shape
+  readonly dtype: NdArray['dtype']
+  value: OrtTensor
+}
+
+/** Named values that programs read and update, such as parameters in training. On WebGPU they stay on the GPU. */
+export class State {
+  private readonly entries: Map<string, Entry>
+
+  private constructor(entries: Map<string, Entry>) {
+    this.entries = entries
+  }
+
+  static async from(values: Iterable<readonly [string, NdArray]>): Promise<State> {
+    const entries = new Map<string, Entry>()
+    for (const [name, array] of values) entries.set(name, { shape: array.shape, dtype: array.dtype, value: await toOrt(array) })
+    return new State(entries)
+  }
+
+  get names(): string[] {
+    return [...this.entries.keys()]
+  }
+
+  has(name: string): boolean {
+    return this.entries.has(name)
+  }
+
+  shapeOf(name: string): Shape | undefined {
+    return this.entries.get(name)?.shape
+  }
+
+  get(name: string): OrtTensor {
+    const entry = this.entries.get(name)
+    if (!entry) throw new ArgumentError(`the state has no "${name}"`)
+    return entry.value
+  }
+
+  /** Takes over a program's output. The value before it is freed where it lies on the GPU. */
+  replace(name: string, value: OrtTensor): void {
+    const entry = this.entries.get(name)
+    if (!entry) throw new ArgumentError(`the state has no "${name}"`)
+    if (entry.value.location === 'gpu-buffer') entry.value.dispose()
+    entry.value = value
+  }
+
+  /** Values copied to the host. */
+  async read(names: readonly string[] = this.names): Promise<Map<string, NdArray>> {
+    const out = new Map<string, NdArray>()
+    for (const name of names) {
+      const value = this.get(name)
+      out.set(name, value.location === 'gpu-buffer' ? await this.fetch(name) : fromOrt(value))
+    }
+    return out
+  }
+
+  /** A tensor on the GPU comes back as the CPU output of a program that passes it through; reading it directly aborts. */
+  private async fetch(name: string): Promise<NdArray> {
+    const { shape, dtype, value } = this.entries.get(name) as Entry
+    const session = await passThrough(input('x', shape, dtype), 'webgpu')
+    const { y } = await session.run({ x: value })
+    return fromOrt(y as OrtTensor)
+  }
+}
+
+const sessions = new Map<string, Promise<InferenceSession>>()
+function passThrough(x: Tensor, device: DeviceName): Promise<InferenceSession> {
+  const key = `${x.dtype} ${x.shape.join(' ')}`
+  const known = sessions.get(key)
+  if (known) return known
+  const { model } = lower({ outputs: { y: x.dtype === 'f32' ? x.mul(1) : x } }, { target: 'webgpu' })
+  const made = createSession(model, { device })
+  sessions.set(key, made)
+  return made
+}
