@@ -1,0 +1,24 @@
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { expect, test } from 'vitest'
+
+const read = (file: string) => JSON.parse(readFileSync(resolve(import.meta.dirname, '..', file), 'utf8'))
+
+test('the lock file holds the packages of every platform, else npm 11 refuses it', () => {
+  const { packages } = read('package-lock.json') as {
+    packages: Record<string, { optionalDependencies?: Record<string, string> }>
+  }
+  const held = (from: string, name: string) => `${from}/node_modules/${name}` in packages || `node_modules/${name}` in packages
+  const missing = Object.entries(packages).flatMap(([path, { optionalDependencies = {} }]) =>
+    Object.keys(optionalDependencies).filter((name) => !held(path, name)),
+  )
+  expect(missing).toEqual([])
+})
+
+test('no dependency needs its install script, which .npmrc keeps from running', () => {
+  const { packages } = read('package-lock.json') as { packages: Record<string, { hasInstallScript?: boolean }> }
+  const scripts = Object.keys(packages).filter((path) => packages[path]?.hasInstallScript)
+  // CUDA libraries on Linux; a file watcher that macOS has prebuilt.
+  const known = ['node_modules/onnxruntime-node', 'node_modules/fsevents', 'node_modules/vite/node_modules/fsevents']
+  expect(scripts.filter((path) => !known.includes(path))).toEqual([])
+})
