@@ -62,9 +62,12 @@ function convAttrs(n: number, { stride = 1, dilation = 1, padding = 0, groups = 
 
 const isAttrs = (options: WindowOptions | ConvAttrs): options is ConvAttrs => 'before' in options
 
-/** Cross-correlation: x [B, C, …], weight [O, C/groups, …kernel] → [B, O, …]; one, two or three spatial axes. */
-export const conv = (x: Tensor, weight: Tensor, options: WindowOptions | ConvAttrs = {}): Tensor =>
-  draw(convOp, [x, weight], isAttrs(options) ? options : convAttrs(x.rank - 2, options))
+/** Cross-correlation: x [B, C, …], weight [O, C/groups, …kernel], bias [O] → [B, O, …]; one, two or three spatial axes. */
+export const conv = (x: Tensor, weight: Tensor, options: (WindowOptions & { bias?: Tensor }) | ConvAttrs = {}): Tensor => {
+  if (isAttrs(options)) return draw(convOp, [x, weight], options)
+  const { bias, ...window } = options
+  return draw(convOp, bias ? [x, weight, bias] : [x, weight], convAttrs(x.rank - 2, window))
+}
 
 /** Transposed convolution: x [B, I, …], weight [I, O/groups, …kernel] → [B, O, …], as PyTorch's. */
 export function convTranspose(x: Tensor, weight: Tensor, options: WindowOptions & { outputPadding?: number } = {}): Tensor {

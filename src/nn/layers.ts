@@ -24,10 +24,7 @@ export function conv(p: Params, inputs: number, outputs: number, kernel: number,
   const fan = (inputs / groups) * kernel ** axes
   const weight = p.get('weight', [outputs, inputs / groups, ...window], fanIn(fan))
   const b = bias ? p.get('bias', [outputs], fanIn(fan)) : undefined
-  return (x) => {
-    const y = core.conv(x, weight, options)
-    return b ? y.add(b.reshape([outputs, ...window.map(() => 1)])) : y
-  }
+  return (x) => core.conv(x, weight, { ...options, bias: b })
 }
 
 /** Group norm over [B, channels, …] with a weight and a bias. */

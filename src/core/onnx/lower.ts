@@ -45,6 +45,7 @@ export function lower({ outputs, weights = new Map() }: Graph, { target, channel
   const node: OnnxModel['graph']['node'] = []
   const initializer: OnnxTensor[] = []
   const values = new Map<Tensor, string>()
+  const forms = new Map<Tensor, Map<string, string>>()
   const constants = new Map<string, string>()
   const constancy = new Map<Tensor, boolean>()
   const inputs: Tensor[] = []
@@ -78,6 +79,14 @@ export function lower({ outputs, weights = new Map() }: Graph, { target, channel
       if (known !== undefined) return known
       const name = isInput(x) || isParameter(x) ? leaf(x) : lowerNode(x)
       values.set(x, name)
+      return name
+    },
+    cached(x, form, make) {
+      const known = forms.get(x)?.get(form)
+      if (known !== undefined) return known
+      const name = make()
+      if (!forms.has(x)) forms.set(x, new Map())
+      forms.get(x)?.set(form, name)
       return name
     },
     isConstant(x) {

@@ -1,8 +1,8 @@
 import { ArgumentError, ShapeError } from '../errors.ts'
 import { concat, conv as convOf, convInputGrad as inputGradOf, convWeightGrad as weightGradOf } from '../functions.ts'
-import { type Shape, showShape, sizeOf } from '../shape.ts'
+import { range, type Shape, sameShape, showShape, sizeOf } from '../shape.ts'
 import type { Tensor } from '../tensor.ts'
-import { blockedConv, canBlock } from './conv-blocked.ts'
+import { blockedConv, blockedInputGrad, blockedWeightGrad, canBlock, canBlockWeightGrad } from './conv-blocked.ts'
 import { at, op } from './op.ts'
 
 /** How a window moves over n spatial axes; each list has n entries. */
@@ -35,7 +35,7 @@ export const onnxConv = ({ stride, dilation, before, after, groups }: ConvAttrs,
   group: groups,
 })
 
-/** Cross-correlation: x [B, C, …], weight [O, C/groups, …kernel] → [B, O, …]. One, two or three spatial axes. */
+/** Cross-correlation: x [B, C, …], weight [O, C/groups, …kernel], bias [O] if any → [B, O, …]. One to three spatial axes. */
 export const conv = op<ConvAttrs>('conv', {
   shape: (inputs, attrs) => {
     const [x, w] = [at(inputs, 0), at(inputs, 1)]
@@ -45,16 +45,19 @@ export const conv = op<ConvAttrs>('conv', {
     if (channels !== at(w.shape, 1) * attrs.groups || out % attrs.groups !== 0) {
       throw new ShapeError(`${place}: the weight takes ${at(w.shape, 1) * attrs.groups} channels in ${attrs.groups} groups, x has ${channels}`)
     }
+    const bias = inputs[2]
+    if (bias && !sameShape(bias.shape, [out])) throw new ShapeError(`${place}: the bias is ${showShape(bias.shape)}, expected [${out}]`)
     return { shape: [at(x.shape, 0), out, ...windowCount(place, x.shape.slice(2), w.shape.slice(2), attrs)], dtype: x.dtype }
   },
   lower: (b, inputs, node) => {
     const [x, w] = [at(node.inputs, 0), at(node.inputs, 1)]
-    if (!b.isConstant(w) && canBlock(b, x.shape, w.shape, node.attrs)) return blockedConv(b, x, w, node.attrs)
+    if (!b.isConstant(w) && canBlock(b, x.shape, w.shape, node.attrs)) return blockedConv(b, x, w, node.attrs, inputs[2])
     return b.emit('Conv', inputs, onnxConv(node.attrs, w.shape.slice(2)))
   },
   vjp: (g, inputs, _y, attrs) => {
-    const [x, w] = [at(inputs, 0), at(inputs, 1)]
-    return [inputGradOf(g, w, x.shape.slice(2), attrs), weightGradOf(x, g, w.shape.slice(2), attrs)]
+    const [x, w, bias] = [at(inputs, 0), at(inputs, 1), inputs[2]]
+    const forBias = bias ? [g.sum([0, ...range(g.rank).slice(2)])] : []
+    return [inputGradOf(g, w, x.shape.slice(2), attrs), weightGradOf(x, g, w.shape.slice(2), attrs), ...forBias]
   },
 })
 
@@ -75,10 +78,7 @@ export const convInputGrad = op<ConvAttrs & { size: Shape }>('convInputGrad', {
     const [g, w] = [at(node.inputs, 0), at(node.inputs, 1)]
     const kernel = w.shape.slice(2)
     const flipped = flippedAttrs(kernel, attrs)
-    if (flipped && attrs.groups === 1 && !b.isConstant(w)) {
-      const swapped: Shape = [at(w.shape, 1), at(w.shape, 0), ...kernel]
-      if (canBlock(b, g.shape, swapped, flipped)) return blockedConv(b, g, w, flipped, { transposed: true })
-    }
+    if (flipped && !b.isConstant(w) && canBlock(b, g.shape, w.shape, attrs)) return blockedInputGrad(b, g, w, flipped)
     const outputPadding = size.map((n, i) => {
       const reach = at(attrs.dilation, i) * (at(kernel, i) - 1) + 1
       return n - (at(attrs.stride, i) * (at(g.shape, i + 2) - 1) + reach - at(attrs.before, i) - at(attrs.after, i))
@@ -110,7 +110,11 @@ export const convWeightGrad = op<ConvAttrs & { kernel: Shape }>('convWeightGrad'
     }
     return { shape: [at(g.shape, 1), at(x.shape, 1) / attrs.groups, ...kernel], dtype: x.dtype }
   },
-  lower: (b, _inputs, { inputs, attrs: { kernel, ...attrs } }) => b.value(shiftedProducts(at(inputs, 0), at(inputs, 1), kernel, attrs)),
+  lower: (b, _inputs, { inputs, attrs: { kernel, ...attrs } }) => {
+    const [x, g] = [at(inputs, 0), at(inputs, 1)]
+    if (canBlockWeightGrad(b, x.shape, g.shape, kernel, attrs)) return blockedWeightGrad(b, x, g, kernel, attrs)
+    return b.value(shiftedProducts(x, g, kernel, attrs))
+  },
   vjp: (g, inputs, _y, { kernel: _, ...attrs }) => {
     const [x, y] = [at(inputs, 0), at(inputs, 1)]
     return [inputGradOf(y, g, x.shape.slice(2), attrs), convOf(x, g, attrs)]

@@ -31,6 +31,8 @@ export interface Lowering {
   scalar(value: number, dtype: DType): string
   /** The value of a symbolic tensor, lowered on demand: an operation may lower itself as a composition of others. */
   value(x: Tensor): string
+  /** A form of a tensor's value (a reordered layout, say) that is made once and shared. */
+  cached(x: Tensor, form: string, make: () => string): string
   /** Whether a tensor's value is known before the graph runs (constants, and weights that are not state). */
   isConstant(x: Tensor): boolean
 }

@@ -1,0 +1,6 @@
+export { type DeviceName, EngineError } from './engine.ts'
+export { NdArray } from './ndarray.ts'
+export { type CompileOptions, type Computation, compile, evaluate, Program } from './program.ts'
+export { Generator } from './random.ts'
+export { State } from './state.ts'
+export type { FileTensor, Weights } from './weights.ts'
