@@ -1,0 +1,89 @@
+import { ArgumentError, LangevinError } from '../core/errors.ts'
+import type { NdArray } from '../runtime/ndarray.ts'
+import type { Generator } from '../runtime/random.ts'
+
+/** The one contract of this room: x at noise level `sigma` → the expected clean data, E[x0 | x]. */
+export type Denoise = (x: NdArray, sigma: number) => Promise<NdArray> | NdArray
+
+/** What a sampler shows before each step: the state at `sigma` and what the denoiser makes of it. */
+export interface Step {
+  readonly i: number
+  readonly sigma: number
+  readonly x: NdArray
+  readonly denoised: NdArray
+}
+
+/** A sampler under way: `for await` over its steps gives progress, previews and cancellation; it returns the sample. */
+export type Sampling = AsyncGenerator<Step, NdArray, void>
+
+/** How data and noise mix: x = alpha(σ)·x0 + σ·ε. */
+export interface Path {
+  readonly name: 've' | 'vp' | 'flow'
+  readonly alpha: (sigma: number) => number
+}
+/** Variance exploding: x = x0 + σε (Karras et al. 2022; Song et al. 2021, SMLD). */
+export const ve: Path = { name: 've', alpha: () => 1 }
+/** Variance preserving: α² + σ² = 1 (Ho et al. 2020). σ runs from 0 to 1. */
+export const vp: Path = { name: 'vp', alpha: (sigma) => Math.sqrt((1 - sigma) * (1 + sigma)) }
+/** Straight lines: x = (1 − σ)x0 + σε (Liu et al. 2023; Lipman et al. 2023). σ runs from 0 to 1. */
+export const flow: Path = { name: 'flow', alpha: (sigma) => 1 - sigma }
+
+/** A noise level on a path; `lambda` is half the log signal-to-noise ratio, ln(α/σ). */
+export interface Level {
+  readonly sigma: number
+  readonly alpha: number
+  readonly lambda: number
+}
+export function levelOf(path: Path, sigma: number): Level {
+  const alpha = path.alpha(sigma)
+  return { sigma, alpha, lambda: Math.log(alpha) - Math.log(sigma) }
+}
+
+/** (α, σ) of a path at the given ratio σ/α, the noise level of the same data in the `ve` form. */
+export function sigmaFromRatio(path: Path, ratio: number): number {
+  return path.name === 've' ? ratio : path.name === 'vp' ? ratio / Math.sqrt(1 + ratio * ratio) : ratio / (1 + ratio)
+}
+
+/** A network gave NaN or infinity: `step` counts from 0. */
+export class NonFiniteError extends LangevinError {
+  readonly step: number
+  constructor(step: number, where: string) {
+    super(
+      `step ${step} (${where}): the model's output is not finite; check its weights, its dtype and the scheduler's prediction_type`,
+    )
+    this.step = step
+  }
+}
+
+/** Every level with the next: [a, b, c] → [a, b], [b, c]. */
+export function pairs(sigmas: readonly number[]): [number, number][] {
+  return sigmas.slice(1).map((next, i) => [sigmas[i] as number, next])
+}
+
+/** Noise levels for a sampler: at least two, finite, none negative, each below the one before. */
+export function checkSigmas(sigmas: readonly number[], sampler: string): void {
+  if (sigmas.length < 2) throw new ArgumentError(`${sampler}: expected at least 2 noise levels (1 step), got ${sigmas.length}`)
+  for (const [i, sigma] of sigmas.entries()) {
+    if (!Number.isFinite(sigma) || sigma < 0)
+      throw new ArgumentError(`${sampler}: sigmas[${i}] is ${sigma}; expected ≥ 0 and finite`)
+    const before = sigmas[i - 1] ?? Infinity
+    if (sigma >= before)
+      throw new ArgumentError(`${sampler}: sigmas must fall, but sigmas[${i - 1}] is ${before} and sigmas[${i}] is ${sigma}`)
+  }
+}
+
+/** The noise in x, (x − α·x0)/σ; on `ve` and `flow` also half of the ODE's slope dx/dσ. */
+export function noiseIn(x: NdArray, denoised: NdArray, { alpha, sigma }: Level): NdArray {
+  return x.sub(denoised.mul(alpha)).div(sigma)
+}
+
+/** dx/dσ of the probability-flow ODE on `ve` and of the straight flow: (x − x0)/σ (Karras et al. 2022, eq. 3). */
+export function slope(x: NdArray, denoised: NdArray, sigma: number): NdArray {
+  return x.sub(denoised).div(sigma)
+}
+
+/** The stochastic samplers' source of noise; one that draws without being given a generator is an error. */
+export function noiseSource(generator: Generator | undefined, sampler: string): Generator {
+  if (!generator) throw new ArgumentError(`${sampler}: this setting draws noise; pass { generator: new Generator(seed) }`)
+  return generator
+}

@@ -1,0 +1,25 @@
+import { readOptions, type SchedulerConfig, SchedulerConfigError } from './config.ts'
+import { DDIMScheduler, DDPMScheduler } from './ddpm.ts'
+import { type Scheduler, schedulerOf } from './scheduler.ts'
+
+const kinds = { DDPMScheduler, DDIMScheduler }
+
+/** The classes that `schedulerFromConfig` knows. */
+export const schedulerClasses: readonly string[] = Object.keys(kinds)
+
+const known = new Set(Object.values(kinds).flatMap(({ defaults }) => Object.keys(defaults)))
+
+/**
+ * The sampler that a diffusers `scheduler_config.json` describes, with the same numbers: the same timesteps, the same draws
+ * for a seed, the same sample. A class, an option or a value that is not known is a SchedulerConfigError that lists those
+ * that are.
+ */
+export function schedulerFromConfig(config: SchedulerConfig): Scheduler {
+  const kind = kinds[config._class_name as keyof typeof kinds]
+  if (!kind)
+    throw new SchedulerConfigError(`unknown scheduler class ${config._class_name}; known classes: ${schedulerClasses.join(', ')}`)
+  return schedulerOf(config, readOptions(config, kind.defaults, known, kind.choices), kind)
+}
+
+export { type SchedulerConfig, SchedulerConfigError } from './config.ts'
+export type { Model, RunOptions, Scheduler } from './scheduler.ts'
