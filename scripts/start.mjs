@@ -5,4 +5,9 @@ import { setUp } from './setup.mjs'
 
 const args = process.argv.slice(2)
 const langevin = fileURLToPath(new URL('../bin/langevin.mjs', import.meta.url))
-process.exitCode = await run(setUp(), [langevin, ...(args.length ? args : ['--help'])])
+try {
+  process.exitCode = await run(setUp(), [langevin, ...(args.length ? args : ['--help'])])
+} catch (error) {
+  console.error(error.message)
+  process.exitCode = 1
+}
