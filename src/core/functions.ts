@@ -1,6 +1,11 @@
 import { ArgumentError, ShapeError } from './errors.ts'
 import { attention as attentionOp } from './ops/attention.ts'
-import { type ConvAttrs, convInputGrad as convInputGradOp, conv as convOp, convWeightGrad as convWeightGradOp } from './ops/conv.ts'
+import {
+  type ConvAttrs,
+  convInputGrad as convInputGradOp,
+  conv as convOp,
+  convWeightGrad as convWeightGradOp,
+} from './ops/conv.ts'
 import { where as whereOp } from './ops/elementwise.ts'
 import * as move from './ops/move.ts'
 import * as norm from './ops/norm.ts'
@@ -18,10 +23,15 @@ export function concat(tensors: readonly Tensor[], axis: number): Tensor {
 }
 
 /** Tensors of one shape side by side along a new axis. */
-export const stack = (tensors: readonly Tensor[], axis = 0): Tensor => concat(tensors.map((x) => x.unsqueeze(axis)), axis)
+export const stack = (tensors: readonly Tensor[], axis = 0): Tensor =>
+  concat(
+    tensors.map((x) => x.unsqueeze(axis)),
+    axis,
+  )
 
 /** Updates [M, …] added up in rows of a zero tensor [rows, …] at index [M]. */
-export const scatterRows = (updates: Tensor, index: Tensor, rows: number): Tensor => draw(move.scatterAdd, [updates, index], { rows })
+export const scatterRows = (updates: Tensor, index: Tensor, rows: number): Tensor =>
+  draw(move.scatterAdd, [updates, index], { rows })
 
 /** x [rows, …] with updates [M, …] added in the rows that index [M] names, repeats adding up. */
 export const scatterAdd = (x: Tensor, index: Tensor, updates: Tensor): Tensor =>
@@ -34,7 +44,9 @@ export const embedding = (table: Tensor, index: Tensor): Tensor => table.gather(
 export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
   const [out, width] = weight.shape as [number, number]
   if (x.shape[x.rank - 1] !== width) {
-    throw new ShapeError(`linear by ${weight.describe()} ${showShape(weight.shape)}: the last axis of ${showShape(x.shape)} must be ${width}`)
+    throw new ShapeError(
+      `linear by ${weight.describe()} ${showShape(weight.shape)}: the last axis of ${showShape(x.shape)} must be ${width}`,
+    )
   }
   const rows = x.reshape([-1, width]).matmul(weight, { transB: true })
   return (bias ? rows.add(bias) : rows).reshape([...x.shape.slice(0, -1), out])
@@ -74,7 +86,13 @@ export function convTranspose(x: Tensor, weight: Tensor, options: WindowOptions 
   const attrs = convAttrs(x.rank - 2, options)
   const size = x.shape.slice(2).map((n, i) => {
     const reach = (attrs.dilation[i] as number) * ((weight.shape[i + 2] as number) - 1) + 1
-    return (attrs.stride[i] as number) * (n - 1) + reach - (attrs.before[i] as number) - (attrs.after[i] as number) + (options.outputPadding ?? 0)
+    return (
+      (attrs.stride[i] as number) * (n - 1) +
+      reach -
+      (attrs.before[i] as number) -
+      (attrs.after[i] as number) +
+      (options.outputPadding ?? 0)
+    )
   })
   return convInputGrad(x, weight, size, attrs)
 }
@@ -100,7 +118,8 @@ export const maxPool = (x: Tensor, kernel: number | Shape, options: WindowOption
 /** Group norm (Wu and He 2018): x [B, C, …], weight and bias [C]. */
 export function groupNorm(x: Tensor, groups: number, weight: Tensor, bias: Tensor, eps = 1e-5): Tensor {
   const [batch, channels] = x.shape as [number, number]
-  if (channels % groups !== 0) throw new ArgumentError(`groupNorm by ${weight.describe()}: ${channels} channels do not split into ${groups} groups`)
+  if (channels % groups !== 0)
+    throw new ArgumentError(`groupNorm by ${weight.describe()}: ${channels} channels do not split into ${groups} groups`)
   const normal = draw(norm.standardize, [x.reshape([batch, groups, -1])], { eps }).reshape(x.shape)
   const perChannel = (p: Tensor) => p.reshape([channels, ...range(x.rank - 2).map(() => 1)])
   return normal.mul(perChannel(weight)).add(perChannel(bias))
@@ -148,7 +167,10 @@ function resizeAxis(x: Tensor, axis: number, size: number, mode: 'nearest' | 'bi
     matrix[i * from + upper] = (matrix[i * from + upper] as number) + centre - lower
   }
   const order = [...range(x.rank).filter((i) => i !== axis), axis]
-  const rows = x.transpose(...order).reshape([-1, from]).matmul(constant(matrix, [size, from]), { transB: true })
+  const rows = x
+    .transpose(...order)
+    .reshape([-1, from])
+    .matmul(constant(matrix, [size, from]), { transB: true })
   const shape = order.map((i) => (i === axis ? size : (x.shape[i] as number)))
   return rows.reshape(shape).transpose(...range(x.rank).map((i) => order.indexOf(i)))
 }

@@ -63,7 +63,8 @@ export function vjp(outputs: readonly Tensor[], wrt: readonly Tensor[], cotangen
 
 /** Gradients of a loss (one element) for each of `wrt`. They are tensors like any other and can be differentiated again. */
 export function grad(loss: Tensor, wrt: readonly Tensor[]): Tensor[] {
-  if (loss.size !== 1) throw new ArgumentError(`grad: the loss has shape ${showShape(loss.shape)}; reduce it to one element first`)
+  if (loss.size !== 1)
+    throw new ArgumentError(`grad: the loss has shape ${showShape(loss.shape)}; reduce it to one element first`)
   return vjp([loss], wrt, [ones(loss.shape, loss.dtype)])
 }
 

@@ -15,6 +15,7 @@ export type Operand = Tensor | number
  * A symbolic tensor: a node of a graph, with a shape and a dtype but no value. Operations draw new nodes;
  * `grad` differentiates the graph and the runtime's `compile` turns it into a program.
  */
+// biome-ignore lint/suspicious/noExplicitAny: a graph holds nodes of every kind of attributes.
 export class Tensor<A = any> {
   readonly op: Op<A>
   readonly inputs: readonly Tensor[]
@@ -198,7 +199,9 @@ export class Tensor<A = any> {
   /** Axis i of the result is axis perm[i]; without arguments all axes in reverse. */
   transpose(...perm: number[]): Tensor {
     const order = perm.length === 0 ? range(this.rank).reverse() : perm.map((axis) => axisOf(axis, this.rank))
-    return order.every((axis, i) => axis === i) && order.length === this.rank ? this : draw(move.transpose, [this], { perm: order })
+    return order.every((axis, i) => axis === i) && order.length === this.rank
+      ? this
+      : draw(move.transpose, [this], { perm: order })
   }
   expand(shape: Shape): Tensor {
     return sameShape(shape, this.shape) ? this : draw(move.expand, [this], { shape })
@@ -212,7 +215,8 @@ export class Tensor<A = any> {
   squeeze(...axes: number[]): Tensor {
     const gone = axes.map((axis) => axisOf(axis, this.rank))
     for (const axis of gone) {
-      if (this.shape[axis] !== 1) throw new ShapeError(`squeeze: axis ${axis} of ${this.describe()} ${showShape(this.shape)} is not 1`)
+      if (this.shape[axis] !== 1)
+        throw new ShapeError(`squeeze: axis ${axis} of ${this.describe()} ${showShape(this.shape)} is not 1`)
     }
     return this.reshape(this.shape.filter((_, i) => !gone.includes(i)))
   }
@@ -323,7 +327,8 @@ export const isConstant = (x: Tensor): boolean => x.op === constantOp
 
 /** Fixed values: a typed array, or numbers (f32 unless another dtype is given). */
 export function constant(data: TypedArray | readonly number[], shape: Shape = [data.length], dtype?: DType): Tensor {
-  if (sizeOf(shape) !== data.length) throw new ShapeError(`constant: ${data.length} elements cannot have shape ${showShape(shape)}`)
+  if (sizeOf(shape) !== data.length)
+    throw new ShapeError(`constant: ${data.length} elements cannot have shape ${showShape(shape)}`)
   const type = dtype ?? dtypeOf(data)
   const array = ArrayBuffer.isView(data) ? data : convert('f32', Float32Array.from(data), type)
   return new Tensor(constantOp, [], { shape, dtype: type, data: array })
@@ -352,4 +357,5 @@ export const full = (shape: Shape, value: number, dtype: DType = 'f32'): Tensor 
 export const zeros = (shape: Shape, dtype: DType = 'f32'): Tensor => full(shape, 0, dtype)
 export const ones = (shape: Shape, dtype: DType = 'f32'): Tensor => full(shape, 1, dtype)
 /** 0, 1, …, n − 1. */
-export const arange = (n: number, dtype: DType = 'f32'): Tensor => constant(convert('f32', Float32Array.from(range(n)), dtype), [n], dtype)
+export const arange = (n: number, dtype: DType = 'f32'): Tensor =>
+  constant(convert('f32', Float32Array.from(range(n)), dtype), [n], dtype)

@@ -35,12 +35,19 @@ export async function createSession(model: OnnxModel, { device, resident = [], p
   const { InferenceSession } = await engine()
   const stays = device === 'webgpu' ? resident : []
   const options: InferenceSession.SessionOptions = {
-    executionProviders: device === 'cpu' ? ['cpu'] : [device === 'webgpu' ? { name: 'webgpu', storageBufferCacheMode: 'simple' } as never : device],
+    executionProviders:
+      device === 'cpu'
+        ? ['cpu']
+        : [device === 'webgpu' ? ({ name: 'webgpu', storageBufferCacheMode: 'simple' } as never) : device],
     graphOptimizationLevel: 'all',
     logSeverityLevel: 3,
     ...(threads ? { intraOpNumThreads: threads } : {}),
     ...(stays.length > 0
-      ? { preferredOutputLocation: Object.fromEntries(model.graph.output.map(({ name }) => [name, stays.includes(name) ? 'gpu-buffer' : 'cpu'])) }
+      ? {
+          preferredOutputLocation: Object.fromEntries(
+            model.graph.output.map(({ name }) => [name, stays.includes(name) ? 'gpu-buffer' : 'cpu']),
+          ),
+        }
       : {}),
     extra: {
       session: {
@@ -66,7 +73,8 @@ export async function toOrt(array: NdArray): Promise<OrtTensor> {
 
 /** The engine's CPU tensor as a host array. */
 export function fromOrt(tensor: OrtTensor): NdArray {
-  if (tensor.location === 'gpu-buffer') throw new EngineError('a tensor on the GPU was read as if on the host; read it through its State')
+  if (tensor.location === 'gpu-buffer')
+    throw new EngineError('a tensor on the GPU was read as if on the host; read it through its State')
   const dtype = dtypeOf[tensor.type]
   if (!dtype) throw new EngineError(`the engine returned a ${tensor.type} tensor, which langevin has no dtype for`)
   const { data } = tensor

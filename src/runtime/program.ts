@@ -5,7 +5,7 @@ import { sameShape, showShape } from '../core/shape.ts'
 import type { Tensor } from '../core/tensor.ts'
 import { channelBlock, createSession, type DeviceName, fromOrt, locateFromRoot, type SessionOptions, toOrt } from './engine.ts'
 import type { NdArray } from './ndarray.ts'
-import { State } from './state.ts'
+import type { State } from './state.ts'
 import type { Weights } from './weights.ts'
 
 /** What a program computes. */
@@ -31,7 +31,12 @@ export class Program {
   private readonly updates: readonly string[]
   private busy = false
 
-  constructor(session: InferenceSession, device: DeviceName, graph: { inputs: readonly Tensor[]; state: readonly Tensor[] }, computation: Computation) {
+  constructor(
+    session: InferenceSession,
+    device: DeviceName,
+    graph: { inputs: readonly Tensor[]; state: readonly Tensor[] },
+    computation: Computation,
+  ) {
     this.session = session
     this.device = device
     this.inputs = graph.inputs
@@ -47,7 +52,9 @@ export class Program {
     for (const x of this.inputs) values[x.name as string] = await toOrt(checkedFeed(x, feeds[x.name as string]))
     const unknown = Object.keys(feeds).filter((name) => !this.inputs.some((x) => x.name === name))
     if (unknown.length > 0) {
-      throw new ArgumentError(`no input "${unknown.join('", "')}"; this program takes ${this.inputs.map((x) => `"${x.name}"`).join(', ') || 'none'}`)
+      throw new ArgumentError(
+        `no input "${unknown.join('", "')}"; this program takes ${this.inputs.map((x) => `"${x.name}"`).join(', ') || 'none'}`,
+      )
     }
     for (const name of this.stateNames) values[name] = (this.state as State).get(name)
     this.busy = true
@@ -76,7 +83,9 @@ const updateName = (name: string) => UPDATE + name
 function checkedFeed(x: Tensor, value: NdArray | undefined): NdArray {
   if (!value) throw new ArgumentError(`input "${x.name}" is missing: expected ${x.dtype}${showShape(x.shape)}`)
   if (!sameShape(value.shape, x.shape) || value.dtype !== x.dtype) {
-    throw new ArgumentError(`input "${x.name}": expected ${x.dtype}${showShape(x.shape)}, got ${value.dtype}${showShape(value.shape)}`)
+    throw new ArgumentError(
+      `input "${x.name}": expected ${x.dtype}${showShape(x.shape)}, got ${value.dtype}${showShape(value.shape)}`,
+    )
   }
   return value
 }
@@ -87,16 +96,27 @@ export async function compile(computation: Computation, { device = 'cpu', ...opt
   const named = Object.fromEntries([...updates].map(([name, x]) => [updateName(name), x]))
   const graph = lower(
     { outputs: { ...outputs, ...named }, weights },
-    { target: device === 'webgpu' ? 'webgpu' : 'cpu', channelBlock: device === 'cpu' ? await channelBlock() : 0, locate: locateFromRoot },
+    {
+      target: device === 'webgpu' ? 'webgpu' : 'cpu',
+      channelBlock: device === 'cpu' ? await channelBlock() : 0,
+      locate: locateFromRoot,
+    },
   )
   const missing = graph.state.filter((x) => !state?.has(x.name as string))
   if (missing.length > 0) {
-    throw new ArgumentError(`${missing.length} parameters have no value: ${missing.slice(0, 5).map((x) => x.name).join(', ')}…; give them in weights or in state`)
+    throw new ArgumentError(
+      `${missing.length} parameters have no value: ${missing
+        .slice(0, 5)
+        .map((x) => x.name)
+        .join(', ')}…; give them in weights or in state`,
+    )
   }
   for (const [name, x] of updates) {
     const shape = state?.shapeOf(name)
     if (!shape || !sameShape(shape, x.shape)) {
-      throw new ArgumentError(`update of "${name}": ${showShape(x.shape)} for a state of ${shape ? showShape(shape) : 'no such name'}`)
+      throw new ArgumentError(
+        `update of "${name}": ${showShape(x.shape)} for a state of ${shape ? showShape(shape) : 'no such name'}`,
+      )
     }
   }
   const session = await createSession(graph.model, { device, resident: Object.keys(named), ...options })

@@ -41,7 +41,10 @@ const IR_VERSION = 10
 const DOMAINS = ['com.microsoft', 'com.microsoft.nchwc']
 
 /** Symbolic tensors → an ONNX model. Only what the outputs depend on is lowered, each tensor once. */
-export function lower({ outputs, weights = new Map() }: Graph, { target, channelBlock = 0, locate = (file) => file }: LowerOptions): Lowered {
+export function lower(
+  { outputs, weights = new Map() }: Graph,
+  { target, channelBlock = 0, locate = (file) => file }: LowerOptions,
+): Lowered {
   const node: OnnxModel['graph']['node'] = []
   const initializer: OnnxTensor[] = []
   const values = new Map<Tensor, string>()
@@ -59,7 +62,14 @@ export function lower({ outputs, weights = new Map() }: Graph, { target, channel
     emit(type, operands, attributes = {}, domain = '') {
       const name = `${type}_${node.length}`
       if (domain) domains.add(domain)
-      node.push({ input: [...operands], output: [name], name, opType: type, domain, attribute: Object.entries(attributes).map(attributeOf) })
+      node.push({
+        input: [...operands],
+        output: [name],
+        name,
+        opType: type,
+        domain,
+        attribute: Object.entries(attributes).map(attributeOf),
+      })
       return name
     },
     constant(data, dtype, shape) {
@@ -92,7 +102,11 @@ export function lower({ outputs, weights = new Map() }: Graph, { target, channel
     isConstant(x) {
       const known = constancy.get(x)
       if (known !== undefined) return known
-      const fixed = isInput(x) ? false : isParameter(x) ? weights.has(x.name as string) : x.inputs.every((y) => builder.isConstant(y))
+      const fixed = isInput(x)
+        ? false
+        : isParameter(x)
+          ? weights.has(x.name as string)
+          : x.inputs.every((y) => builder.isConstant(y))
       constancy.set(x, fixed)
       return fixed
     },
@@ -124,8 +138,16 @@ export function lower({ outputs, weights = new Map() }: Graph, { target, channel
   // In order, so that a deep network needs no deep recursion.
   for (const x of topologicalOrder(Object.values(outputs))) builder.value(x)
   const output = Object.entries(outputs).map(([name, x]): OnnxValue => {
-    if (leaves.has(name)) throw new ArgumentError(`an output and an input of the graph are both named "${name}"; rename the output`)
-    node.push({ input: [builder.value(x)], output: [name], name: `output ${name}`, opType: 'Identity', domain: '', attribute: [] })
+    if (leaves.has(name))
+      throw new ArgumentError(`an output and an input of the graph are both named "${name}"; rename the output`)
+    node.push({
+      input: [builder.value(x)],
+      output: [name],
+      name: `output ${name}`,
+      opType: 'Identity',
+      domain: '',
+      attribute: [],
+    })
     return valueInfo(name, x)
   })
   const model: OnnxModel = {
@@ -158,7 +180,10 @@ function attributeOf([name, value]: [string, OnnxAttribute]): OnnxAttributeProto
   return { name, type: 7, ints: [...value] }
 }
 
-function contents(stored: StoredValue, locate: (file: string) => string): Pick<OnnxTensor, 'rawData' | 'externalData' | 'dataLocation'> {
+function contents(
+  stored: StoredValue,
+  locate: (file: string) => string,
+): Pick<OnnxTensor, 'rawData' | 'externalData' | 'dataLocation'> {
   if ('data' in stored) {
     return { rawData: new Uint8Array(stored.data.buffer, stored.data.byteOffset, stored.data.byteLength) }
   }

@@ -21,7 +21,8 @@ export const attention = op<AttentionAttrs>('attention', {
     const { B, N, D } = dims(q, 'B N D')
     const { M } = dims(k, 'B M D', { B, D })
     const { E } = dims(v, 'B M E', { B, M })
-    if (D % heads !== 0 || E % heads !== 0) throw new ArgumentError(`attention: widths ${D} and ${E} do not split into ${heads} heads`)
+    if (D % heads !== 0 || E % heads !== 0)
+      throw new ArgumentError(`attention: widths ${D} and ${E} do not split into ${heads} heads`)
     if (causal && N !== M) throw new ArgumentError(`attention: a causal one needs as many queries as keys, got ${N} and ${M}`)
     if (mask) {
       const m = dims(mask, 'B H N M', { N, M })
@@ -37,7 +38,12 @@ export const attention = op<AttentionAttrs>('attention', {
     const [q, k, v, mask] = inputs
     const bias = causal ? b.value(withCausal(node.inputs)) : mask
     const operands = [q, k, v, '', '', bias ?? ''] as string[]
-    return b.emit('MultiHeadAttention', bias ? operands : operands.slice(0, 3), { num_heads: heads, scale: { float: scale } }, 'com.microsoft')
+    return b.emit(
+      'MultiHeadAttention',
+      bias ? operands : operands.slice(0, 3),
+      { num_heads: heads, scale: { float: scale } },
+      'com.microsoft',
+    )
   },
   vjp: (g, inputs, y, attrs) => {
     const [q, k, v, mask] = [at(inputs, 0), at(inputs, 1), at(inputs, 2), inputs[3]]

@@ -53,7 +53,12 @@ function permuted(shape: Shape, perm: readonly number[], reversed: readonly numb
   return index
 }
 
-function convolve(b: Lowering, operands: string[], kernel: Shape, { stride, dilation, before, after }: Omit<ConvAttrs, 'groups'>): string {
+function convolve(
+  b: Lowering,
+  operands: string[],
+  kernel: Shape,
+  { stride, dilation, before, after }: Omit<ConvAttrs, 'groups'>,
+): string {
   const attributes = { kernel_shape: kernel, strides: stride, dilations: dilation, pads: [...before, ...after], group: 1 }
   return b.emit('Conv', operands, attributes, BLOCKED)
 }
@@ -128,15 +133,23 @@ export function blockedWeightGrad(b: Lowering, x: Tensor, g: Tensor, kernel: Sha
 
   const taps = slides ? range(w).map((k) => [0, k] as const) : range(h).flatMap((r) => range(w).map((k) => [r, k] as const))
   const height = slides ? H : rows
-  const filters = reshape(b, shiftedRows(b, x, taps, height, { ...attrs, slides }, { images, parts, width }), [taps.length * C, depth, height, 1])
+  const filters = reshape(b, shiftedRows(b, x, taps, height, { ...attrs, slides }, { images, parts, width }), [
+    taps.length * C,
+    depth,
+    height,
+    1,
+  ])
 
   const [top, bottom] = slides ? [h - 1 - at(attrs.before, 0), h - 1 - at(attrs.after, 0)] : [0, 0]
-  const y = convolve(b, [picture, filters], [height, 1], { stride: [1, 1], dilation: [1, 1], before: [top, 0], after: [bottom, 0] })
+  const y = convolve(b, [picture, filters], [height, 1], {
+    stride: [1, 1],
+    dilation: [1, 1],
+    before: [top, 0],
+    after: [bottom, 0],
+  })
 
   // y lies as [taps, C/n, result rows, O, n of C]; wanted [O, C/n, h, w, n of C], which is then unblocked.
-  const blocks = slides
-    ? permuted([w, C / n, h, O], [3, 1, 2, 0], [2])
-    : permuted([h, w, C / n, O], [3, 2, 0, 1])
+  const blocks = slides ? permuted([w, C / n, h, O], [3, 1, 2, 0], [2]) : permuted([h, w, C / n, O], [3, 2, 0, 1])
   return unblocked(b, reshape(b, gatherRows(b, y, n, blocks), [O, C, h, w]), C)
 }
 

@@ -21,7 +21,9 @@ export function windowCount(place: string, spatial: Shape, kernel: Shape, { stri
     const reach = at(dilation, i) * (at(kernel, i) - 1) + 1
     const count = Math.floor((n + at(before, i) + at(after, i) - reach) / at(stride, i)) + 1
     if (count < 1) {
-      throw new ShapeError(`${place}: a window reaching ${reach} does not fit axis ${i + 2} (size ${n}, padding ${before[i]}+${after[i]})`)
+      throw new ShapeError(
+        `${place}: a window reaching ${reach} does not fit axis ${i + 2} (size ${n}, padding ${before[i]}+${after[i]})`,
+      )
     }
     return count
   })
@@ -43,10 +45,13 @@ export const conv = op<ConvAttrs>('conv', {
     checkRank(place, x, w, attrs)
     const [channels, out] = [at(x.shape, 1), at(w.shape, 0)]
     if (channels !== at(w.shape, 1) * attrs.groups || out % attrs.groups !== 0) {
-      throw new ShapeError(`${place}: the weight takes ${at(w.shape, 1) * attrs.groups} channels in ${attrs.groups} groups, x has ${channels}`)
+      throw new ShapeError(
+        `${place}: the weight takes ${at(w.shape, 1) * attrs.groups} channels in ${attrs.groups} groups, x has ${channels}`,
+      )
     }
     const bias = inputs[2]
-    if (bias && !sameShape(bias.shape, [out])) throw new ShapeError(`${place}: the bias is ${showShape(bias.shape)}, expected [${out}]`)
+    if (bias && !sameShape(bias.shape, [out]))
+      throw new ShapeError(`${place}: the bias is ${showShape(bias.shape)}, expected [${out}]`)
     return { shape: [at(x.shape, 0), out, ...windowCount(place, x.shape.slice(2), w.shape.slice(2), attrs)], dtype: x.dtype }
   },
   lower: (b, inputs, node) => {
@@ -69,7 +74,9 @@ export const convInputGrad = op<ConvAttrs & { size: Shape }>('convInputGrad', {
     checkRank(place, g, w, attrs)
     const positions = windowCount(place, size, w.shape.slice(2), attrs)
     if (at(g.shape, 1) !== at(w.shape, 0) || positions.some((n, i) => n !== g.shape[i + 2])) {
-      throw new ShapeError(`${place}: for a result of ${showShape(size)} the input must be [B, ${at(w.shape, 0)}, ${positions.join(', ')}]`)
+      throw new ShapeError(
+        `${place}: for a result of ${showShape(size)} the input must be [B, ${at(w.shape, 0)}, ${positions.join(', ')}]`,
+      )
     }
     return { shape: [at(g.shape, 0), at(w.shape, 1) * attrs.groups, ...size], dtype: g.dtype }
   },
@@ -135,7 +142,10 @@ function shiftedProducts(x: Tensor, g: Tensor, kernel: Shape, attrs: ConvAttrs):
       return part.slice(i + 2, start, start + (at(positions, i) - 1) * at(stride, i) + 1, at(stride, i))
     }, padded)
     const columns = met.reshape([batch, groups, channels / groups, cells])
-    return rows.matmul(columns, { transB: true }).sum(0).reshape([out, channels / groups, 1])
+    return rows
+      .matmul(columns, { transB: true })
+      .sum(0)
+      .reshape([out, channels / groups, 1])
   })
   return concat(taps, 2).reshape([out, channels / groups, ...kernel])
 }

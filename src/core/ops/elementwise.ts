@@ -2,7 +2,7 @@ import type { DType } from '../dtype.ts'
 import { DTypeError } from '../errors.ts'
 import { broadcastShapes } from '../shape.ts'
 import type { Tensor } from '../tensor.ts'
-import { type Op, at, op, type Spec } from './op.ts'
+import { at, type Op, op, type Spec } from './op.ts'
 
 const same = (inputs: readonly Tensor[]): Spec => at(inputs, 0)
 
@@ -40,7 +40,15 @@ export const sqrt = unary('sqrt', 'Sqrt', (g, _, y) => g.div(y.mul(2)))
 export const abs = unary('abs', 'Abs', (g, x) => g.mul(x.sign()))
 export const tanh = unary('tanh', 'Tanh', (g, _, y) => g.mul(y.square().neg().add(1)))
 export const sigmoid = unary('sigmoid', 'Sigmoid', (g, _, y) => g.mul(y.mul(y.neg().add(1))))
-export const erf = unary('erf', 'Erf', (g, x) => g.mul(x.square().neg().exp().mul(2 / Math.sqrt(Math.PI))))
+export const erf = unary('erf', 'Erf', (g, x) =>
+  g.mul(
+    x
+      .square()
+      .neg()
+      .exp()
+      .mul(2 / Math.sqrt(Math.PI)),
+  ),
+)
 export const sin = unary('sin', 'Sin', (g, x) => g.mul(x.cos()))
 export const cos = unary('cos', 'Cos', (g, x) => g.mul(x.sin().neg()))
 /** −1, 0 or 1. WebGPU's provider has no Sign, so there it is two comparisons. */
@@ -155,8 +163,15 @@ function geluSlope(x: Tensor, kind: GeluKind): Tensor {
   }
   const c = Math.sqrt(2 / Math.PI)
   const t = x.add(x.square().mul(x).mul(0.044715)).mul(c).tanh()
-  const inner = x.square().mul(3 * 0.044715).add(1).mul(c)
-  return t.add(1).mul(0.5).add(x.mul(0.5).mul(t.square().neg().add(1)).mul(inner))
+  const inner = x
+    .square()
+    .mul(3 * 0.044715)
+    .add(1)
+    .mul(c)
+  return t
+    .add(1)
+    .mul(0.5)
+    .add(x.mul(0.5).mul(t.square().neg().add(1)).mul(inner))
 }
 
 /** TensorProto.DataType of each dtype. */

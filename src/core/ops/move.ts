@@ -1,6 +1,6 @@
 import { ArgumentError, DTypeError, ShapeError } from '../errors.ts'
 import { scatterRows } from '../functions.ts'
-import { axisOf, broadcastShapes, range, sameShape, type Shape, showShape, sizeOf } from '../shape.ts'
+import { axisOf, broadcastShapes, range, type Shape, sameShape, showShape, sizeOf } from '../shape.ts'
 import type { Tensor } from '../tensor.ts'
 import { at, op } from './op.ts'
 
@@ -21,7 +21,12 @@ export const reshape = op<{ shape: Shape }>('reshape', {
 export const transpose = op<{ perm: readonly number[] }>('transpose', {
   shape: (inputs, { perm }) => {
     const x = at(inputs, 0)
-    if (!sameShape([...perm].sort((a, b) => a - b), range(x.rank))) {
+    if (
+      !sameShape(
+        [...perm].sort((a, b) => a - b),
+        range(x.rank),
+      )
+    ) {
       throw new ArgumentError(`transpose: ${showShape(perm)} does not reorder the ${x.rank} axes of ${x.describe()}`)
     }
     return { shape: perm.map((axis) => at(x.shape, axis)), dtype: x.dtype }
@@ -57,7 +62,9 @@ export const slice = op<SliceAttrs>('slice', {
     const x = at(inputs, 0)
     const size = at(x.shape, axis)
     if (start < 0 || end > size || start >= end || step < 1) {
-      throw new ArgumentError(`slice: ${start} to ${end} by ${step} does not lie in axis ${axis} of ${x.describe()} (size ${size})`)
+      throw new ArgumentError(
+        `slice: ${start} to ${end} by ${step} does not lie in axis ${axis} of ${x.describe()} (size ${size})`,
+      )
     }
     return { shape: x.shape.map((n, i) => (i === axis ? Math.ceil((end - start) / step) : n)), dtype: x.dtype }
   },
@@ -91,7 +98,9 @@ export const pad = op<{ before: readonly number[]; after: readonly number[]; val
   shape: (inputs, { before, after }) => {
     const x = at(inputs, 0)
     if ([...before, ...after].some((n) => n < 0 || !Number.isInteger(n)) || before.length !== x.rank || after.length !== x.rank) {
-      throw new ArgumentError(`pad: ${showShape(before)} and ${showShape(after)} do not pad ${x.describe()} ${showShape(x.shape)}`)
+      throw new ArgumentError(
+        `pad: ${showShape(before)} and ${showShape(after)} do not pad ${x.describe()} ${showShape(x.shape)}`,
+      )
     }
     return { shape: x.shape.map((n, i) => n + at(before, i) + at(after, i)), dtype: x.dtype }
   },
@@ -154,7 +163,9 @@ export const scatterAdd = op<{ rows: number }>('scatterAdd', {
   shape: (inputs, { rows }) => {
     const [updates, index] = [at(inputs, 0), at(inputs, 1)]
     if (index.rank !== 1 || index.shape[0] !== updates.shape[0]) {
-      throw new ShapeError(`scatterAdd: ${showShape(updates.shape)} needs an index [${updates.shape[0]}], got ${showShape(index.shape)}`)
+      throw new ShapeError(
+        `scatterAdd: ${showShape(updates.shape)} needs an index [${updates.shape[0]}], got ${showShape(index.shape)}`,
+      )
     }
     return { shape: [rows, ...updates.shape.slice(1)], dtype: updates.dtype }
   },
@@ -166,4 +177,3 @@ export const scatterAdd = op<{ rows: number }>('scatterAdd', {
   },
   vjp: (g, inputs) => [g.gather(at(inputs, 1), 0), undefined],
 })
-

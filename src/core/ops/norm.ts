@@ -13,7 +13,10 @@ const mean = (x: Tensor, axes: readonly number[]) => x.mean(axes, true)
 function throughStandardize(g: Tensor, x: Tensor, normal: Tensor, axes: readonly number[], eps: number): Tensor {
   const centred = x.sub(mean(x, axes))
   const deviation = mean(centred.square(), axes).add(eps).sqrt()
-  return g.sub(mean(g, axes)).sub(normal.mul(mean(g.mul(normal), axes))).div(deviation)
+  return g
+    .sub(mean(g, axes))
+    .sub(normal.mul(mean(g.mul(normal), axes)))
+    .div(deviation)
 }
 
 /** (x − mean)/√(var + ε) over all axes after the second: x [B, G, …]. Group norm is this between two reshapes. */
@@ -63,7 +66,9 @@ function overLast(name: string, inputs: readonly Tensor[]): Spec {
   const wanted: Shape = x.shape.slice(-1)
   for (const p of inputs.slice(1)) {
     if (p.rank !== 1 || p.shape[0] !== wanted[0]) {
-      throw new ShapeError(`${name} of ${x.describe()} ${showShape(x.shape)}: ${p.describe()} must be ${showShape(wanted)}, is ${showShape(p.shape)}`)
+      throw new ShapeError(
+        `${name} of ${x.describe()} ${showShape(x.shape)}: ${p.describe()} must be ${showShape(wanted)}, is ${showShape(p.shape)}`,
+      )
     }
   }
   return x

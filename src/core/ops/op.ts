@@ -41,6 +41,7 @@ export interface Lowering {
  * One operation, its semantics together: the shape rule, the lowering to ONNX, and the vector–Jacobian product in
  * terms of other operations, so that gradients can be differentiated again.
  */
+// biome-ignore lint/suspicious/noExplicitAny: a table holds operations of every kind of attributes.
 export interface Op<A = any> {
   readonly name: string
   /** The result's shape and dtype; throws where the inputs do not fit. */

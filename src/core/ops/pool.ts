@@ -8,12 +8,15 @@ import { at, op } from './op.ts'
 /** Windows over all spatial axes, each channel by itself. */
 export type PoolAttrs = ConvAttrs & { readonly kernel: Shape }
 
-const pooled = (name: string) => (inputs: readonly Tensor[], { kernel, ...attrs }: PoolAttrs) => {
-  const x = at(inputs, 0)
-  const place = `${name} of ${x.describe()} ${showShape(x.shape)}`
-  if (x.rank !== kernel.length + 2) throw new ArgumentError(`${place}: a window ${showShape(kernel)} needs ${kernel.length + 2} axes`)
-  return { shape: [at(x.shape, 0), at(x.shape, 1), ...windowCount(place, x.shape.slice(2), kernel, attrs)], dtype: x.dtype }
-}
+const pooled =
+  (name: string) =>
+  (inputs: readonly Tensor[], { kernel, ...attrs }: PoolAttrs) => {
+    const x = at(inputs, 0)
+    const place = `${name} of ${x.describe()} ${showShape(x.shape)}`
+    if (x.rank !== kernel.length + 2)
+      throw new ArgumentError(`${place}: a window ${showShape(kernel)} needs ${kernel.length + 2} axes`)
+    return { shape: [at(x.shape, 0), at(x.shape, 1), ...windowCount(place, x.shape.slice(2), kernel, attrs)], dtype: x.dtype }
+  }
 
 const onnxPool = ({ kernel, ...attrs }: PoolAttrs) => {
   const { group: _, ...shared } = onnxConv(attrs, kernel)
@@ -84,7 +87,9 @@ export const upsample = op<{ factors: Shape }>('upsample', {
   shape: (inputs, { factors }) => {
     const x = at(inputs, 0)
     if (x.rank !== factors.length + 2 || factors.some((f) => f < 1 || !Number.isInteger(f))) {
-      throw new ArgumentError(`upsample: ${showShape(factors)} are not whole factors for the spatial axes of ${x.describe()} ${showShape(x.shape)}`)
+      throw new ArgumentError(
+        `upsample: ${showShape(factors)} are not whole factors for the spatial axes of ${x.describe()} ${showShape(x.shape)}`,
+      )
     }
     return { shape: x.shape.map((n, i) => (i < 2 ? n : n * at(factors, i - 2))), dtype: x.dtype }
   },

@@ -12,11 +12,7 @@ const reduced = (inputs: readonly Tensor[], { axes }: ReduceAttrs): Spec => {
   return { shape: x.shape.map((size, i) => (axes.includes(i) ? 1 : size)), dtype: x.dtype }
 }
 
-const reduction = (
-  name: string,
-  type: string,
-  vjp: (g: Tensor, x: Tensor, y: Tensor, attrs: ReduceAttrs) => Tensor,
-) =>
+const reduction = (name: string, type: string, vjp: (g: Tensor, x: Tensor, y: Tensor, attrs: ReduceAttrs) => Tensor) =>
   op<ReduceAttrs>(name, {
     shape: reduced,
     lower: (b, [x], { attrs }) => b.emit(type, [x as string, b.ints(attrs.axes)], { keepdims: 1 }),
@@ -46,8 +42,7 @@ export const argmax = op<{ axis: number }>('argmax', {
 /** Running sums along an axis, from the end where `reverse`. */
 export const cumsum = op<{ axis: number; reverse: boolean }>('cumsum', {
   shape: (inputs) => at(inputs, 0),
-  lower: (b, [x], { attrs }) =>
-    b.emit('CumSum', [x as string, b.scalar(attrs.axis, 'i64')], { reverse: attrs.reverse ? 1 : 0 }),
+  lower: (b, [x], { attrs }) => b.emit('CumSum', [x as string, b.scalar(attrs.axis, 'i64')], { reverse: attrs.reverse ? 1 : 0 }),
   vjp: (g, _inputs, _y, { axis, reverse }) => [g.cumsum(axis, { reverse: !reverse })],
 })
 

@@ -1,0 +1,13 @@
+export {
+  checkpointSteps,
+  latestCheckpoint,
+  readCheckpoint,
+  saveCheckpoint,
+  type TrainingCheckpoint,
+  TrainingError,
+} from './checkpoint.ts'
+export * from './logs/index.ts'
+export { type AdamWOptions, adamw, clipFactor, globalNorm, type Optimizer } from './optimizer.ts'
+export { emaDecay, learningRate, type RateOptions, type RateSchedule, rateSchedules } from './rate.ts'
+export { type Objective, type StepOptions, type StepResult, TrainingStep } from './step.ts'
+export { type StepReport, type TrainingOptions, type TrainingTask, train } from './train.ts'

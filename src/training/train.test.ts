@@ -1,0 +1,136 @@
+import { spawn } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, truncateSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, it } from 'vitest'
+import { ArgumentError } from '../core/errors.ts'
+import { Generator } from '../runtime/random.ts'
+import { checkpointSteps, TrainingError } from './checkpoint.ts'
+import { circleTask } from './circle.fixture.ts'
+import { type StepReport, type TrainingOptions, train } from './train.ts'
+
+const dir = mkdtempSync(join(tmpdir(), 'langevin-train-'))
+afterAll(() => rmSync(dir, { recursive: true, force: true }))
+
+const options = (name: string, more: Partial<TrainingOptions> = {}): TrainingOptions => ({
+  dir: join(dir, name),
+  steps: 30,
+  learningRate: 0.01,
+  warmup: 5,
+  ema: 0.9,
+  checkpointEvery: 10,
+  ...more,
+})
+
+async function run(given: TrainingOptions, until = Number.POSITIVE_INFINITY): Promise<StepReport[]> {
+  const reports: StepReport[] = []
+  for await (const report of train(circleTask(), given)) {
+    reports.push(report)
+    if (report.step >= until) break
+  }
+  return reports
+}
+
+describe('train', () => {
+  it('lowers the loss, and the same seed gives the same losses', async () => {
+    const [a, b] = [await run(options('a', { steps: 200 })), await run(options('b', { steps: 200 }))]
+    expect(a.map(({ loss }) => loss)).toEqual(b.map(({ loss }) => loss))
+    expect(a.at(-1)!.loss).toBeLessThan(a[0]!.loss / 10)
+    const other = await run(options('c', { steps: 3, seed: 1 }))
+    expect(other[0]!.loss).not.toBe(a[0]!.loss)
+  })
+
+  it.each([1, 2])('goes on from a checkpoint with bit-identical losses, accumulation %i', async (accumulation) => {
+    const whole = await run(options(`whole${accumulation}`, { accumulation }))
+    await run(options(`parts${accumulation}`, { accumulation }), 17)
+    const rest = await run(options(`parts${accumulation}`, { accumulation, resume: true }))
+    expect(rest[0]!.step).toBe(18)
+    expect(rest.map(({ loss, gradNorm }) => [loss, gradNorm])).toEqual(
+      whole.slice(17).map(({ loss, gradNorm }) => [loss, gradNorm]),
+    )
+  })
+
+  it('is bit-identical after kill -9', async () => {
+    const whole = await run(options('unkilled', { steps: 400, checkpointEvery: 50 }))
+    const folder = join(dir, 'killed')
+    const script = `
+      import { train } from './src/training/train.ts'
+      import { circleTask } from './src/training/circle.fixture.ts'
+      for await (const { step } of train(circleTask(), ${JSON.stringify(options('killed', { steps: 400, checkpointEvery: 50 }))})) {
+        if (step === 120) console.log('go')
+      }`
+    const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] })
+    await new Promise((resolve) => child.stdout.once('data', resolve))
+    child.kill('SIGKILL')
+    await new Promise((resolve) => child.once('exit', resolve))
+    const rest = await run({ ...options('killed', { steps: 400, checkpointEvery: 50 }), dir: folder, resume: true })
+    expect(rest[0]!.step).toBeGreaterThan(100)
+    expect(rest[0]!.step).toBeLessThan(400)
+    expect(rest.map(({ loss }) => loss)).toEqual(whole.slice(rest[0]!.step - 1).map(({ loss }) => loss))
+  })
+
+  it('averages accumulated gradients: the same batch twice steps as once', async () => {
+    const [one, two] = [await weightsAfterOne(options('one'), 1), await weightsAfterOne(options('two'), 2)]
+    for (const [key, value] of one) expect(two.get(key)).toBeCloseTo(value, 6)
+  })
+
+  it('keeps the average of the weights: after one step, 9/10 of the way', async () => {
+    const [average, now] = [
+      await weightsAfterOne(options('ema', { ema: 0.5, warmup: 0 })),
+      await weightsAfterOne(options('raw', { ema: 0, warmup: 0 })),
+    ]
+    const start = circleTask().params.initialise(new Generator(0).fork('parameters'))
+    for (const [key, value] of now) {
+      const before = Number(start.get(key)!.data[0])
+      expect(value).not.toBe(before)
+      expect(average.get(key)).toBeCloseTo(value + 0.1 * (before - value), 6)
+    }
+  })
+
+  it('stops at a loss that is not finite, names the step and keeps the last good checkpoint', async () => {
+    const folder = join(dir, 'nan')
+    const work = async () => {
+      for await (const _ of train(circleTask({ breakAt: 25 }), { ...options('nan'), dir: folder })) {
+        // The loop is the work.
+      }
+    }
+    await expect(work()).rejects.toThrow(TrainingError)
+    await expect(work()).rejects.toThrow(/step \d+: loss NaN.*checkpoint-20/s)
+    expect(checkpointSteps(folder)).toEqual([20, 10])
+  })
+
+  it('falls back to the checkpoint before a damaged one and says so', async () => {
+    const folder = join(dir, 'damaged')
+    await run({ ...options('damaged'), dir: folder })
+    truncateSync(join(folder, 'checkpoint-30', 'training_state.safetensors'), 100)
+    const warnings: string[] = []
+    const rest = await run({ ...options('damaged'), dir: folder, resume: true, warn: (message) => warnings.push(message) })
+    expect(rest[0]!.step).toBe(21)
+    expect(warnings[0]).toMatch(/checkpoint-30 cannot be used/)
+  })
+
+  it('refuses to continue another run', async () => {
+    const folder = join(dir, 'other')
+    await run({ ...options('other'), dir: folder, steps: 10 })
+    await expect(run({ ...options('other'), dir: folder, seed: 7, resume: true })).rejects.toThrow(/seed 0, this run 7/)
+    expect(JSON.parse(readFileSync(join(folder, 'checkpoint-10', 'run.json'), 'utf8')).step).toBe(10)
+  })
+
+  it('rejects a step before the first', async () => {
+    const { learningRate } = await import('./rate.ts')
+    expect(() => learningRate(0, { learningRate: 1, steps: 10 })).toThrow(ArgumentError)
+    expect(
+      [1, 5, 10, 55, 100].map((s) => learningRate(s, { learningRate: 1, warmup: 10, steps: 100, schedule: 'linear' })),
+    ).toEqual([0.1, 0.5, 1, 0.5, 0])
+  })
+})
+
+/** The first element of every parameter after one step on a batch that is always the same. */
+async function weightsAfterOne(given: TrainingOptions, accumulation = 1): Promise<Map<string, number>> {
+  const task = circleTask()
+  const fixed = { ...task, batch: () => task.batch(new Generator(5)) }
+  for await (const { weights } of train(fixed, { ...given, accumulation })) {
+    return new Map([...(await weights())].map(([key, array]) => [key, Number(array.data[0])]))
+  }
+  throw new Error('no step')
+}
