@@ -1,0 +1,250 @@
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { basename, dirname, join, resolve } from 'node:path'
+import { ArgumentError } from '../core/errors.ts'
+import type { NdArray } from '../runtime/ndarray.ts'
+import type { FileTensor, Weights } from '../runtime/weights.ts'
+import { saving, syncFolder, temporaryIn } from './atomic.ts'
+import { ConfigError, FolderError, PickleError, quote } from './errors.ts'
+import { describe, isPlainName, type Json, readJson, writeJson } from './json.ts'
+import { openSafetensors, type SaveFloat, storedSize, writeSafetensors } from './safetensors.ts'
+import { openSharded } from './sharded.ts'
+
+/** A model's or scheduler's configuration, with upstream's field names. diffusers' own carry their class and version. */
+export interface Config extends Json {
+  readonly _class_name?: string
+  readonly _diffusers_version?: string
+}
+
+/** What stands before `.safetensors`: in diffusers' folders, in transformers'. */
+const stems = ['diffusion_pytorch_model', 'model'] as const
+
+/**
+ * A folder's `config.json`, or another file of the kind (`scheduler_config.json`).
+ *
+ * @throws ConfigError
+ */
+export function loadConfig(dir: string, name = 'config.json'): Config {
+  const file = join(dir, name)
+  const config = readJson(file)
+  for (const field of ['_class_name', '_diffusers_version']) optionalString(file, config, field)
+  return config
+}
+
+/** Writes a configuration as `loadConfig` reads it, its keys sorted as diffusers sorts them. Creates the folder. */
+export function saveConfig(dir: string, config: Config, name = 'config.json'): void {
+  saving(dir, () => mkdirSync(dir, { recursive: true }))
+  writeJson(join(dir, name), config)
+}
+
+/**
+ * Opens a model's weights and copies none: `diffusion_pytorch_model[.variant].safetensors`, `model[.variant].safetensors`, or
+ * the index of either's shards, which comes first. Without a file of the variant, the plain ones serve.
+ *
+ * @throws FolderError when there are none; PickleError when there is only a pickle; what `openSafetensors` and `openSharded` do
+ */
+export function openWeights(dir: string, { variant }: { variant?: string } = {}): Weights {
+  if (variant !== undefined && !isPlainName(variant))
+    throw new ArgumentError(`openWeights: ${quote(variant)} is no variant's name`)
+  for (const infix of variant === undefined ? [''] : [`.${variant}`, '']) {
+    for (const stem of stems) {
+      const index = join(dir, `${stem}.safetensors.index${infix}.json`)
+      if (existsSync(index)) return openSharded(index)
+      const single = join(dir, `${stem}${infix}.safetensors`)
+      if (existsSync(single)) return openSafetensors(single).tensors
+    }
+  }
+  throw noWeights(dir)
+}
+
+/** Why a folder has no weights, from what it has instead. */
+function noWeights(dir: string): FolderError | PickleError {
+  let names: string[]
+  try {
+    names = readdirSync(dir)
+  } catch (cause) {
+    return new FolderError(dir, `cannot be read: ${(cause as Error).message}`)
+  }
+  const pickle = names.find((name) => /^(diffusion_pytorch_model|pytorch_model)\b.*\.bin$|\.(ckpt|pt|pth)$/.test(name))
+  if (pickle !== undefined) return new PickleError(join(dir, pickle))
+  const variants = names.flatMap(
+    (name) => /^(?:diffusion_pytorch_)?model(?:\.safetensors\.index)?\.([^.]+)\.(?:safetensors|json)$/.exec(name)?.[1] ?? [],
+  )
+  if (variants.length > 0)
+    return new FolderError(dir, `has only variants of its weights: ask for one of ${variants.map(quote).join(', ')}`)
+  if (names.includes('model_index.json')) {
+    return new FolderError(dir, 'is a pipeline and has no weights of its own: open one of the components in its model_index.json')
+  }
+  const expected = `expected ${stems.map((stem) => `${stem}.safetensors`).join(' or ')}, or the index of its shards`
+  const others = names.filter((name) => name.endsWith('.safetensors'))
+  const hint = others.length > 0 ? `; single files such as ${quote(others[0] as string)} open with openSafetensors` : ''
+  return new FolderError(dir, `no weights: ${expected}${hint}`)
+}
+
+/**
+ * Writes `config.json` and the weights, in shards with their index where they exceed `maxShardSize`, as diffusers does. All is
+ * first written and synced under a temporary name. A new folder then appears in one step; in one that exists, each file is
+ * replaced in one step, and shards never mix: between two sets there is no index.
+ *
+ * The file is named as transformers names it when the config is one of its own (`architectures` or `model_type`).
+ *
+ * @param options.dtype casts the floats; without it each tensor keeps its type
+ * @param options.maxShardSize bytes, 10 GB unless told
+ * @throws SaveError, and what `writeSafetensors` does; what stood in the folder before then still stands
+ */
+export function saveModel(
+  dir: string,
+  config: Config,
+  weights: Iterable<readonly [string, NdArray | FileTensor]>,
+  { dtype, maxShardSize = 10e9 }: { dtype?: SaveFloat; maxShardSize?: number } = {},
+): void {
+  if (!(maxShardSize > 0)) throw new ArgumentError(`saveModel: maxShardSize is a number of bytes above 0, got ${maxShardSize}`)
+  const stem = 'architectures' in config || 'model_type' in config ? 'model' : 'diffusion_pytorch_model'
+  saving(dir, () => {
+    const parent = dirname(resolve(dir))
+    mkdirSync(parent, { recursive: true })
+    const exists = existsSync(dir)
+    const stage = temporaryIn(exists ? dir : parent)
+    mkdirSync(stage)
+    try {
+      writeJson(join(stage, 'config.json'), config)
+      writeShards(stage, stem, split([...weights], maxShardSize, dtype), dtype)
+      if (exists) install(stage, dir, stem)
+      else renameSync(stage, dir)
+    } finally {
+      rmSync(stage, { recursive: true, force: true })
+    }
+    syncFolder(exists ? dir : parent)
+  })
+}
+
+type Entry = readonly [string, NdArray | FileTensor]
+
+/** In the given order, a new shard where the next tensor would exceed the limit; a tensor above it has one to itself. */
+function split(entries: readonly Entry[], limit: number, floats?: SaveFloat): Entry[][] {
+  const shards: Entry[][] = []
+  let shard: Entry[] = []
+  let size = 0
+  for (const entry of entries) {
+    const bytes = storedSize(entry[1], floats)
+    if (bytes > limit) {
+      shards.push([entry])
+      continue
+    }
+    if (size + bytes > limit) {
+      shards.push(shard)
+      shard = []
+      size = 0
+    }
+    shard.push(entry)
+    size += bytes
+  }
+  if (shard.length > 0 || shards.length === 0) shards.push(shard)
+  return shards
+}
+
+function writeShards(dir: string, stem: string, shards: readonly Entry[][], floats?: SaveFloat): void {
+  const number = (i: number) => String(i).padStart(5, '0')
+  const map: Record<string, string> = Object.create(null)
+  for (const [i, shard] of shards.entries()) {
+    const name = shards.length === 1 ? stem : `${stem}-${number(i + 1)}-of-${number(shards.length)}`
+    for (const [key] of shard) map[key] = `${name}.safetensors`
+    writeSafetensors(join(dir, `${name}.safetensors`), shard, { format: 'pt' }, { floats })
+  }
+  if (shards.length === 1) return
+  const total = shards.flat().reduce((sum, [, tensor]) => sum + storedSize(tensor, floats), 0)
+  writeJson(join(dir, `${stem}.safetensors.index.json`), { metadata: { total_size: total }, weight_map: map })
+}
+
+/** Moves a finished set of files into a folder that may hold another, and removes what is left of that one. */
+function install(stage: string, dir: string, stem: string): void {
+  const index = `${stem}.safetensors.index.json`
+  const shard = new RegExp(`^${stem}(-\\d{5}-of-\\d{5})?\\.safetensors$`)
+  const fresh = new Set(readdirSync(stage))
+  const stale = readdirSync(dir).filter((name) => shard.test(name))
+  const move = (name: string) => renameSync(join(stage, name), join(dir, name))
+  const sharded = fresh.has(index)
+  if (sharded && stale.some((name) => fresh.has(name))) rmSync(join(dir, index), { force: true })
+  for (const name of fresh) if (shard.test(name)) move(name)
+  if (sharded) move(index)
+  else rmSync(join(dir, index), { force: true })
+  move('config.json')
+  for (const name of stale) if (!fresh.has(name)) rmSync(join(dir, name))
+}
+
+/** A part of a pipeline: `library` is the Python package of its class. */
+export interface Component {
+  readonly library: string
+  readonly className: string
+}
+
+/** A pipeline's `model_index.json`. */
+export interface ModelIndex {
+  readonly _class_name: string
+  readonly _diffusers_version?: string
+  /** By name, which is the subfolder's; null for an optional one that this pipeline lacks. */
+  readonly components: ReadonlyMap<string, Component | null>
+  /** Every other field, as `requires_safety_checker`. */
+  readonly options: Readonly<Json>
+}
+
+/**
+ * Reads a pipeline's components and options.
+ *
+ * @throws ConfigError
+ */
+export function readModelIndex(dir: string): ModelIndex {
+  const file = join(dir, 'model_index.json')
+  const { _class_name, _diffusers_version, ...rest } = readJson(file)
+  if (typeof _class_name !== 'string') {
+    throw new ConfigError(file, `must name the pipeline's class, got ${describe(_class_name)}`, { field: '_class_name' })
+  }
+  const version = optionalString(file, { _diffusers_version }, '_diffusers_version')
+  const components = new Map<string, Component | null>()
+  const options: [string, unknown][] = []
+  for (const [name, value] of Object.entries(rest)) {
+    const component = asComponent(value)
+    if (component === undefined) options.push([name, value])
+    else if (!isPlainName(name)) throw new ConfigError(file, 'a component is named as its folder is', { field: quote(name) })
+    else components.set(name, component)
+  }
+  return {
+    _class_name,
+    ...(version !== undefined && { _diffusers_version: version }),
+    components,
+    options: Object.fromEntries(options),
+  }
+}
+
+/** `[library, class]`, or null for `[null, null]`; undefined for any other value. */
+function asComponent(value: unknown): Component | null | undefined {
+  if (!Array.isArray(value) || value.length !== 2) return undefined
+  const [library, className] = value
+  if (library === null && className === null) return null
+  return typeof library === 'string' && typeof className === 'string' ? { library, className } : undefined
+}
+
+/**
+ * Writes a pipeline's `model_index.json`. Creates the folder. Write it after the components: it is what makes a folder a
+ * pipeline.
+ *
+ * @throws ConfigError for a component that is not named as a folder can be; SaveError
+ */
+export function writeModelIndex(dir: string, { components, options, ...own }: ModelIndex): void {
+  const file = join(dir, 'model_index.json')
+  const fields: Json = { ...options, ...own }
+  for (const [name, component] of components) {
+    if (!isPlainName(name) || name in fields) {
+      throw new ConfigError(file, 'a component is named as its folder is, and as no other field', { field: quote(name) })
+    }
+    fields[name] = component === null ? [null, null] : [component.library, component.className]
+  }
+  saveConfig(dir, fields, basename(file))
+}
+
+function optionalString(file: string, object: Json, field: string): string | undefined {
+  const value = object[field]
+  if (value !== undefined && typeof value !== 'string') {
+    throw new ConfigError(file, `must be a string, got ${describe(value)}`, { field })
+  }
+  return value
+}

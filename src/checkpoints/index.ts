@@ -1,0 +1,16 @@
+export { ConfigError, FolderError, PickleError, SafetensorsError, SaveError, ShardError } from './errors.ts'
+export {
+  type Component,
+  type Config,
+  loadConfig,
+  type ModelIndex,
+  openWeights,
+  readModelIndex,
+  saveConfig,
+  saveModel,
+  writeModelIndex,
+} from './folder.ts'
+export type { Header } from './header.ts'
+export { CheckpointError, type Expected, type Mismatch, matchWeights } from './match.ts'
+export { openSafetensors, parseHeader, readTensor, type SaveFloat, writeSafetensors } from './safetensors.ts'
+export { openSharded } from './sharded.ts'

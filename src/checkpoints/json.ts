@@ -1,0 +1,61 @@
+import { readFileSync } from 'node:fs'
+import { posix, win32 } from 'node:path'
+import { writeAtomic } from './atomic.ts'
+import { ConfigError, quote } from './errors.ts'
+
+export type Json = Record<string, unknown>
+
+export const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/**
+ * An object from a JSON file.
+ *
+ * @throws ConfigError
+ */
+export function readJson(file: string): Json {
+  let text: string
+  try {
+    text = readFileSync(file, 'utf8')
+  } catch (cause) {
+    throw new ConfigError(file, `cannot be read: ${(cause as Error).message}`, { cause })
+  }
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (cause) {
+    throw new ConfigError(file, `not JSON: ${(cause as Error).message}`, { cause })
+  }
+  if (!isObject(value)) throw new ConfigError(file, `must hold an object, got ${describe(value)}`)
+  return value
+}
+
+/**
+ * As Python's `json.dumps(value, indent=2, sort_keys=True)` with a line end: the form of diffusers' own files. Written in one
+ * step (`writeAtomic`).
+ *
+ * @throws ConfigError for NaN and infinities, which JSON cannot hold; SaveError
+ */
+export function writeJson(file: string, value: Json): void {
+  writeAtomic(file, `${JSON.stringify(sorted(value, file, ''), null, 2)}\n`)
+}
+
+function sorted(value: unknown, file: string, field: string): unknown {
+  if (Array.isArray(value)) return value.map((inner, i) => sorted(inner, file, `${field}[${i}]`))
+  if (isObject(value)) {
+    const members = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
+    return Object.fromEntries(members.map(([key, inner]) => [key, sorted(inner, file, field ? `${field}.${key}` : key)]))
+  }
+  if (typeof value === 'number' && !Number.isFinite(value)) throw new ConfigError(file, `JSON cannot hold ${value}`, { field })
+  return value
+}
+
+/** A value in a few words, for errors. */
+export function describe(value: unknown): string {
+  if (Array.isArray(value)) return 'an array'
+  return isObject(value) ? 'an object' : quote(String(value))
+}
+
+/** Whether a name from a file stays in its folder on every system: no separators, drives or dots alone. */
+export function isPlainName(name: string): boolean {
+  return name !== '' && name !== '.' && name !== '..' && !name.includes('\0') && posix.basename(win32.basename(name)) === name
+}

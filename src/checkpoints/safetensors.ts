@@ -1,0 +1,224 @@
+import { closeSync, fstatSync, openSync, readSync, realpathSync, statSync } from 'node:fs'
+import { extname } from 'node:path'
+import { allocate, bytesPer, type DType, isFloat } from '../core/dtype.ts'
+import { NdArray } from '../runtime/ndarray.ts'
+import type { FileTensor } from '../runtime/weights.ts'
+import { writeAll, writeAtomic } from './atomic.ts'
+import { PickleError, quote, SafetensorsError } from './errors.ts'
+import { formatNames, type Header, headerLength, maxHeader, parseHeader } from './header.ts'
+
+export { parseHeader }
+
+/** Float types that a checkpoint can be cast to as it is written. */
+export type SaveFloat = 'f16' | 'f32'
+
+const pickleEndings = new Set(['.ckpt', '.bin', '.pt', '.pth', '.pkl', '.pickle'])
+const pageBytes = 2 ** 22
+
+/**
+ * Reads a file's header, and no tensor: each is left where it lies.
+ *
+ * @throws SafetensorsError for a file that is missing or breaks a rule of the format, PickleError for a pickle
+ */
+export function openSafetensors(path: string): { metadata: Header['metadata']; tensors: Map<string, FileTensor> } {
+  const { fd, file } = open(path)
+  try {
+    const { size } = fstatSync(fd)
+    const prefix = read(fd, 0, new Uint8Array(Math.min(size, 9)), path)
+    refuseOthers(path, prefix)
+    const length = headerLength(prefix, size, path)
+    const { metadata, tensors } = parseHeader(read(fd, 0, new Uint8Array(8 + length), path), size, path)
+    return { metadata, tensors: new Map(Array.from(tensors, ([key, tensor]) => [key, { ...tensor, file }])) }
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/**
+ * Copies a tensor into memory.
+ *
+ * @throws SafetensorsError when the file no longer holds it, or a bool is neither 0 nor 1
+ */
+export function readTensor({ dtype, shape, file, offset }: FileTensor): NdArray {
+  const { fd } = open(file)
+  try {
+    const size = shape.reduce((a, b) => a * b, 1)
+    const end = offset + size * bytesPer[dtype]
+    const fileSize = fstatSync(fd).size
+    if (end > fileSize)
+      throw new SafetensorsError(file, `a tensor ends at byte ${end} and the file at ${fileSize}: the file has changed`)
+    const array = new NdArray(allocate(dtype, size), shape, dtype)
+    const bytes = read(fd, offset, bytesOf(array), file)
+    const bad = dtype === 'bool' ? bytes.findIndex((byte) => byte > 1) : -1
+    if (bad >= 0) throw new SafetensorsError(file, `byte ${offset + bad} is ${bytes[bad]}: a bool is 0 or 1`)
+    return array
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/**
+ * Writes a file in one step (`writeAtomic`), tensor by tensor. Order, spelling and padding are the reference writer's, so the
+ * bytes equal those of Python's `safetensors` for the same content; metadata are sorted, where the reference takes any order.
+ *
+ * @param tensors in memory or still in a file, which may be the one replaced
+ * @param floats casts f32, f16 and bf16 tensors on the way
+ * @throws SafetensorsError for a key that the format cannot hold or a number that f16 cannot; SaveError
+ */
+export function writeSafetensors(
+  path: string,
+  tensors: Iterable<readonly [string, NdArray | FileTensor]>,
+  metadata: Readonly<Record<string, string>> = {},
+  { floats }: { floats?: SaveFloat } = {},
+): void {
+  const sorted = arrange(path, tensors, floats)
+  const header = encodeHeader(path, sorted, metadata)
+  writeAtomic(path, (fd) => {
+    writeAll(fd, header)
+    for (const { key, tensor, dtype } of sorted) {
+      if (dtype !== tensor.dtype) writeAll(fd, bytesOf(cast(path, key, inMemory(tensor), dtype)))
+      else if ('file' in tensor) copy(tensor, fd)
+      else writeAll(fd, bytesOf(tensor))
+    }
+  })
+}
+
+/** Bytes that a tensor takes in a file, cast to `floats` where it is a float. */
+export function storedSize({ dtype, shape }: Pick<FileTensor, 'dtype' | 'shape'>, floats?: SaveFloat): number {
+  return shape.reduce((a, b) => a * b, bytesPer[storedType(dtype, floats)])
+}
+
+const storedType = (dtype: DType, floats?: SaveFloat): DType => (floats && isFloat(dtype) ? floats : dtype)
+
+const inMemory = (tensor: NdArray | FileTensor): NdArray => ('file' in tensor ? readTensor(tensor) : tensor)
+
+const bytesOf = ({ data }: NdArray): Uint8Array => new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+
+interface Placed {
+  readonly key: string
+  readonly tensor: NdArray | FileTensor
+  readonly dtype: DType
+}
+
+/** The reference's order of dtypes in a file: wider first, and its own among equals. */
+const writingOrder: readonly DType[] = ['i64', 'f32', 'i32', 'bf16', 'f16', 'u8', 'bool']
+
+/** By dtype, then by key as UTF-8 bytes. */
+function arrange(path: string, tensors: Iterable<readonly [string, NdArray | FileTensor]>, floats?: SaveFloat): Placed[] {
+  const placed = new Map<string, Placed & { rank: number; bytes: Buffer }>()
+  for (const [key, tensor] of tensors) {
+    const fault =
+      key === '__metadata__'
+        ? 'the format keeps this key for its metadata'
+        : placed.has(key)
+          ? 'given twice'
+          : key.isWellFormed()
+            ? undefined
+            : 'the key has half a surrogate pair'
+    if (fault) throw new SafetensorsError(path, fault, { tensor: key })
+    const dtype = storedType(tensor.dtype, floats)
+    placed.set(key, { key, tensor, dtype, rank: writingOrder.indexOf(dtype), bytes: Buffer.from(key) })
+  }
+  return [...placed.values()].sort((a, b) => a.rank - b.rank || Buffer.compare(a.bytes, b.bytes))
+}
+
+function encodeHeader(path: string, placed: readonly Placed[], metadata: Readonly<Record<string, string>>): Uint8Array {
+  const members: string[] = []
+  const texts = Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1))
+  for (const [name, value] of texts) {
+    if (typeof value !== 'string') throw new SafetensorsError(path, `metadata ${quote(name)} is a ${typeof value}: give a string`)
+    if (!name.isWellFormed() || !value.isWellFormed()) {
+      throw new SafetensorsError(path, `metadata ${quote(name)} has half a surrogate pair`)
+    }
+  }
+  const pairs = texts.map(([name, value]) => `${JSON.stringify(name)}:${JSON.stringify(value)}`)
+  if (pairs.length > 0) members.push(`"__metadata__":{${pairs.join(',')}}`)
+  let offset = 0
+  for (const { key, tensor, dtype } of placed) {
+    const end = offset + storedSize({ dtype, shape: tensor.shape })
+    const shape = tensor.shape.join(',')
+    members.push(`${JSON.stringify(key)}:{"dtype":"${formatNames[dtype]}","shape":[${shape}],"data_offsets":[${offset},${end}]}`)
+    offset = end
+  }
+  const text = Buffer.from(`{${members.join(',')}}`)
+  const length = Math.ceil(text.length / 8) * 8
+  if (length > maxHeader) {
+    throw new SafetensorsError(path, `a header of ${length} bytes, where the format allows ${maxHeader}: split the checkpoint`)
+  }
+  const header = new Uint8Array(8 + length).fill(0x20)
+  new DataView(header.buffer).setBigUint64(0, BigInt(length), true)
+  header.set(text, 8)
+  return header
+}
+
+/** A cast that refuses to turn a finite number into infinity. */
+function cast(path: string, key: string, array: NdArray, dtype: DType): NdArray {
+  const out = array.cast(dtype)
+  if (dtype !== 'f16') return out
+  const at = (out.data as Uint16Array).findIndex((bits, i) => (bits & 0x7fff) === 0x7c00 && isFiniteAt(array, i))
+  if (at < 0) return out
+  const value = array.cast('f32').data[at]
+  throw new SafetensorsError(path, `element ${at} is ${value}, beyond f16's 65504: save it as f32`, { tensor: key })
+}
+
+function isFiniteAt({ dtype, data }: NdArray, i: number): boolean {
+  const value = data[i] as number
+  return dtype === 'bf16' ? (value & 0x7f80) !== 0x7f80 : Number.isFinite(value)
+}
+
+/** A tensor's bytes from its file to another, a page at a time. */
+function copy({ dtype, shape, file, offset }: FileTensor, to: number): void {
+  const { fd } = open(file)
+  try {
+    const end = offset + storedSize({ dtype, shape })
+    const page = new Uint8Array(Math.min(pageBytes, end - offset))
+    for (let at = offset; at < end; at += page.length) {
+      writeAll(to, read(fd, at, page.subarray(0, Math.min(page.length, end - at)), file))
+    }
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/** Opens a file for reading, and says where it really lies. Pipes and devices are refused: they may never end. */
+function open(path: string): { fd: number; file: string } {
+  try {
+    if (!statSync(path).isFile()) throw new SafetensorsError(path, 'not a file')
+    const file = realpathSync(path)
+    return { fd: openSync(file, 'r'), file }
+  } catch (cause) {
+    if (cause instanceof SafetensorsError) throw cause
+    throw new SafetensorsError(path, `cannot be opened: ${(cause as Error).message}`, { cause })
+  }
+}
+
+/** Fills `bytes` from a place in a file. */
+function read(fd: number, position: number, bytes: Uint8Array, file: string): Uint8Array {
+  for (let done = 0; done < bytes.length; ) {
+    let got: number
+    try {
+      got = readSync(fd, bytes, done, Math.min(bytes.length - done, 2 ** 30), position + done)
+    } catch (cause) {
+      throw new SafetensorsError(file, `cannot be read: ${(cause as Error).message}`, { cause })
+    }
+    if (got === 0)
+      throw new SafetensorsError(file, `ends at byte ${position + done}, ${bytes.length - done} too early: it has changed`)
+    done += got
+  }
+  return bytes
+}
+
+/**
+ * Refuses what is often found under a checkpoint's name. A pickle's first bytes can be those of a good header's length (640 is
+ * 80 02 00 …, as a pickle starts), so a file that goes on as safetensors does is none.
+ */
+function refuseOthers(path: string, prefix: Uint8Array): void {
+  const view = new DataView(prefix.buffer)
+  if (prefix.length === 9 && prefix[8] === 0x7b && view.getBigUint64(0, true) <= maxHeader) return
+  const zip = prefix[0] === 0x50 && prefix[1] === 0x4b
+  const pickle = prefix[0] === 0x80 && (prefix[1] as number) <= 5
+  if (zip || pickle || pickleEndings.has(extname(path).toLowerCase())) throw new PickleError(path)
+  if (Buffer.from(prefix).toString('latin1').startsWith('version ')) {
+    throw new SafetensorsError(path, `a Git LFS pointer in the file's place: fetch the file itself with 'git lfs pull'`)
+  }
+}
