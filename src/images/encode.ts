@@ -1,0 +1,47 @@
+import sharp from 'sharp'
+import { writeAll, writeAtomic } from '../checkpoints/atomic.ts'
+import { type Picture, pixelsOf, sizeOf, toRgb } from './pixels.ts'
+import { withPngText } from './pngtext.ts'
+
+export interface PngOptions {
+  /** Text chunks by keyword, as `{ parameters: 'a red fox, Steps: 20, …' }`. */
+  readonly text?: Readonly<Record<string, string>>
+  /** zlib's level 0–9; 6 by default. */
+  readonly compressionLevel?: number
+}
+
+export interface LossyOptions {
+  /** 1–100; 90 by default. */
+  readonly quality?: number
+}
+
+function pipeline(picture: Picture, alpha = true) {
+  const given = pixelsOf(picture)
+  const pixels = alpha || given.shape[2] !== 4 ? given : toRgb(given)
+  const { H, W, C } = sizeOf(pixels)
+  return sharp(pixels.data, { raw: { width: W, height: H, channels: C as 1 | 3 | 4 }, limitInputPixels: false })
+}
+
+/** PNG bytes, with text chunks. */
+export async function encodePng(picture: Picture, { text = {}, compressionLevel = 6 }: PngOptions = {}): Promise<Buffer> {
+  return withPngText(await pipeline(picture).png({ compressionLevel }).toBuffer(), text)
+}
+
+/** JPEG bytes; colours at full resolution, alpha laid over white. */
+export async function encodeJpeg(picture: Picture, { quality = 90 }: LossyOptions = {}): Promise<Buffer> {
+  return pipeline(picture, false).jpeg({ quality, chromaSubsampling: '4:4:4' }).toBuffer()
+}
+
+/** WebP bytes. */
+export async function encodeWebp(
+  picture: Picture,
+  { quality = 90, lossless = false }: LossyOptions & { readonly lossless?: boolean } = {},
+): Promise<Buffer> {
+  return pipeline(picture).webp({ quality, lossless }).toBuffer()
+}
+
+/** Writes a PNG in one step: whoever looks sees the old file or the new one. @throws SaveError */
+export async function savePng(path: string, picture: Picture, options: PngOptions = {}): Promise<void> {
+  const bytes = await encodePng(picture, options)
+  writeAtomic(path, (fd) => writeAll(fd, bytes))
+}

@@ -1,0 +1,28 @@
+export {
+  blockOtherLoaders,
+  type DecodeOptions,
+  decodeImage,
+  decodePixels,
+  formatOf,
+  type ImageFormat,
+  type ImageHeader,
+  readHeader,
+} from './decode.ts'
+export { encodeJpeg, encodePng, encodeWebp, type LossyOptions, type PngOptions, savePng } from './encode.ts'
+export { ImageError, type ImageFault } from './errors.ts'
+export {
+  type Colour,
+  type GridOptions,
+  type ImageTensor,
+  imageGrid,
+  imagesOf,
+  type Picture,
+  type Pixels,
+  pixelsOf,
+  toPixels,
+  toRgb,
+  toTensor,
+} from './pixels.ts'
+export { readPngText, withPngText } from './pngtext.ts'
+export { type Kernel, type ResizeOptions, resize } from './resize.ts'
+export { drawInTerminal, type TerminalGraphics, type TerminalStream, terminalGraphics } from './terminal.ts'
