@@ -1,4 +1,4 @@
-export { type DeviceName, EngineError } from './engine.ts'
+export { channelBlock, type DeviceName, EngineError } from './engine.ts'
 export { NdArray } from './ndarray.ts'
 export { type CompileOptions, type Computation, compile, evaluate, Program } from './program.ts'
 export { Generator } from './random.ts'

@@ -49,7 +49,7 @@ export function lower(
   const initializer: OnnxTensor[] = []
   const values = new Map<Tensor, string>()
   const forms = new Map<Tensor, Map<string, string>>()
-  const constants = new Map<string, string>()
+  const constants = new Map<string, OnnxTensor[]>()
   const constancy = new Map<Tensor, boolean>()
   const inputs: Tensor[] = []
   const state: Tensor[] = []
@@ -74,13 +74,13 @@ export function lower(
     },
     constant(data, dtype, shape) {
       const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
-      const key = bytes.length <= 256 ? `${dtype}${showShape(shape)}${bytes.join()}` : ''
-      const known = key && constants.get(key)
-      if (known) return known
-      const name = `constant_${initializer.length}`
-      initializer.push({ name, dims: [...shape], dataType: onnxType[dtype], rawData: bytes })
-      if (key) constants.set(key, name)
-      return name
+      const alike = `${dtype}${showShape(shape)}${hash(bytes)}`
+      const known = constants.get(alike)?.find((tensor) => equalBytes(tensor.rawData as Uint8Array, bytes))
+      if (known) return known.name
+      const tensor = { name: `constant_${initializer.length}`, dims: [...shape], dataType: onnxType[dtype], rawData: bytes }
+      initializer.push(tensor)
+      constants.set(alike, [...(constants.get(alike) ?? []), tensor])
+      return tensor.name
     },
     ints: (list) => builder.constant(BigInt64Array.from(list, BigInt), 'i64', [list.length]),
     scalar: (value, dtype) => builder.constant(convert('f32', Float32Array.of(value), dtype), dtype, []),
@@ -167,6 +167,16 @@ export function lower(
   }
   return { model, inputs, state }
 }
+
+/** FNV-1a over a spread of the bytes: equal constants share it. */
+function hash(bytes: Uint8Array): number {
+  const step = Math.max(1, Math.floor(bytes.length / 1024))
+  let h = 0x811c9dc5
+  for (let i = 0; i < bytes.length; i += step) h = Math.imul(h ^ (bytes[i] as number), 0x01000193)
+  return h >>> 0
+}
+
+const equalBytes = (a: Uint8Array, b: Uint8Array) => a.length === b.length && a.every((byte, i) => byte === b[i])
 
 const valueInfo = (name: string, x: Tensor): OnnxValue => ({
   name,

@@ -2,7 +2,9 @@ import { ArgumentError, ShapeError } from '../errors.ts'
 import { concat, conv as convOf, convInputGrad as inputGradOf, convWeightGrad as weightGradOf } from '../functions.ts'
 import { range, type Shape, sameShape, showShape, sizeOf } from '../shape.ts'
 import type { Tensor } from '../tensor.ts'
-import { blockedConv, blockedInputGrad, blockedWeightGrad, canBlock, canBlockWeightGrad } from './conv-blocked.ts'
+import { blockedConv, blockedInputGrad, blockedWeightGrad, canBlockWeightGrad } from './blocked/direct.ts'
+import { canBlock } from './blocked/layout.ts'
+import { canWinograd, canWinogradWeightGrad, winogradConv, winogradInputGrad, winogradWeightGrad } from './blocked/winograd.ts'
 import { at, op } from './op.ts'
 
 /** How a window moves over n spatial axes; each list has n entries. */
@@ -56,6 +58,7 @@ export const conv = op<ConvAttrs>('conv', {
   },
   lower: (b, inputs, node) => {
     const [x, w] = [at(node.inputs, 0), at(node.inputs, 1)]
+    if (canWinograd(b, x.shape, w.shape, node.attrs)) return winogradConv(b, x, w, inputs[2])
     if (!b.isConstant(w) && canBlock(b, x.shape, w.shape, node.attrs)) return blockedConv(b, x, w, node.attrs, inputs[2])
     return b.emit('Conv', inputs, onnxConv(node.attrs, w.shape.slice(2)))
   },
@@ -85,6 +88,7 @@ export const convInputGrad = op<ConvAttrs & { size: Shape }>('convInputGrad', {
     const [g, w] = [at(node.inputs, 0), at(node.inputs, 1)]
     const kernel = w.shape.slice(2)
     const flipped = flippedAttrs(kernel, attrs)
+    if (canWinograd(b, g.shape, [at(w.shape, 1), at(w.shape, 0), ...kernel], attrs)) return winogradInputGrad(b, g, w)
     if (flipped && !b.isConstant(w) && canBlock(b, g.shape, w.shape, attrs)) return blockedInputGrad(b, g, w, flipped)
     const outputPadding = size.map((n, i) => {
       const reach = at(attrs.dilation, i) * (at(kernel, i) - 1) + 1
@@ -119,6 +123,7 @@ export const convWeightGrad = op<ConvAttrs & { kernel: Shape }>('convWeightGrad'
   },
   lower: (b, _inputs, { inputs, attrs: { kernel, ...attrs } }) => {
     const [x, g] = [at(inputs, 0), at(inputs, 1)]
+    if (canWinogradWeightGrad(b, x.shape, g.shape, kernel, attrs)) return winogradWeightGrad(b, x, g)
     if (canBlockWeightGrad(b, x.shape, g.shape, kernel, attrs)) return blockedWeightGrad(b, x, g, kernel, attrs)
     return b.value(shiftedProducts(x, g, kernel, attrs))
   },

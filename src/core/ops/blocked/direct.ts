@@ -1,67 +1,16 @@
-import { range, type Shape } from '../shape.ts'
-import type { Tensor } from '../tensor.ts'
-import type { ConvAttrs } from './conv.ts'
-import { at, type Lowering } from './op.ts'
+import { range, type Shape } from '../../shape.ts'
+import type { Tensor } from '../../tensor.ts'
+import type { ConvAttrs } from '../conv.ts'
+import { at, type Lowering } from '../op.ts'
+import { blocked, canBlock, convolve, gatherRows, permuted, reordered, reshape, unblocked } from './layout.ts'
 
 /*
- * Convolutions whose weights change at every run, on the CPU.
- *
- * ONNX Runtime's fastest CPU kernel works on blocks of channels: [B, C/n, H, W, n] with n channels side by side (16 with
- * AVX-512). The engine chooses it by itself only for constant weights, so training would never see it. Here its
- * operators are written into the graph directly, with the weights reordered by the graph:
+ * Convolutions whose weights change at every run, on blocked channels:
  *
  *   forward          X · W
  *   input gradient   G · W flipped, inputs and outputs swapped
  *   weight gradient  a convolution too: columns of the picture become the channels that are summed over
- *
- * Reorders move whole rows of n floats (Gather) or run in the engine's own reorder kernels, never through a general
- * transpose, which costs ten times as much. Measured in bench/: all three run near the processor's peak.
  */
-
-const BLOCKED = 'com.microsoft.nchwc'
-
-/** Whether a convolution of two spatial axes can run on blocked channels. */
-export function canBlock(b: Lowering, x: Shape, w: Shape, { groups }: ConvAttrs): boolean {
-  const n = b.channelBlock
-  return n > 0 && x.length === 4 && groups === 1 && at(w, 0) % n === 0 && at(w, 1) % n === 0
-}
-
-const blocked = (b: Lowering, x: Tensor) => b.cached(x, 'blocked', () => b.emit('ReorderInput', [b.value(x)], {}, BLOCKED))
-const unblocked = (b: Lowering, x: string, channels: number) => b.emit('ReorderOutput', [x], { channels }, BLOCKED)
-const reshape = (b: Lowering, x: string, shape: Shape) => b.emit('Reshape', [x, b.ints(shape)])
-
-/** Rows of `width` elements in a new order; `index` is row numbers in an array of the shape given. */
-function gatherRows(b: Lowering, x: string, width: number, index: Int32Array): string {
-  const rows = reshape(b, x, [-1, width])
-  return b.emit('Gather', [rows, b.constant(index, 'i32', [index.length])], { axis: 0 })
-}
-
-/** The numbers 0 … of a row-major array of this shape, read in the order of the axes given. */
-function permuted(shape: Shape, perm: readonly number[], reversed: readonly number[] = []): Int32Array {
-  const strides = shape.map((_, i) => shape.slice(i + 1).reduce((a, n) => a * n, 1))
-  let index = Int32Array.of(0)
-  for (const axis of perm) {
-    const [n, stride] = [at(shape, axis), at(strides, axis)]
-    const next = new Int32Array(index.length * n)
-    for (let i = 0; i < index.length; i++) {
-      for (let k = 0; k < n; k++) {
-        next[i * n + k] = (index[i] as number) + stride * (reversed.includes(axis) ? n - 1 - k : k)
-      }
-    }
-    index = next
-  }
-  return index
-}
-
-function convolve(
-  b: Lowering,
-  operands: string[],
-  kernel: Shape,
-  { stride, dilation, before, after }: Omit<ConvAttrs, 'groups'>,
-): string {
-  const attributes = { kernel_shape: kernel, strides: stride, dilations: dilation, pads: [...before, ...after], group: 1 }
-  return b.emit('Conv', operands, attributes, BLOCKED)
-}
 
 /** Forward: x [B, C, H, W] by weight [O, C, h, w], and a bias [O] → [B, O, …]. */
 export function blockedConv(b: Lowering, x: Tensor, w: Tensor, attrs: ConvAttrs, bias?: string): string {
@@ -79,7 +28,7 @@ export function blockedInputGrad(b: Lowering, g: Tensor, w: Tensor, flipped: Con
 function forwardFilter(b: Lowering, w: Tensor): string {
   const [O, C, h, k] = w.shape as [number, number, number, number]
   const n = b.channelBlock
-  const byOutput = b.emit('ReorderInput', [reshape(b, b.value(w), [O / n, n, C * h * k, 1])], {}, BLOCKED)
+  const byOutput = reordered(b, reshape(b, b.value(w), [O / n, n, C * h * k, 1]))
   const rows = gatherRows(b, byOutput, n, permuted([O / n, C / n, n, h * k], [0, 1, 3, 2]))
   return reshape(b, rows, w.shape)
 }
@@ -88,7 +37,7 @@ function forwardFilter(b: Lowering, w: Tensor): string {
 function backwardFilter(b: Lowering, w: Tensor): string {
   const [O, C, h, k] = w.shape as [number, number, number, number]
   const n = b.channelBlock
-  const byInput = b.emit('ReorderInput', [reshape(b, b.value(w), [O, C, h * k, 1])], {}, BLOCKED)
+  const byInput = reordered(b, reshape(b, b.value(w), [O, C, h * k, 1]))
   const rows = gatherRows(b, byInput, n, permuted([O / n, n, C / n, h * k], [2, 0, 3, 1], [3]))
   return reshape(b, rows, [C, O, h, k])
 }
@@ -146,6 +95,7 @@ export function blockedWeightGrad(b: Lowering, x: Tensor, g: Tensor, kernel: Sha
     dilation: [1, 1],
     before: [top, 0],
     after: [bottom, 0],
+    groups: 1,
   })
 
   // y lies as [taps, C/n, result rows, O, n of C]; wanted [O, C/n, h, w, n of C], which is then unblocked.

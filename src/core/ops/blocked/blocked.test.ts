@@ -1,0 +1,117 @@
+import { describe, expect, it } from 'vitest'
+import { channelBlock, evaluate, type NdArray, State } from '../../../runtime/index.ts'
+import { Generator } from '../../../runtime/random.ts'
+import { conv } from '../../functions.ts'
+import { vjp } from '../../grad.ts'
+import { lower } from '../../onnx/lower.ts'
+import { input, parameter } from '../../tensor.ts'
+
+interface Case {
+  readonly name: string
+  readonly x: readonly [B: number, C: number, H: number, W: number]
+  readonly outputs: number
+  readonly kernel: number
+  readonly stride?: number
+  readonly padding?: readonly (readonly [number, number])[]
+  /** Products of this form must be in the graph. */
+  readonly winograd?: boolean
+}
+
+const cases: Case[] = [
+  { name: '3×3 on wide rows', x: [2, 16, 16, 32], outputs: 32, kernel: 3 },
+  { name: '3×3 where blocks join pictures', x: [4, 32, 8, 8], outputs: 16, kernel: 3 },
+  { name: '3×3 on four columns', x: [8, 32, 4, 4], outputs: 48, kernel: 3 },
+  { name: '1×1', x: [2, 16, 16, 16], outputs: 32, kernel: 1 },
+  { name: '5×5', x: [2, 16, 16, 16], outputs: 16, kernel: 5 },
+  { name: 'stride 2', x: [2, 16, 32, 32], outputs: 32, kernel: 3, stride: 2 },
+  {
+    name: 'stride 2, padded after',
+    x: [2, 16, 32, 32],
+    outputs: 16,
+    kernel: 3,
+    stride: 2,
+    padding: [
+      [0, 1],
+      [0, 1],
+    ],
+  },
+  {
+    name: 'uneven padding',
+    x: [2, 16, 16, 32],
+    outputs: 16,
+    kernel: 3,
+    padding: [
+      [0, 2],
+      [1, 1],
+    ],
+  },
+  { name: 'Winograd', x: [2, 64, 16, 16], outputs: 80, kernel: 3, winograd: true },
+  { name: 'Winograd on an oblong', x: [1, 80, 16, 32], outputs: 64, kernel: 3, winograd: true },
+]
+
+/** Forward and both gradients by their definition, in float64. */
+function reference(x: NdArray, w: NdArray, g: NdArray, stride: number, [[top], [left]]: readonly (readonly [number, number])[]) {
+  const [B, C, H, W] = x.shape as [number, number, number, number]
+  const [O, , K, L] = w.shape as [number, number, number, number]
+  const [, , P, Q] = g.shape as [number, number, number, number]
+  const [X, F, G] = [x.data, w.data, g.data] as Float32Array[] as [Float32Array, Float32Array, Float32Array]
+  const out = { y: new Float64Array(g.size), gx: new Float64Array(x.size), gw: new Float64Array(w.size) }
+  for (let b = 0; b < B; b++)
+    for (let o = 0; o < O; o++)
+      for (let c = 0; c < C; c++)
+        for (let k = 0; k < K; k++)
+          for (let l = 0; l < L; l++) {
+            const wi = ((o * C + c) * K + k) * L + l
+            for (let p = 0; p < P; p++) {
+              const row = p * stride + k - top!
+              if (row < 0 || row >= H) continue
+              for (let q = 0; q < Q; q++) {
+                const column = q * stride + l - left!
+                if (column < 0 || column >= W) continue
+                const [xi, yi] = [((b * C + c) * H + row) * W + column, ((b * O + o) * P + p) * Q + q]
+                out.y[yi]! += X[xi]! * F[wi]!
+                out.gx[xi]! += G[yi]! * F[wi]!
+                out.gw[wi]! += G[yi]! * X[xi]!
+              }
+            }
+          }
+  return out
+}
+
+function relativeError(a: ArrayLike<number>, b: Float64Array): number {
+  let [error, size] = [0, 0]
+  for (let i = 0; i < b.length; i++) {
+    error = Math.max(error, Math.abs(a[i]! - b[i]!))
+    size = Math.max(size, Math.abs(b[i]!))
+  }
+  return error / size
+}
+
+describe('convolutions on blocked channels, weights as state', () => {
+  it.each(cases)('$name', async ({ x: shape, outputs, kernel, stride = 1, padding, winograd = false }) => {
+    const pads = padding ?? [0, 1].map(() => [(kernel - 1) >> 1, (kernel - 1) >> 1] as const)
+    const [x, w] = [input('x', shape), parameter('w', [outputs, shape[1], kernel, kernel])]
+    const y = conv(x, w, { stride, padding: pads })
+    const g = input('g', y.shape)
+    const [gx, gw] = vjp([y], [x, w], [g]) as [typeof x, typeof x]
+    const random = new Generator(1)
+    const values = { x: random.randn(shape), g: random.randn(y.shape) }
+    const weight = random.randn(w.shape)
+    const found = await evaluate({ outputs: { y, gx, gw }, state: await State.from([['w', weight]]) }, values)
+    const expected = reference(values.x, weight, values.g, stride, pads)
+    for (const name of ['y', 'gx', 'gw'] as const) {
+      expect(relativeError(found[name]!.data as Float32Array, expected[name]), name).toBeLessThan(3e-6)
+    }
+
+    const block = await channelBlock()
+    const { model } = lower({ outputs: { y, gx, gw } }, { target: 'cpu', channelBlock: block })
+    const blockedNodes = model.graph.node.filter(({ domain, opType }) => domain === 'com.microsoft.nchwc' && opType === 'Conv')
+    if (block > 0) expect(blockedNodes.length).toBeGreaterThanOrEqual(winograd ? 3 * 32 : 2)
+  })
+
+  it('falls back to the plain kernels where channels do not fill blocks', () => {
+    const y = conv(input('x', [1, 3, 8, 8]), parameter('w', [20, 3, 3, 3]), { padding: 1 })
+    const { model } = lower({ outputs: { y } }, { target: 'cpu', channelBlock: 16 })
+    expect(model.graph.node.map(({ opType }) => opType)).toEqual(['Conv', 'Identity'])
+  })
+})

@@ -1,0 +1,61 @@
+import type { Shape } from '../../shape.ts'
+import type { Tensor } from '../../tensor.ts'
+import type { ConvAttrs } from '../conv.ts'
+import { at, type Lowering } from '../op.ts'
+
+/*
+ * ONNX Runtime's fastest CPU kernels work on blocks of channels: [B, C/n, H, W, n] with n channels side by side (16 with
+ * AVX-512). The engine chooses them by itself only for convolutions with constant weights, so training would never see
+ * them. Here its operators are written into the graph directly, with the weights reordered by the graph.
+ *
+ * Reorders move whole rows of n floats (Gather) or run in the engine's own reorder kernels, never through a general
+ * transpose, which costs ten times as much.
+ */
+
+const BLOCKED = 'com.microsoft.nchwc'
+
+/** Whether a convolution of two spatial axes can run on blocked channels. */
+export function canBlock(b: Lowering, x: Shape, w: Shape, { groups }: ConvAttrs): boolean {
+  const n = b.channelBlock
+  return n > 0 && x.length === 4 && groups === 1 && at(w, 0) % n === 0 && at(w, 1) % n === 0
+}
+
+/** [B, C, …] → [B, C/n, …, n]. */
+export const reordered = (b: Lowering, x: string) => b.emit('ReorderInput', [x], {}, BLOCKED)
+export const blocked = (b: Lowering, x: Tensor) => b.cached(x, 'blocked', () => reordered(b, b.value(x)))
+export const unblocked = (b: Lowering, x: string, channels: number) => b.emit('ReorderOutput', [x], { channels }, BLOCKED)
+export const reshape = (b: Lowering, x: string, shape: Shape) => b.emit('Reshape', [x, b.ints(shape)])
+
+/** Rows of `width` elements in a new order; `index` is row numbers in an array of the shape given. */
+export function gatherRows(b: Lowering, x: string, width: number, index: Int32Array): string {
+  const rows = reshape(b, x, [-1, width])
+  return b.emit('Gather', [rows, b.constant(index, 'i32', [index.length])], { axis: 0 })
+}
+
+/** The numbers 0 … of a row-major array of this shape, read in the order of the axes given. */
+export function permuted(shape: Shape, perm: readonly number[], reversed: readonly number[] = []): Int32Array {
+  const strides = shape.map((_, i) => shape.slice(i + 1).reduce((a, n) => a * n, 1))
+  let index = Int32Array.of(0)
+  for (const axis of perm) {
+    const [n, stride] = [at(shape, axis), at(strides, axis)]
+    const next = new Int32Array(index.length * n)
+    for (let i = 0; i < index.length; i++) {
+      for (let k = 0; k < n; k++) {
+        next[i * n + k] = (index[i] as number) + stride * (reversed.includes(axis) ? n - 1 - k : k)
+      }
+    }
+    index = next
+  }
+  return index
+}
+
+/** The engine's convolution of a blocked picture by a blocked filter, and a plain bias [O] if any. */
+export function convolve(
+  b: Lowering,
+  operands: string[],
+  kernel: Shape,
+  { stride, dilation, before, after, groups }: ConvAttrs,
+): string {
+  const attributes = { kernel_shape: kernel, strides: stride, dilations: dilation, pads: [...before, ...after], group: groups }
+  return b.emit('Conv', operands, attributes, BLOCKED)
+}
