@@ -1,4 +1,4 @@
-// Plain JavaScript for old Nodes: finds one that runs this package, or brings it from npm.
+// Plain JavaScript for old Nodes (20): finds one that runs this package, or brings it from npm.
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'

@@ -1,4 +1,4 @@
-// Plain JavaScript for old Nodes: everything that `npm start` and `npm test` need on a fresh clone.
+// Plain JavaScript for old Nodes (20): everything that `npm start` and `npm test` need on a fresh clone.
 import { existsSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { findNode, npm } from '../bin/node.mjs'
