@@ -50,7 +50,8 @@ const cases: Case[] = [
 ]
 
 /** Forward and both gradients by their definition, in float64. */
-function reference(x: NdArray, w: NdArray, g: NdArray, stride: number, [[top], [left]]: readonly (readonly [number, number])[]) {
+function reference(x: NdArray, w: NdArray, g: NdArray, stride: number, pads: readonly (readonly [number, number])[]) {
+  const [top, left] = pads.map(([before]) => before) as [number, number]
   const [B, C, H, W] = x.shape as [number, number, number, number]
   const [O, , K, L] = w.shape as [number, number, number, number]
   const [, , P, Q] = g.shape as [number, number, number, number]
@@ -63,10 +64,10 @@ function reference(x: NdArray, w: NdArray, g: NdArray, stride: number, [[top], [
           for (let l = 0; l < L; l++) {
             const wi = ((o * C + c) * K + k) * L + l
             for (let p = 0; p < P; p++) {
-              const row = p * stride + k - top!
+              const row = p * stride + k - top
               if (row < 0 || row >= H) continue
               for (let q = 0; q < Q; q++) {
-                const column = q * stride + l - left!
+                const column = q * stride + l - left
                 if (column < 0 || column >= W) continue
                 const [xi, yi] = [((b * C + c) * H + row) * W + column, ((b * O + o) * P + p) * Q + q]
                 out.y[yi]! += X[xi]! * F[wi]!
