@@ -1,7 +1,13 @@
 import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { ArgumentError, LangevinError } from '../core/errors.ts'
+import { encodePng } from '../images/encode.ts'
+import { withPngText } from '../images/pngtext.ts'
+import { NdArray } from '../runtime/ndarray.ts'
 import { exitCodeOf, explain, InterruptError, UsageError } from './errors.ts'
 import { main } from './program.ts'
 
@@ -46,6 +52,24 @@ test('info prints one JSON document with --json', async () => {
   expect(found.node).toBe(process.version)
   expect(found.packages['onnxruntime-node']).toMatch(/^1\.\d+/)
   expect(found.memory.total).toBeGreaterThan(found.memory.free)
+})
+
+test('info reads the text of a PNG', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'langevin-info-'))
+  try {
+    const file = join(folder, 'a.png')
+    const plain = await encodePng(new NdArray(new Uint8Array(12), [2, 2, 3], 'u8'))
+    writeFileSync(file, plain)
+    expect((await run('info', file)).out).toBe('no text in this picture\n')
+    writeFileSync(file, withPngText(plain, { parameters: 'größer\nSteps: 5', evil: '\u001b[2J' }))
+    expect((await run('info', file)).out).toBe('parameters: größer\nSteps: 5\nevil: �[2J\n')
+    expect(JSON.parse((await run('info', file, '--json')).out).parameters).toBe('größer\nSteps: 5')
+    writeFileSync(file, 'no picture')
+    expect(await run('info', file)).toMatchObject({ code: 1, err: `langevin: ${file}: not a PNG\n` })
+    expect(await run('info', join(folder, 'none.png'))).toMatchObject({ code: 1, err: expect.stringContaining('ENOENT') })
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
 })
 
 test('the command itself passes arguments and exit codes on', () => {
