@@ -1,18 +1,23 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { contentOf, f32, temporaryFolder } from '../../tests/checkpoints.ts'
 import { NdArray } from '../runtime/ndarray.ts'
+import type { FileTensor } from '../runtime/weights.ts'
+import { loadConfig, openWeights, saveModel } from './folder.ts'
 import { openSafetensors, readTensor, writeSafetensors } from './safetensors.ts'
 
 const prelude = `
   import { writeSync } from 'node:fs'
   import { writeSafetensors } from ${JSON.stringify(new URL('./safetensors.ts', import.meta.url).href)}
+  import { saveModel } from ${JSON.stringify(new URL('./folder.ts', import.meta.url).href)}
   import { NdArray } from ${JSON.stringify(new URL('../runtime/ndarray.ts', import.meta.url).href)}
   const path = process.argv[1]
+  /** Its elements are asked for when the tensors before it are on their way to the disk, and never come. */
+  const stuck = { dtype: 'f32', shape: [9], get data() { writeSync(1, 'middle'); Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0) } }
   const filled = (value) => new NdArray(new Float32Array(500_000).fill(value), [500_000], 'f32')
 `
 const run = (code: string, path: string) =>
@@ -34,12 +39,7 @@ test('killed (−9) in the middle of a save: the old file stands, and the next s
   const old = f32([3], 1, 2, 3)
   writeSafetensors(path, [['a', old]])
   const before = readFileSync(path)
-  // The second tensor's elements are asked for when the first is on its way to the disk, and never come.
-  const child = run(
-    `const stuck = { dtype: 'f32', shape: [9], get data() { writeSync(1, 'middle'); Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0) } }
-     writeSafetensors(path, [['a', filled(9)], ['b', stuck]])`,
-    path,
-  )
+  const child = run(`writeSafetensors(path, [['a', filled(9)], ['b', stuck]])`, path)
   expect(await said(child)).toBe('middle')
   await kill(child)
   expect(readFileSync(path).equals(before)).toBe(true)
@@ -65,6 +65,27 @@ test('killed at any moment of many saves: one whole save stands', async () => {
     seen.add(data[0] as number)
   }
   expect(seen.size).toBeGreaterThan(1)
+})
+
+test('killed in the middle of saving a model: the old folder stands whole, a new one does not appear', async () => {
+  const folder = temporaryFolder()
+  const old = join(folder, 'old')
+  const tensors = ['a', 'b', 'c'].map((key, i) => [key, f32([1], i)] as const)
+  saveModel(old, { _class_name: 'Old' }, tensors, { maxShardSize: 4 })
+  for (const dir of [old, join(folder, 'new')]) {
+    const code = `saveModel(path, { _class_name: 'New' }, [['a', filled(1)], ['b', filled(2)], ['c', stuck]], { maxShardSize: 36 })`
+    const child = run(code, dir)
+    expect(await said(child)).toBe('middle')
+    await kill(child)
+  }
+  expect(existsSync(join(folder, 'new'))).toBe(false)
+  expect(loadConfig(old)).toEqual({ _class_name: 'Old' })
+  const weights = Array.from(openWeights(old), ([key, tensor]) => [key, readTensor(tensor as FileTensor).data[0]])
+  expect(weights).toEqual([
+    ['a', 0],
+    ['b', 1],
+    ['c', 2],
+  ])
 })
 
 test.skipIf(process.platform === 'win32')('no room on the disk: a typed error, the old file, no remains', async () => {

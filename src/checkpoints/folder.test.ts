@@ -58,8 +58,10 @@ describe('openWeights', () => {
     [
       'lora.safetensors',
       'FolderError',
-      /no weights: expected diffusion_pytorch_model.*"lora.safetensors" open with openSafetensors/,
+      /no weights: expected diffusion_pytorch_model.*"lora.safetensors" opens with openSafetensors/,
     ],
+    ['diffusion_pytorch_model.fp16-00001-of-00002.safetensors', 'FolderError', /only variants.*"fp16"$/],
+    ['diffusion_pytorch_model-00001-of-00002.safetensors', 'FolderError', /shards without their index/],
     ['README.md', 'FolderError', /no weights/],
   ])('a folder that has only %s', (file, name, message) => {
     const dir = temporaryFolder()
@@ -206,6 +208,20 @@ describe('saveModel', () => {
     }
     expect(weightsIn(dir)).toHaveLength(5)
     expect(openSafetensors(join(dir, 'diffusion_pytorch_model-00001-of-00004.safetensors')).metadata).toEqual({ format: 'pt' })
+  })
+
+  test('a shard takes what fits, to the byte; what alone exceeds the limit stands alone', () => {
+    const dir = join(temporaryFolder(), 'unet')
+    const sizes = { a: 2, b: 2, c: 5, d: 1, e: 4, f: 3 }
+    const tensors = Object.entries(sizes).map(([key, size]) => [key, NdArray.zeros([size], 'f32')] as const)
+    saveModel(dir, {}, tensors, { maxShardSize: 16 })
+    const index = JSON.parse(readFileSync(join(dir, 'diffusion_pytorch_model.safetensors.index.json'), 'utf8'))
+    const shardOf = Object.entries<string>(index.weight_map).map(([key, file]) => [
+      key,
+      Number(/-0000(\d)-of-00005/.exec(file)?.[1]),
+    ])
+    expect(Object.fromEntries(shardOf)).toEqual({ c: 1, a: 2, b: 2, d: 3, e: 4, f: 5 })
+    expect(index.metadata.total_size).toBe(17 * 4)
   })
 
   test('weights saved over the files that they still lie in', () => {

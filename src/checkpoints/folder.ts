@@ -4,7 +4,7 @@ import { ArgumentError } from '../core/errors.ts'
 import type { NdArray } from '../runtime/ndarray.ts'
 import type { FileTensor, Weights } from '../runtime/weights.ts'
 import { saving, syncFolder, temporaryIn } from './atomic.ts'
-import { ConfigError, FolderError, PickleError, quote } from './errors.ts'
+import { ConfigError, FolderError, PickleError, quote, SafetensorsError } from './errors.ts'
 import { describe, isPlainName, type Json, readJson, writeJson } from './json.ts'
 import { openSafetensors, type SaveFloat, storedSize, writeSafetensors } from './safetensors.ts'
 import { openSharded } from './sharded.ts'
@@ -64,20 +64,24 @@ function noWeights(dir: string): FolderError | PickleError {
   } catch (cause) {
     return new FolderError(dir, `cannot be read: ${(cause as Error).message}`)
   }
+  const files = names.filter((name) => name.endsWith('.safetensors'))
+  const shards = files.some((name) => /-\d{5}-of-\d{5}\./.test(name))
+  const variant = /^(?:diffusion_pytorch_)?model(?:\.safetensors\.index)?\.([^.]+?)(?:-\d{5}-of-\d{5})?\.(?:safetensors|json)$/
+  const variants = new Set(names.flatMap((name) => variant.exec(name)?.[1] ?? []))
+  if (variants.size > 0) {
+    return new FolderError(dir, `has only variants of its weights: ask for one of ${[...variants].map(quote).join(', ')}`)
+  }
+  if (shards) return new FolderError(dir, 'has shards without their index: a save or a download was cut off, do it again')
   const pickle = names.find((name) => /^(diffusion_pytorch_model|pytorch_model)\b.*\.bin$|\.(ckpt|pt|pth)$/.test(name))
-  if (pickle !== undefined) return new PickleError(join(dir, pickle))
-  const variants = names.flatMap(
-    (name) => /^(?:diffusion_pytorch_)?model(?:\.safetensors\.index)?\.([^.]+)\.(?:safetensors|json)$/.exec(name)?.[1] ?? [],
-  )
-  if (variants.length > 0)
-    return new FolderError(dir, `has only variants of its weights: ask for one of ${variants.map(quote).join(', ')}`)
+  if (pickle !== undefined && files.length === 0) return new PickleError(join(dir, pickle))
   if (names.includes('model_index.json')) {
     return new FolderError(dir, 'is a pipeline and has no weights of its own: open one of the components in its model_index.json')
   }
-  const expected = `expected ${stems.map((stem) => `${stem}.safetensors`).join(' or ')}, or the index of its shards`
-  const others = names.filter((name) => name.endsWith('.safetensors'))
-  const hint = others.length > 0 ? `; single files such as ${quote(others[0] as string)} open with openSafetensors` : ''
-  return new FolderError(dir, `no weights: ${expected}${hint}`)
+  const hint = files[0] === undefined ? '' : `; a single file such as ${quote(files[0])} opens with openSafetensors`
+  return new FolderError(
+    dir,
+    `no weights: expected ${stems.map((stem) => `${stem}.safetensors`).join(' or ')}, or an index${hint}`,
+  )
 }
 
 /**
@@ -99,6 +103,12 @@ export function saveModel(
 ): void {
   if (!(maxShardSize > 0)) throw new ArgumentError(`saveModel: maxShardSize is a number of bytes above 0, got ${maxShardSize}`)
   const stem = 'architectures' in config || 'model_type' in config ? 'model' : 'diffusion_pytorch_model'
+  const entries = [...weights]
+  const keys = new Set<string>()
+  for (const [key] of entries) {
+    if (keys.has(key)) throw new SafetensorsError(dir, 'given twice', { tensor: key })
+    keys.add(key)
+  }
   saving(dir, () => {
     const parent = dirname(resolve(dir))
     mkdirSync(parent, { recursive: true })
@@ -107,7 +117,7 @@ export function saveModel(
     mkdirSync(stage)
     try {
       writeJson(join(stage, 'config.json'), config)
-      writeShards(stage, stem, split([...weights], maxShardSize, dtype), dtype)
+      writeShards(stage, stem, split(entries, maxShardSize, dtype), dtype)
       if (exists) install(stage, dir, stem)
       else renameSync(stage, dir)
     } finally {

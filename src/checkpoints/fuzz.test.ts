@@ -241,14 +241,14 @@ const rules = [
   /it is cut short/,
 ]
 
-test('120,000 mutated files: refused with a typed error exactly when they break a rule, in bounded memory', {
+test('100,000 mutated files: refused with a typed error exactly when they break a rule, in bounded memory', {
   timeout: 60_000,
 }, () => {
   const random = generator(1)
   const reached = new Set<RegExp>()
   let accepted = 0
   let before = 0
-  for (let i = 0; i < 120_000; i++) {
+  for (let i = 0; i < 100_000; i++) {
     if (i === 20_000) before = held()
     const file = mutant(random)
     let error: unknown
@@ -276,11 +276,11 @@ test('120,000 mutated files: refused with a typed error exactly when they break 
   expect(rules.filter((rule) => !reached.has(rule))).toEqual([])
 })
 
-test('4,000 of them through the disk, their tensors read', { timeout: 60_000 }, () => {
+test('3,000 of them through the disk, their tensors read', { timeout: 60_000 }, () => {
   const random = generator(2)
   const folder = temporaryFolder()
   let tensorsRead = 0
-  for (let i = 0; i < 4_000; i++) {
+  for (let i = 0; i < 3_000; i++) {
     const file = mutant(random)
     const path = join(folder, `${i}.safetensors`)
     writeFileSync(path, file)
@@ -290,7 +290,7 @@ test('4,000 of them through the disk, their tensors read', { timeout: 60_000 }, 
       if (!(error instanceof LangevinError)) throw new Error(`file ${i}`, { cause: error })
     }
   }
-  expect(tensorsRead).toBeGreaterThan(500)
+  expect(tensorsRead).toBeGreaterThan(300)
 })
 
 test('what a file claims is never allocated', () => {
@@ -318,10 +318,10 @@ test.each([
   ['digits', '"a":{"dtype":"U8","shape":[', '1'],
   ['backslashes', '"', '\\'],
   ['white space', '', ' '],
-])('a header of 90 MB, %s: refused, and the peak of memory grows by little more than its text', (_, start, filling) => {
-  const file = fileOf(Buffer.from(`{${start}`.padEnd(90e6, filling)))
+])('a header of 40 MB, %s: refused, and the peak of memory grows by little more than its text', (_, start, filling) => {
+  const file = fileOf(Buffer.from(`{${start}`.padEnd(40e6, filling)))
   const peak = () => process.resourceUsage().maxRSS * 1024
   const before = peak()
   expect(() => parseHeader(file, file.length)).toThrow(LangevinError)
-  expect(peak() - before).toBeLessThan(200e6)
+  expect(peak() - before).toBeLessThan(100e6)
 })

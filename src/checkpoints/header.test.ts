@@ -29,6 +29,7 @@ test.each([
   ['no tensors', '{}', 0],
   ['rank 0', '{"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]}}', 4],
   ['empty tensors, where others meet', `{"a":${u8(0, 2)},"e":${u8(2, 2)},"f":${u8(2, 2)},"b":${u8(2, 3)}}`, 3],
+  ['an empty tensor listed after the one that begins there', `{"a":${u8(0, 2)},"e":${u8(0, 0)}}`, 2],
   ['an unaligned offset', `{"a":${u8(0, 1)},"b":{"dtype":"I64","shape":[1],"data_offsets":[1,9]}}`, 9],
   [
     'white space between tokens and after the header',

@@ -63,7 +63,7 @@ export function parseHeader(bytes: Uint8Array, fileSize: number, file = 'safeten
   if (bytes[8] !== 0x7b) throw new SafetensorsError(file, `the header must start with '{'`)
   let text: string
   try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes.subarray(8, start))
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(8, start))
   } catch (cause) {
     throw new SafetensorsError(file, 'the header is not valid UTF-8', { cause })
   }

@@ -1,6 +1,7 @@
 import { type DType, isFloat } from '../core/dtype.ts'
 import { LangevinError } from '../core/errors.ts'
-import type { Weights } from '../runtime/weights.ts'
+import type { NdArray } from '../runtime/ndarray.ts'
+import type { FileTensor, Weights } from '../runtime/weights.ts'
 import { listing } from './errors.ts'
 
 /** What a network asks of a parameter. Without a dtype any will do. */
@@ -80,7 +81,7 @@ export function matchWeights(
   weights: Weights,
   { place, rename = (key) => key }: { place: string; rename?: (key: string) => string },
 ): Weights {
-  const matched = new Map<string, typeof weights extends ReadonlyMap<string, infer T> ? T : never>()
+  const matched = new Map<string, NdArray | FileTensor>()
   const unexpected: string[] = []
   const misshaped: Mismatch<readonly number[]>[] = []
   const mistyped: Mismatch<DType>[] = []

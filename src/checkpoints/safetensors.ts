@@ -107,19 +107,18 @@ const writingOrder: readonly DType[] = ['i64', 'f32', 'i32', 'bf16', 'f16', 'u8'
 function arrange(path: string, tensors: Iterable<readonly [string, NdArray | FileTensor]>, floats?: SaveFloat): Placed[] {
   const placed = new Map<string, Placed & { rank: number; bytes: Buffer }>()
   for (const [key, tensor] of tensors) {
-    const fault =
-      key === '__metadata__'
-        ? 'the format keeps this key for its metadata'
-        : placed.has(key)
-          ? 'given twice'
-          : key.isWellFormed()
-            ? undefined
-            : 'the key has half a surrogate pair'
+    const fault = placed.has(key) ? 'given twice' : keyFault(key)
     if (fault) throw new SafetensorsError(path, fault, { tensor: key })
     const dtype = storedType(tensor.dtype, floats)
     placed.set(key, { key, tensor, dtype, rank: writingOrder.indexOf(dtype), bytes: Buffer.from(key) })
   }
   return [...placed.values()].sort((a, b) => a.rank - b.rank || Buffer.compare(a.bytes, b.bytes))
+}
+
+/** Why the format cannot hold a key, if it cannot. */
+function keyFault(key: string): string | undefined {
+  if (key === '__metadata__') return 'the format keeps this key for its metadata'
+  return key.isWellFormed() ? undefined : 'the key has half a surrogate pair'
 }
 
 function encodeHeader(path: string, placed: readonly Placed[], metadata: Readonly<Record<string, string>>): Uint8Array {
