@@ -24,7 +24,7 @@ export interface CommandSpec<S extends Schema> {
   run(options: z.infer<S>, io: Io): Promise<void> | void
 }
 
-/** Names of commands in the order in which `--help` lists them come from the order of registration. */
+/** Adds a command to the program. */
 export type Register = (program: Command, io: Io) => void
 
 export function defineCommand<S extends Schema>(spec: CommandSpec<S>): Register {
