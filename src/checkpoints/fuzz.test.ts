@@ -276,11 +276,11 @@ test('100,000 mutated files: refused with a typed error exactly when they break 
   expect(rules.filter((rule) => !reached.has(rule))).toEqual([])
 })
 
-test('3,000 of them through the disk, their tensors read', { timeout: 60_000 }, () => {
+test('2,000 of them through the disk, their tensors read', { timeout: 60_000 }, () => {
   const random = generator(2)
   const folder = temporaryFolder()
   let tensorsRead = 0
-  for (let i = 0; i < 3_000; i++) {
+  for (let i = 0; i < 2_000; i++) {
     const file = mutant(random)
     const path = join(folder, `${i}.safetensors`)
     writeFileSync(path, file)
@@ -290,7 +290,7 @@ test('3,000 of them through the disk, their tensors read', { timeout: 60_000 }, 
       if (!(error instanceof LangevinError)) throw new Error(`file ${i}`, { cause: error })
     }
   }
-  expect(tensorsRead).toBeGreaterThan(300)
+  expect(tensorsRead).toBeGreaterThan(200)
 })
 
 test('what a file claims is never allocated', () => {
