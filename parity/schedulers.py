@@ -3,7 +3,10 @@
 import inspect
 import json
 import math
+import sys
+import types
 import warnings
+from importlib import import_module
 from pathlib import Path
 
 import diffusers
@@ -12,6 +15,8 @@ from safetensors.torch import save_file
 
 warnings.filterwarnings("ignore")
 diffusers.logging.set_verbosity_error()
+# DPMSolverSDEScheduler imports torchsde for noise that SteppedNoise replaces here.
+sys.modules.setdefault("torchsde", types.ModuleType("torchsde"))
 SHAPE = (2, 3, 8, 8)
 SEED = 7
 NOISE = torch.randn(SHAPE, generator=torch.Generator().manual_seed(0))
@@ -25,23 +30,41 @@ def model(x, t, channels=1):
     return torch.cat([out, torch.tanh(x * 0.5)], dim=1)
 
 
+class SteppedNoise:
+    """Stands for torchsde's Brownian tree: two normals a step, for the part to the middle and for the rest."""
+
+    def __init__(self, generator):
+        self.generator, self.step = generator, None
+
+    def __call__(self, sigma, sigma_next):
+        if self.step is None:
+            self.step = sigma, sigma_next, *(torch.randn(SHAPE, generator=self.generator) for _ in range(2))
+            return self.step[2]
+        start, middle, first, second = self.step
+        self.step = None
+        share = (start - middle) / (start - sigma_next)
+        return first * share**0.5 + second * (1 - share) ** 0.5
+
+
 def loop(case):
-    scheduler = getattr(diffusers, case["class"])(**case["config"])
+    name = case["class"]
+    module = import_module("diffusers.schedulers.scheduling_dpmsolver_sde") if name == "DPMSolverSDEScheduler" else diffusers
+    scheduler = getattr(module, name)(**case["config"])
     run = case["run"]
     accepted = inspect.signature(scheduler.set_timesteps).parameters
     arguments = {}
     if "timesteps" in run:
         arguments["timesteps"] = run["timesteps"]
     elif "sigmas" in run:
-        arguments["sigmas"] = run["sigmas"]
-        if "num_inference_steps" in accepted and case.get("both"):
-            arguments["num_inference_steps"] = len(run["sigmas"])
+        arguments["sigmas"] = run["sigmas"] + ([0.0] if name == "EulerDiscreteScheduler" else [])
     else:
         arguments["num_inference_steps"] = run["steps"]
     if "mu" in run:
         arguments["mu"] = run["mu"]
     scheduler.set_timesteps(**arguments)
     generator = torch.Generator().manual_seed(SEED)
+    if name == "DPMSolverSDEScheduler":
+        scheduler.noise_sampler = SteppedNoise(generator)
     step = {}
     accepted = inspect.signature(scheduler.step).parameters
     if "generator" in accepted:
@@ -65,11 +88,11 @@ def loop(case):
 cases = []
 
 
-def case(name, config=None, steps=10, channels=1, both=False, **run):
+def case(name, config=None, steps=10, channels=1, **run):
     """One class with one set of options, in one loop."""
     if "timesteps" not in run and "sigmas" not in run:
         run["steps"] = steps
-    cases.append({"class": name, "config": config or {}, "run": run, "channels": channels, "both": both})
+    cases.append({"class": name, "config": config or {}, "run": run, "channels": channels})
 
 
 SD = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
@@ -109,6 +132,107 @@ case(name, {**SD, **V0, "clip_sample": False})
 case(name, {**SD, **CLIP})
 case(name, {**SD, **CLIP}, useClippedModelOutput=True)
 case(name, {**SD, **DYNAMIC}, eta=0.3)
+
+K = {"use_karras_sigmas": True}
+E = {"use_exponential_sigmas": True}
+B = {"use_beta_sigmas": True}
+for name in ["EulerDiscreteScheduler", "HeunDiscreteScheduler", "LMSDiscreteScheduler", "KDPM2DiscreteScheduler"]:
+    case(name, SD)
+    for sigmas in [K, E, B]:
+        case(name, {**SD, **sigmas})
+    case(name, {**SD, "timestep_spacing": "leading", "steps_offset": 1})
+    case(name, {"timestep_spacing": "trailing", "prediction_type": "v_prediction"}, steps=7)
+    case(name, {"beta_schedule": "squaredcos_cap_v2"})
+name = "EulerDiscreteScheduler"
+case(name, {**SD, "prediction_type": "sample"})
+case(name, {**SD, **V0})
+case(name, {**SD, "interpolation_type": "log_linear"})
+case(name, {**SD, "final_sigmas_type": "sigma_min"})
+case(name, {**K, "sigma_min": 0.002, "sigma_max": 700.0, "timestep_type": "continuous", "prediction_type": "v_prediction"})
+case(name, SD, timesteps=[900, 555, 300, 100, 3])
+case(name, SD, sigmas=[14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152])
+case(name, {**SD, **K}, churn={"amount": 3.0, "min": 0.05, "max": 10.0, "noise": 1.003})
+case(name, {**SD, "prediction_type": "v_prediction"}, churn={"amount": 1.0})
+case("HeunDiscreteScheduler", {**SD, "clip_sample": True, "clip_sample_range": 1.5})
+case("HeunDiscreteScheduler", {"beta_schedule": "exp"})
+case("HeunDiscreteScheduler", SD, timesteps=[900, 555, 300, 100, 3])
+for name in ["EulerAncestralDiscreteScheduler", "KDPM2AncestralDiscreteScheduler"]:
+    case(name, SD)
+    case(name, {"timestep_spacing": "leading", "steps_offset": 1})
+    case(name, {"timestep_spacing": "trailing", "prediction_type": "v_prediction"}, steps=7)
+case("EulerAncestralDiscreteScheduler", {**SD, **V0})
+case("KDPM2AncestralDiscreteScheduler", {**SD, **K})
+for options in [SD, {**SD, **K}, {**SD, "timestep_spacing": "trailing", "prediction_type": "v_prediction"}]:
+    case("DPMSolverSDEScheduler", options)
+
+name = "DPMSolverMultistepScheduler"
+MIN = {"final_sigmas_type": "sigma_min"}
+for order in [1, 2, 3]:
+    for kind in ["midpoint", "heun"]:
+        for algorithm in ["dpmsolver++", "dpmsolver"]:
+            final = MIN if algorithm == "dpmsolver" else {}
+            case(name, {**SD, **final, "solver_order": order, "solver_type": kind, "algorithm_type": algorithm})
+for order in [1, 2, 3]:
+    case(name, {**SD, "solver_order": order, "algorithm_type": "sde-dpmsolver++"})
+for kind in ["midpoint", "heun"]:
+    case(name, {**SD, **MIN, "algorithm_type": "sde-dpmsolver", "solver_type": kind})
+case(name, {**SD, "solver_type": "heun", "algorithm_type": "sde-dpmsolver++"}, steps=16)
+for sigmas in [K, E, B, {"use_lu_lambdas": True}, {**K, **MIN}]:
+    case(name, {**SD, **sigmas})
+for options in [{"timestep_spacing": "leading", "steps_offset": 1}, {"timestep_spacing": "trailing"}, V0]:
+    case(name, {**SD, **options}, steps=7)
+case(name, {**SD, "lower_order_final": False, "solver_order": 3}, steps=20)
+case(name, {**SD, "euler_at_final": True, **MIN}, steps=20)
+case(name, {**SD, **DYNAMIC})
+case(name, {**SD, **DYNAMIC, **MIN, "algorithm_type": "dpmsolver"})
+case(name, {"beta_schedule": "squaredcos_cap_v2", "lambda_min_clipped": -5.1})
+case(name, {**SD, "variance_type": "learned_range"}, channels=2)
+case(name, {"use_flow_sigmas": True, "flow_shift": 3.0, "prediction_type": "flow_prediction"})
+case(name, {**SD, "prediction_type": "sample"}, timesteps=[900, 555, 300, 100, 3])
+
+name = "DPMSolverSinglestepScheduler"
+for order in [1, 2, 3]:
+    for kind in ["midpoint", "heun"]:
+        case(name, {**SD, "solver_order": order, "solver_type": kind}, steps=9 + order)
+        case(name, {**SD, **MIN, "solver_order": order, "solver_type": kind, "algorithm_type": "dpmsolver"}, steps=12)
+    case(name, {**SD, "solver_order": order, "solver_type": "heun", "algorithm_type": "sde-dpmsolver++"}, steps=11)
+for sigmas in [K, E, B]:
+    case(name, {**SD, **sigmas})
+case(name, {"use_flow_sigmas": True, "flow_shift": 3.0, "prediction_type": "flow_prediction"})
+case(name, {**SD, "lower_order_final": True, "prediction_type": "v_prediction"}, steps=8)
+
+name = "DEISMultistepScheduler"
+for order in [1, 2, 3]:
+    case(name, {**SD, "solver_order": order})
+    case(name, {**SD, "solver_order": order}, steps=16)
+for options in [K, E, B, {"timestep_spacing": "trailing"}, {"timestep_spacing": "leading"}, DYNAMIC]:
+    case(name, {**SD, **options})
+case(name, {"use_flow_sigmas": True, "flow_shift": 3.0, "prediction_type": "flow_prediction"})
+
+name = "UniPCMultistepScheduler"
+for order in [1, 2, 3]:
+    for kind in ["bh1", "bh2"]:
+        # diffusers gives NaN for bh1 that ends at 0.
+        final = MIN if kind == "bh1" else {}
+        case(name, {**SD, **final, "solver_order": order, "solver_type": kind})
+        case(name, {**SD, **MIN, "solver_order": order, "solver_type": kind, "predict_x0": False})
+for options in [K, E, B, {**K, **MIN}, V0, {"timestep_spacing": "leading"}, DYNAMIC, {"disable_corrector": [0, 3]}]:
+    case(name, {**SD, **options})
+FLOW = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
+case(name, {**FLOW, "flow_shift": 3.0})
+case(name, {**FLOW, "use_dynamic_shifting": True}, mu=0.9)
+case(name, {**FLOW, "flow_shift": 2.0, "shift_terminal": 0.1, "solver_order": 3})
+case(name, {**FLOW, **K, "sigma_max": 200.0, "sigma_min": 0.01})
+case(name, {**SD, "lower_order_final": False, **MIN}, steps=20)
+
+name = "SASolverScheduler"
+for predictor in [1, 2, 3]:
+    for corrector in [1, 2, 3]:
+        case(name, {**SD, "predictor_order": predictor, "corrector_order": corrector})
+case(name, {**SD, "algorithm_type": "noise_prediction"})
+case(name, {**SD, "algorithm_type": "noise_prediction", "predictor_order": 3, "corrector_order": 4}, steps=20)
+for options in [K, E, B, {"timestep_spacing": "trailing"}, {"timestep_spacing": "leading"}, DYNAMIC]:
+    case(name, {**SD, **options})
 
 here = Path(__file__).parent
 tensors = {"noise": NOISE}

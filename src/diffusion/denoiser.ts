@@ -60,14 +60,18 @@ export function pairs(sigmas: readonly number[]): [number, number][] {
   return sigmas.slice(1).map((next, i) => [sigmas[i] as number, next])
 }
 
-/** Noise levels for a sampler: at least two, finite, none negative, each below the one before. */
-export function checkSigmas(sigmas: readonly number[], sampler: string): void {
+/** Noise levels for a sampler: at least two, finite, none negative, in order. */
+export function checkSigmas(
+  sigmas: readonly number[],
+  sampler: string,
+  order: 'falling' | 'not rising' | 'any' = 'falling',
+): void {
   if (sigmas.length < 2) throw new ArgumentError(`${sampler}: expected at least 2 noise levels (1 step), got ${sigmas.length}`)
   for (const [i, sigma] of sigmas.entries()) {
     if (!Number.isFinite(sigma) || sigma < 0)
       throw new ArgumentError(`${sampler}: sigmas[${i}] is ${sigma}; expected ≥ 0 and finite`)
     const before = sigmas[i - 1] ?? Infinity
-    if (sigma >= before)
+    if (order !== 'any' && (sigma > before || (sigma === before && order === 'falling')))
       throw new ArgumentError(`${sampler}: sigmas must fall, but sigmas[${i - 1}] is ${before} and sigmas[${i}] is ${sigma}`)
   }
 }

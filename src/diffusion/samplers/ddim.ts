@@ -1,7 +1,6 @@
-import { ArgumentError } from '../../core/errors.ts'
 import type { NdArray } from '../../runtime/ndarray.ts'
 import type { Generator } from '../../runtime/random.ts'
-import { type Denoise, levelOf, noiseIn, noiseSource, type Path, type Sampling, vp } from '../denoiser.ts'
+import { checkSigmas, type Denoise, levelOf, noiseIn, noiseSource, type Path, type Sampling, vp } from '../denoiser.ts'
 import { fixedSmall } from './ddpm.ts'
 
 export interface DdimOptions {
@@ -25,7 +24,7 @@ export async function* ddim(
   sigmas: readonly number[],
   { eta = 0, generator, path = vp, clip = (data) => data, targets = sigmas.slice(1) }: DdimOptions = {},
 ): Sampling {
-  if (targets.length === 0) throw new ArgumentError('ddim: expected at least 2 noise levels (1 step)')
+  checkSigmas([...sigmas.slice(0, targets.length), targets.at(-1) ?? NaN], 'ddim', 'any')
   const noise = eta > 0 ? noiseSource(generator, `ddim with eta ${eta}`) : undefined
   for (const [i, target] of targets.entries()) {
     const [from, to] = [levelOf(path, sigmas[i] as number), levelOf(path, target)]

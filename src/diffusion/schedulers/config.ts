@@ -34,24 +34,26 @@ export function readOptions<O extends Options>(
 ): O {
   const name = config._class_name
   for (const [key, value] of Object.entries(config)) {
-    if (key.startsWith('_')) continue
+    if (key.startsWith('_') || value === null) continue
     const fallback = defaults[key]
     if (fallback === undefined) {
       if (known.has(key)) continue
       throw new SchedulerConfigError(`${name}: unknown option ${key}; known options: ${Object.keys(defaults).join(', ')}`)
     }
     const allowed = own?.[key] ?? (typeof fallback === 'string' ? choices[key] : undefined)
-    if (allowed && value !== null && !allowed.includes(value as string))
+    if (allowed && !allowed.includes(value as string))
       throw new SchedulerConfigError(`${name}: ${key} is ${JSON.stringify(value)}; expected one of ${allowed.join(', ')}`)
     if (!hasKind(value, fallback))
       throw new SchedulerConfigError(`${name}: ${key} is ${JSON.stringify(value)}; expected a ${typeof fallback}`)
   }
-  const given = Object.fromEntries(Object.entries(config).filter(([key, value]) => key in defaults && value !== undefined))
+  const given = Object.fromEntries(
+    Object.entries(config).filter(([key, value]) => key in defaults && value !== undefined && value !== null),
+  )
   return { ...defaults, ...given }
 }
 
 function hasKind(value: unknown, like: Option): boolean {
-  if (like === null) return value === null || typeof value !== 'object' || Array.isArray(value)
-  if (typeof like === 'number') return typeof value === 'number' && Number.isFinite(value)
+  if (like === null) return typeof value !== 'object' || Array.isArray(value)
+  if (typeof like === 'number') return typeof value === 'number' && !Number.isNaN(value)
   return Array.isArray(like) ? Array.isArray(value) : typeof value === typeof like
 }

@@ -1,8 +1,10 @@
 import { readOptions, type SchedulerConfig, SchedulerConfigError } from './config.ts'
 import { DDIMScheduler, DDPMScheduler } from './ddpm.ts'
-import { type Scheduler, schedulerOf } from './scheduler.ts'
+import * as karras from './karras.ts'
+import { type Kind, type Scheduler, schedulerOf } from './scheduler.ts'
+import * as solvers from './solvers.ts'
 
-const kinds = { DDPMScheduler, DDIMScheduler }
+const kinds: Readonly<Record<string, Kind>> = { DDPMScheduler, DDIMScheduler, ...karras, ...solvers }
 
 /** The classes that `schedulerFromConfig` knows. */
 export const schedulerClasses: readonly string[] = Object.keys(kinds)
@@ -15,7 +17,7 @@ const known = new Set(Object.values(kinds).flatMap(({ defaults }) => Object.keys
  * that are.
  */
 export function schedulerFromConfig(config: SchedulerConfig): Scheduler {
-  const kind = kinds[config._class_name as keyof typeof kinds]
+  const kind = kinds[config._class_name]
   if (!kind)
     throw new SchedulerConfigError(`unknown scheduler class ${config._class_name}; known classes: ${schedulerClasses.join(', ')}`)
   return schedulerOf(config, readOptions(config, kind.defaults, known, kind.choices), kind)

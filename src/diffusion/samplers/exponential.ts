@@ -1,0 +1,181 @@
+import type { NdArray } from '../../runtime/ndarray.ts'
+import type { Generator } from '../../runtime/random.ts'
+import {
+  checkSigmas,
+  type Denoise,
+  type Level,
+  levelOf,
+  noiseIn,
+  noiseSource,
+  type Path,
+  type Sampling,
+  vp,
+} from '../denoiser.ts'
+
+/**
+ * Exponential integrators: with λ = ln(α/σ) the reverse equation is linear but for the denoiser, so one step is exact up to an
+ * integral of the denoiser over λ (Lu et al. 2022; Zhang and Chen 2023). A multistep solver puts a polynomial through its last
+ * evaluations; solvers differ in what they interpolate and in a few weights. Here that is all they say.
+ */
+export interface Interpolant {
+  /** What the polynomial goes through: the predicted data (DPM-Solver++) or the predicted noise (DPM-Solver, DEIS). */
+  readonly form: 'data' | 'noise'
+  /** Noise added on the way: 0 solves the ODE, 1 the reverse SDE (Xue et al. 2023, eq. 5). */
+  readonly tau?: number
+  /** The weight of every power of the polynomial; by default the exact integrals. */
+  readonly weigh?: Weigh
+}
+
+/** From the exact integrals of 1, u, u² … over the step, and its scaled length, to the weights that a solver uses. */
+export type Weigh = (exact: readonly number[], length: number) => readonly number[]
+
+/** x' = keep·x + Σ use_k·m_k + noise·z, with m_k the evaluations at the nodes. */
+export interface Combination {
+  readonly keep: number
+  readonly use: readonly number[]
+  readonly noise: number
+}
+
+const exactly: Weigh = (exact) => exact
+
+/** One step from a level to another, with evaluations at the nodes (any levels, the origin first when there is only one). */
+export function exponentialStep(
+  { form, tau = 0, weigh = exactly }: Interpolant,
+  from: Level,
+  to: Level,
+  nodes: readonly Level[],
+): Combination {
+  const h = to.lambda - from.lambda
+  if (h === 0) return { keep: 1, use: nodes.map(() => 0), noise: 0 }
+  if (form === 'noise' && to.sigma === 0) return { keep: 1 / from.alpha, use: [-from.sigma / from.alpha], noise: 0 }
+  const renewed = tau * tau
+  const rate = form === 'data' ? 1 + renewed : -1
+  // With no noise left to reach (h = ∞) the newest evaluation is all that counts.
+  const places = Number.isFinite(h) ? nodes.map((node) => (node === from ? 0 : (node.lambda - from.lambda) / h)) : [0]
+  const weights = weigh(moments(rate * h, places.length), rate * h)
+  const scale = form === 'data' ? to.alpha : to.sigma * (1 + renewed)
+  const use = lagrange(places).map((row) => scale * row.reduce((sum, a, k) => sum + a * (weights[k] as number), 0))
+  return form === 'data'
+    ? {
+        keep: (to.sigma / from.sigma) * Math.exp(-renewed * (to.sigma === 0 ? 0 : h)),
+        use,
+        noise: to.sigma * Math.sqrt(-Math.expm1(-2 * renewed * (to.sigma === 0 ? 0 : h))),
+      }
+    : { keep: to.alpha / from.alpha, use, noise: tau * to.sigma * Math.sqrt(Math.expm1(2 * h)) }
+}
+
+/** L ∫₀¹ e^(−L(1−u)) u^k du for k = 0 … count − 1. */
+export function moments(length: number, count: number): number[] {
+  const out: number[] = []
+  for (let k = 0; k < count; k++) {
+    if (Math.abs(length) >= 0.5) {
+      out.push(k === 0 ? -Math.expm1(-length) : 1 - (k * (out[k - 1] as number)) / length)
+      continue
+    }
+    let term = length / (k + 1)
+    let sum = 0
+    for (let j = 1; j < 30; j++) {
+      sum += term
+      term *= -length / (k + 1 + j)
+    }
+    out.push(sum)
+  }
+  return out
+}
+
+/** Row i: the coefficients, lowest power first, of the polynomial that is 1 at place i and 0 at the others. */
+export function lagrange(places: readonly number[]): number[][] {
+  return places.map((at, i) =>
+    places.reduce(
+      (row, other, j) => {
+        if (i === j) return row
+        const next = new Array<number>(row.length + 1).fill(0)
+        for (const [k, a] of row.entries()) {
+          next[k] = (next[k] as number) - (a * other) / (at - other)
+          next[k + 1] = (next[k + 1] as number) + a / (at - other)
+        }
+        return next
+      },
+      [1],
+    ),
+  )
+}
+
+/** keep·x + Σ use_k·m_k + noise·z. */
+export function combine({ keep, use, noise }: Combination, x: NdArray, outputs: readonly NdArray[], z?: NdArray): NdArray {
+  let sum: NdArray = x.mul(keep)
+  for (const [k, weight] of use.entries()) if (weight !== 0) sum = sum.add((outputs[k] as NdArray).mul(weight))
+  return z && noise !== 0 ? sum.add(z.mul(noise)) : sum
+}
+
+export interface MultistepSolver extends Omit<Interpolant, 'tau'> {
+  /** How many evaluations the i-th of `steps` steps may use. */
+  readonly order: (i: number, steps: number) => number
+  /** Noise at the i-th step's level; default none. */
+  readonly tau?: (i: number) => number
+  /** After every evaluation the step to it is taken again, with it: how many evaluations, 0 for none. */
+  readonly correct?: (i: number, steps: number) => number
+  /** Draws noise at every step, even where tau is 0. */
+  readonly draws?: boolean
+}
+
+export interface MultistepOptions {
+  readonly path?: Path
+  readonly generator?: Generator
+}
+
+/** Any multistep exponential integrator with or without its corrector; the solvers are in dpm-solver.ts and unipc.ts. */
+export async function* multistep(
+  denoise: Denoise,
+  x: NdArray,
+  sigmas: readonly number[],
+  solver: MultistepSolver,
+  { path = vp, generator }: MultistepOptions = {},
+): Sampling {
+  checkSigmas(sigmas, 'multistep', 'any')
+  const levels = sigmas.map((sigma) => levelOf(path, sigma))
+  const steps = levels.length - 1
+  const { form, weigh, order, correct, tau = () => 0, draws = false } = solver
+  const history: { level: Level; output: NdArray }[] = []
+  let last: { x: NdArray; z?: NdArray; tau: number } | undefined
+  for (let i = 0; i < steps; i++) {
+    const [from, to] = [levels[i] as Level, levels[i + 1] as Level]
+    const denoised = await denoise(x, from.sigma)
+    yield { i, sigma: from.sigma, x, denoised }
+    const output = form === 'data' ? denoised : noiseIn(x, denoised, from)
+    history.unshift({ level: from, output })
+    const corrections = last && correct ? correct(i, steps) : 0
+    if (last && corrections > 0) {
+      const used = history.slice(0, corrections)
+      const step = exponentialStep(
+        { form, weigh, tau: last.tau },
+        levels[i - 1] as Level,
+        from,
+        used.map((h) => h.level),
+      )
+      x = combine(
+        step,
+        last.x,
+        used.map((h) => h.output),
+        last.z,
+      )
+    }
+    const used = history.slice(0, order(i, steps))
+    history.splice(8)
+    const z = draws ? noiseSource(generator, 'this solver').randn(x.shape) : undefined
+    last = { x, z, tau: tau(i) }
+    const step = exponentialStep(
+      { form, weigh, tau: last.tau },
+      from,
+      to,
+      used.map((h) => h.level),
+    )
+    x = combine(
+      step,
+      x,
+      used.map((h) => h.output),
+      z,
+    )
+  }
+  return x
+}
