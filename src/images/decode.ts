@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from 'node:fs'
+import { readFile, stat } from 'node:fs/promises'
 import sharp from 'sharp'
 import { NdArray } from '../runtime/ndarray.ts'
 import { ImageError } from './errors.ts'
@@ -91,7 +91,7 @@ export function blockOtherLoaders(): void {
 async function open(source: string | Uint8Array, options: DecodeOptions) {
   const { maxBytes = 50 * MiB, maxPixels = 64 * MiB, minSide = 1, mime } = options
   const place = typeof source === 'string' ? source : (options.name ?? `image of ${source.length} bytes`)
-  const bytes = typeof source === 'string' ? readFile(source, maxBytes) : source
+  const bytes = typeof source === 'string' ? await read(source, maxBytes) : source
   if (bytes.length > maxBytes) throw tooLong(place, bytes.length, maxBytes)
   const format = formatOf(bytes)
   if (!format) throw new ImageError(place, 'format', `${describe(bytes)}; expected a PNG, JPEG or WebP`)
@@ -116,11 +116,11 @@ async function open(source: string | Uint8Array, options: DecodeOptions) {
   return { place, image, header: { format, width, height, hasAlpha: found.hasAlpha } }
 }
 
-function readFile(path: string, maxBytes: number): Uint8Array {
+async function read(path: string, maxBytes: number): Promise<Uint8Array> {
   try {
-    const { size } = statSync(path)
+    const { size } = await stat(path)
     if (size > maxBytes) throw tooLong(path, size, maxBytes)
-    return readFileSync(path)
+    return await readFile(path)
   } catch (error) {
     if (error instanceof ImageError) throw error
     throw new ImageError(path, 'missing', `cannot be read: ${(error as Error).message}`, { cause: error })

@@ -24,5 +24,6 @@ export {
   toTensor,
 } from './pixels.ts'
 export { readPngText, withPngText } from './pngtext.ts'
-export { type Kernel, type ResizeOptions, resize } from './resize.ts'
+export { type Kernel, type ResizeOptions, resize, type Taps, type TapsOptions, taps } from './resize.ts'
+export { drawSvg } from './svg.ts'
 export { drawInTerminal, type TerminalGraphics, type TerminalStream, terminalGraphics } from './terminal.ts'

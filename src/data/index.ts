@@ -1,0 +1,36 @@
+export {
+  type Batch,
+  type BatchesOptions,
+  batches,
+  type Cursor,
+  cursorAt,
+  type Dataset,
+  positionOf,
+  sampleBatch,
+} from './dataset.ts'
+export { type BrokenFile, DataError } from './errors.ts'
+export { type ImageFolder, type ImageFolderOptions, imageFolder } from './folder.ts'
+export { type ListedImage, listImages } from './listing.ts'
+export {
+  type Category,
+  categories,
+  type Icon,
+  type IconSource,
+  iconSources,
+  isHeldOut,
+  type Style,
+  stickerCatalogue,
+  styles,
+} from './stickers/catalogue.ts'
+export { withArticle } from './stickers/names.ts'
+export { loadRasters, type RasterOptions, type RasterProgress, type Rasters } from './stickers/rasters.ts'
+export { drawScene, type Ground, groundNames, grounds, type Placed, type Scene } from './stickers/scene.ts'
+export {
+  isHeldOutPair,
+  type Split,
+  type StickerBatch,
+  type StickerDataset,
+  type StickerOptions,
+  stickerCaption,
+  stickerDataset,
+} from './stickers/stickers.ts'

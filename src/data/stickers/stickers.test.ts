@@ -1,0 +1,303 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { ArgumentError } from '../../core/errors.ts'
+import { imagesOf, resize } from '../../images/index.ts'
+import { NdArray } from '../../runtime/ndarray.ts'
+import { categories, type Icon, iconFile, iconSources, isHeldOut, type Style, stickerCatalogue, styles } from './catalogue.ts'
+import { withArticle } from './names.ts'
+import { loadRasters, type Rasters, rasterSize } from './rasters.ts'
+import { drawScene, type Ground, groundNames, grounds, type Scene } from './scene.ts'
+import { isHeldOutPair, type StickerDataset, type StickerOptions, stickerDataset } from './stickers.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'langevin-stickers-'))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+const named = (name: string) => stickerCatalogue().find((icon) => icon.name === name) as Icon
+/** One style, drawn once for all tests of this file. */
+const stickers = (options: Partial<StickerOptions> = {}) => stickerDataset({ size: 32, styles: ['noto'], folder, ...options })
+
+describe('catalogue', () => {
+  const icons = stickerCatalogue()
+
+  test('every icon is in its sets under its slugs', () => {
+    for (const style of ['flat', 'noto'] as const) {
+      const drawn = iconFile<{ icons: Record<string, { hidden?: boolean }> }>(style, 'icons.json').icons
+      const slugs = icons.flatMap((icon) => icon.slugs[style] ?? [])
+      expect(slugs.length).toBeGreaterThan(1100)
+      expect(new Set(slugs).size).toBe(slugs.length)
+      expect(slugs.filter((slug) => !drawn[slug] || drawn[slug].hidden)).toEqual([])
+    }
+    expect(icons.every(({ slugs }) => slugs.flat === slugs['3d'])).toBe(true)
+  })
+
+  test('names are unique, sorted, and read as English', () => {
+    const names = icons.map(({ name }) => name)
+    expect(names).toEqual([...new Set(names)].sort((a, b) => (a < b ? -1 : 1)))
+    expect(
+      names.filter((name) => /_|skin|tone\d|clock$|thirty|facing right|^(man|woman) (?!dancing|with a headscarf)/.test(name)),
+    ).toEqual(['alarm clock', 'mantelpiece clock', 'timer clock'])
+    expect(named('red apple')).toMatchObject({ category: 'Food & Drink', slugs: { flat: 'red-apple', noto: 'red-apple' } })
+    // One name where the sets have two.
+    expect(named('piñata').slugs).toEqual({ flat: 'piata', '3d': 'piata', noto: 'pinata' })
+    expect(named('vertical traffic light')).toBeDefined()
+  })
+
+  test('a tenth is held out, by name alone: pinned, for models are trained on this split', () => {
+    const held = icons.filter(({ heldOut }) => heldOut).map(({ name }) => name)
+    expect(held.length / icons.length).toBeGreaterThan(0.08)
+    expect(held.length / icons.length).toBeLessThan(0.12)
+    expect(held.filter((name) => /^[de]/.test(name))).toEqual([
+      'e-mail',
+      'egg',
+      'envelope with arrow',
+      'euro banknote',
+      'exploding head',
+    ])
+    expect(held.every(isHeldOut)).toBe(true)
+    for (const category of categories) expect(icons.some((icon) => icon.category === category && icon.heldOut)).toBe(true)
+  })
+
+  test.each([
+    ['red apple', 'a red apple'],
+    ['owl', 'an owl'],
+    ['unicorn', 'a unicorn'],
+    ['ewe', 'a ewe'],
+    ['hourglass', 'an hourglass'],
+    ['X-ray', 'an X-ray'],
+    ['umbrella', 'an umbrella'],
+    ['glass of milk', 'a glass of milk'],
+    ['octopus', 'an octopus'],
+    ['grapes', 'grapes'],
+    ['nest with eggs', 'a nest with eggs'],
+    ['spaghetti', 'spaghetti'],
+    ['Statue of Liberty', 'the Statue of Liberty'],
+    ['person lifting weights', 'a person lifting weights'],
+  ])('%s: %s', (name, phrase) => {
+    expect(icons.some((icon) => icon.name === name)).toBe(true)
+    expect(withArticle(name)).toBe(phrase)
+  })
+
+  test('every source names its author, its licence and its package, which carries that licence', () => {
+    for (const style of styles) {
+      const { author, licence, url } = iconSources[style]
+      const packaged = iconFile<{ license: string }>(style, 'package.json')
+      expect(packaged.license).toBe(licence)
+      expect(author).not.toBe('')
+      expect(url).toMatch(/^https:\/\/github\.com\//)
+    }
+  })
+})
+
+describe('rasters', () => {
+  const icons = ['fox', 'ghost', 'castle', 'bicycle'].map(named)
+
+  test('are drawn once, kept in one file, and made again when it is damaged', async () => {
+    const own = mkdtempSync(join(folder, 'own-'))
+    const told: string[] = []
+    const load = () =>
+      loadRasters('noto', { folder: own, icons, onProgress: (style, done, total) => told.push(`${style} ${done}/${total}`) })
+    const first = await load()
+    expect(told).toEqual(['noto 1/4', 'noto 2/4', 'noto 3/4', 'noto 4/4'])
+    const [file] = readdirSync(own) as [string]
+    const bytes = readFileSync(join(own, file))
+    const second = await load()
+    expect(told).toHaveLength(4)
+    for (const icon of icons) expect(second.of(icon)).toEqual(first.of(icon))
+    truncateSync(join(own, file), statSync(join(own, file)).size / 2)
+    await load()
+    expect(told).toHaveLength(8)
+    expect(readFileSync(join(own, file))).toEqual(bytes)
+    expect(() => first.of(named('owl'))).toThrow(ArgumentError)
+  })
+
+  test('hold a picture with alpha multiplied in, in every style', async () => {
+    for (const style of styles) {
+      const rasters = await loadRasters(style, { folder, icons: icons.slice(0, 2) })
+      for (const icon of icons.slice(0, 2)) {
+        const pixels = rasters.of(icon)
+        expect(pixels.length).toBe(rasterSize ** 2 * 4)
+        let solid = 0
+        for (let i = 0; i < pixels.length; i += 4) {
+          const alpha = pixels[i + 3] as number
+          if (alpha === 255) solid++
+          for (let c = 0; c < 3; c++) expect(pixels[i + c] as number).toBeLessThanOrEqual(alpha)
+        }
+        // Most of the middle is covered, and the corner is not.
+        expect(solid / rasterSize ** 2).toBeGreaterThan(0.3)
+        expect(pixels[3]).toBe(0)
+      }
+    }
+  })
+
+  test('files of older packages go when a new one is made', async () => {
+    const own = mkdtempSync(join(folder, 'old-'))
+    writeFileSync(join(own, `noto-${rasterSize}-0123456789abcdef.safetensors`), 'old')
+    writeFileSync(join(own, `flat-${rasterSize}-0123456789abcdef.safetensors`), 'another style')
+    await loadRasters('noto', { folder: own })
+    expect(readdirSync(own).filter((name) => name.startsWith('noto'))).toHaveLength(1)
+    expect(existsSync(join(own, `flat-${rasterSize}-0123456789abcdef.safetensors`))).toBe(true)
+  })
+})
+
+describe('drawing', () => {
+  const fox = named('fox')
+  let rasters: Map<Style, Rasters>
+  beforeAll(async () => {
+    rasters = new Map([['noto', await loadRasters('noto', { folder, icons: [fox] })]])
+  })
+  const scene = (x: number, y: number, size: number, ground: Ground = 'blue'): Scene => ({
+    ground,
+    objects: [{ icon: fox, style: 'noto', x, y, size }],
+  })
+  const value = (level: number) => (2 * level) / 255 - 1
+
+  test('a scene without objects is its ground', () => {
+    for (const ground of groundNames) {
+      const out = drawScene({ ground, objects: [] }, rasters, 4)
+      for (const [c, level] of grounds[ground].entries())
+        for (const v of out.subarray(c * 16, c * 16 + 16)) expect(v).toBeCloseTo(value(level), 6)
+    }
+  })
+
+  test('an icon that fills a picture is its raster, resized and laid over the ground', () => {
+    const raster = rasters.get('noto')?.of(fox) as Uint8Array
+    const planes = new NdArray(
+      Float32Array.from({ length: raster.length }, (_, i) => {
+        const n = rasterSize ** 2
+        return (raster[(i % n) * 4 + Math.floor(i / n)] as number) / 255
+      }),
+      [4, rasterSize, rasterSize],
+      'f32',
+    )
+    for (const side of [96, 64, 31, 120]) {
+      const small = resize(planes, { width: side, height: side, kernel: 'bicubic' })
+      const out = drawScene(scene(0.5, 0.5, 1), rasters, side)
+      const n = side * side
+      let worst = 0
+      for (let c = 0; c < 3; c++)
+        for (let i = 0; i < n; i++) {
+          // At the border the two kernels differ: beyond an icon there is nothing, beyond a picture its edge goes on.
+          if (Math.min(i % side, side - 1 - (i % side), Math.floor(i / side), side - 1 - Math.floor(i / side)) < 2) continue
+          // What the kernel overshoots is held in what a colour can be.
+          const alpha = Math.min(1, Math.max(0, small.data[3 * n + i] as number))
+          const colour = Math.min(alpha, Math.max(0, small.data[c * n + i] as number))
+          const expected = value(grounds.blue[c] as number) * (1 - alpha) + 2 * colour - alpha
+          worst = Math.max(worst, Math.abs(expected - (out[c * n + i] as number)))
+        }
+      expect(worst).toBeLessThan(1e-5)
+    }
+  })
+
+  test('moving an icon by whole pixels moves the picture, beyond its border too', () => {
+    const side = 40
+    const at = (out: Float32Array, c: number, y: number, x: number) => out[(c * side + y) * side + x] as number
+    const here = drawScene(scene(0.5, 0.5, 0.5), rasters, side)
+    const there = drawScene(scene(0.5 + 13 / side, 0.5 - 15 / side, 0.5), rasters, side)
+    let worst = 0
+    for (let c = 0; c < 3; c++)
+      for (let y = 15; y < side; y++)
+        for (let x = 0; x < side - 13; x++) worst = Math.max(worst, Math.abs(at(here, c, y, x) - at(there, c, y - 15, x + 13)))
+    expect(worst).toBeLessThan(1e-5)
+    const gone = drawScene(scene(3, 3, 0.5), rasters, side)
+    expect(gone).toEqual(drawScene({ ground: 'blue', objects: [] }, rasters, side))
+  })
+
+  test('moving an icon by half a pixel changes the picture but not its mean', () => {
+    const mean = (x: number) => drawScene(scene(x, 0.5, 0.6), rasters, 32).reduce((a, b) => a + b, 0) / 3072
+    expect(drawScene(scene(0.5, 0.5, 0.6), rasters, 32)).not.toEqual(drawScene(scene(0.5 + 0.5 / 32, 0.5, 0.6), rasters, 32))
+    expect(Math.abs(mean(0.5) - mean(0.5 + 0.5 / 32))).toBeLessThan(2e-3)
+  })
+})
+
+describe('dataset', () => {
+  /** Everything that an epoch or several show. */
+  const shown = (set: StickerDataset, epochs = 1) =>
+    Array.from({ length: epochs * set.length }, (_, position) => {
+      const { ground, objects } = set.sceneAt(position)
+      expect(objects).toHaveLength(1)
+      return { ground, ...(objects[0] as Scene['objects'][number]) }
+    })
+
+  test('the same seed gives the same pictures, however they are read; another seed gives others', async () => {
+    const set = await stickers({ seed: 3 })
+    const all = await set.batch([0, 1, 2, 1_000_000])
+    const again = await (await stickers({ seed: 3 })).batch([1_000_000, 1])
+    const [, one, , far] = imagesOf(all.images)
+    expect(imagesOf(again.images).map(({ data }) => [...data])).toEqual([[...(far?.data ?? [])], [...(one?.data ?? [])]])
+    expect(again.captions).toEqual([all.captions[3], all.captions[1]])
+    const other = await (await stickers({ seed: 4 })).batch([0, 1, 2])
+    expect(other.captions).not.toEqual(all.captions.slice(0, 3))
+    expect(all.images.shape).toEqual([4, 3, 32, 32])
+    expect(all.images.data.every((v) => v >= -1.000001 && v <= 1.000001)).toBe(true)
+  })
+
+  test('an epoch shows each icon once, and the next one shows it otherwise', async () => {
+    const set = await stickers()
+    const [first, second] = [shown(set), shown(set, 2).slice(set.length)]
+    for (const epoch of [first, second]) expect(new Set(epoch.map(({ icon }) => icon)).size).toBe(set.length)
+    const groundOf = new Map(first.map(({ icon, ground }) => [icon, ground]))
+    const changed = second.filter(({ icon, ground }) => groundOf.get(icon) !== ground).length
+    expect(changed / set.length).toBeGreaterThan(0.8)
+    for (const { x, y, size } of first) {
+      expect(size).toBeGreaterThanOrEqual(0.72)
+      expect(size).toBeLessThanOrEqual(0.94)
+      for (const centre of [x, y]) {
+        expect(centre - size / 2).toBeGreaterThanOrEqual(-1e-9)
+        expect(centre + size / 2).toBeLessThanOrEqual(1 + 1e-9)
+      }
+    }
+  })
+
+  test('training shows no held-out icon and no held-out pair; the other splits show nothing else', async () => {
+    const [train, test, pairs, all] = await Promise.all(
+      (['train', 'test', 'pairs', 'all'] as const).map((split) => stickers({ split })),
+    )
+    const keys = (set: StickerDataset | undefined, epochs: number) => shown(set as StickerDataset, epochs)
+    for (const { icon, ground } of keys(train, 3)) {
+      expect(icon.heldOut).toBe(false)
+      expect(isHeldOutPair(icon.name, ground)).toBe(false)
+    }
+    for (const { icon, ground } of keys(pairs, 3)) {
+      expect(icon.heldOut).toBe(false)
+      expect(isHeldOutPair(icon.name, ground)).toBe(true)
+    }
+    expect(keys(test, 1).every(({ icon }) => icon.heldOut)).toBe(true)
+    expect(new Set(keys(test, 20).map(({ ground }) => ground)).size).toBe(groundNames.length)
+    expect((train?.length ?? 0) + (test?.length ?? 0)).toBe(all?.length)
+    expect(pairs?.length).toBeGreaterThan(500)
+  })
+
+  test('grounds are about equally frequent', async () => {
+    const set = await stickers({ split: 'all' })
+    const counts = new Map<Ground, number>()
+    for (const { ground } of shown(set, 4)) counts.set(ground, (counts.get(ground) ?? 0) + 1)
+    for (const ground of groundNames) expect(Math.abs((counts.get(ground) ?? 0) / (4 * set.length) - 1 / 12)).toBeLessThan(0.02)
+  })
+
+  test('captions say what is there, and labels number what was asked for', async () => {
+    const positions = [5, 6, 7]
+    for (const labels of ['category', 'icon', 'style', 'ground'] as const) {
+      const set = await stickers({ labels })
+      const batch = await set.batch(positions)
+      for (const [i, { ground, objects }] of batch.scenes.entries()) {
+        const { icon, style } = objects[0] as Scene['objects'][number]
+        expect(batch.captions[i]).toBe(`${withArticle(icon.name)} on ${withArticle(ground)} background, noto style`)
+        expect(set.classes[Number(batch.labels.data[i])]).toBe(
+          { category: icon.category, icon: icon.name, style, ground }[labels],
+        )
+      }
+      expect(batch.scenes).toEqual(positions.map(set.sceneAt))
+    }
+  })
+
+  test('categories narrow it down, and options that leave nothing are refused', async () => {
+    const food = await stickers({ categories: ['Food & Drink'] })
+    expect(food.icons.every(({ category }) => category === 'Food & Drink')).toBe(true)
+    expect(food.length).toBe(food.icons.length)
+    for (const options of [{ categories: [] }, { styles: [] }, { size: 0 }, { size: 1.5 }, { scale: [0.9, 0.5] as const }])
+      await expect(stickers(options)).rejects.toThrow(ArgumentError)
+    expect(() => food.sceneAt(-1)).toThrow(ArgumentError)
+  })
+})

@@ -1,0 +1,132 @@
+import { ArgumentError } from '../../core/errors.ts'
+import { NdArray } from '../../runtime/ndarray.ts'
+import { Generator } from '../../runtime/random.ts'
+import { type Batch, type Dataset, epochOrder, labelsOf } from '../dataset.ts'
+import { hashOf } from '../hash.ts'
+import { type Category, categories, type Icon, type Style, stickerCatalogue, styles } from './catalogue.ts'
+import { withArticle } from './names.ts'
+import { loadRasters, type RasterProgress, type Rasters } from './rasters.ts'
+import { drawScene, type Ground, groundNames, type Placed, type Scene } from './scene.ts'
+
+/**
+ * Which pictures: `train` shows nine icons of ten; `test` the rest, which no training picture shows in any style; `pairs`
+ * the icons of `train`, each on the grounds that `train` never puts it on; `all` everything.
+ */
+export type Split = 'train' | 'test' | 'pairs' | 'all'
+
+/** An icon on one of its grounds in ten is left for the split `pairs`. */
+export const isHeldOutPair = (name: string, ground: Ground): boolean => hashOf(`pair ${name} on ${ground}`) % 10 === 0
+
+export interface StickerOptions {
+  /** Pixels a side. */
+  readonly size: number
+  readonly split?: Split
+  readonly styles?: readonly Style[]
+  readonly categories?: readonly Category[]
+  readonly seed?: number
+  /** What the labels number; the category by default. */
+  readonly labels?: 'category' | 'icon' | 'style' | 'ground'
+  /** The icon's side is drawn between these fractions of the picture's; it always lies wholly within. */
+  readonly scale?: readonly [least: number, most: number]
+  /** Where the icons' pixels are kept; the cache folder by default. */
+  readonly folder?: string
+  /** Told while icons are drawn for the first time. */
+  readonly onProgress?: RasterProgress
+}
+
+/** A batch of stickers, and what is on each. */
+export interface StickerBatch extends Batch {
+  readonly scenes: readonly Scene[]
+}
+
+/** Pictures of one icon on a coloured ground, each icon in each style once an epoch. */
+export interface StickerDataset extends Dataset<StickerBatch> {
+  readonly icons: readonly Icon[]
+  /** What the picture at a position shows. */
+  sceneAt(position: number): Scene
+}
+
+/** `a red apple on a blue background, flat style` */
+export function stickerCaption({ ground, objects: [object] }: Scene): string {
+  const { icon, style } = object as Placed
+  return `${withArticle(icon.name)} on ${withArticle(ground)} background, ${style} style`
+}
+
+/**
+ * Stickers rendered from three open icon sets: Fluent Emoji flat and with gradients (MIT, Microsoft) and Noto Emoji
+ * (Apache-2.0, Google). The first use on a machine draws every icon once; after that a batch is made from the kept pixels.
+ *
+ * @throws ArgumentError for options that leave no picture
+ */
+export async function stickerDataset(options: StickerOptions): Promise<StickerDataset> {
+  const { size, split = 'train', seed = 0, labels = 'category', scale = [0.72, 0.94] } = options
+  const [least, most] = scale
+  if (!Number.isInteger(size) || size < 1) throw new ArgumentError(`stickers: expected a size in whole pixels, got ${size}`)
+  if (!(least > 0 && least <= most && most <= 1))
+    throw new ArgumentError(`stickers: expected a scale 0 < least ≤ most ≤ 1, got ${least} and ${most}`)
+  const shown = options.styles ?? styles
+  const wanted = new Set(options.categories ?? categories)
+  const groundsOf = (icon: Icon): Ground[] =>
+    split === 'train' || split === 'pairs'
+      ? groundNames.filter((ground) => isHeldOutPair(icon.name, ground) === (split === 'pairs'))
+      : groundNames
+  const icons = stickerCatalogue().filter(
+    (icon) => wanted.has(icon.category) && (split === 'all' || icon.heldOut === (split === 'test')) && groundsOf(icon).length > 0,
+  )
+  const entries = icons.flatMap((icon) => {
+    const allowed = groundsOf(icon)
+    return shown.filter((style) => icon.slugs[style]).map((style) => ({ icon, style, allowed }))
+  })
+  if (entries.length === 0)
+    throw new ArgumentError(
+      `stickers: no icon of ${[...wanted].join(', ') || 'no category'} in ${shown.join(', ') || 'no style'}`,
+    )
+  const rasters = new Map<Style, Rasters>()
+  for (const style of new Set(shown))
+    rasters.set(
+      style,
+      await loadRasters(style, {
+        ...(options.folder === undefined ? {} : { folder: options.folder }),
+        ...(options.onProgress ? { onProgress: options.onProgress } : {}),
+      }),
+    )
+
+  const classes: readonly string[] = {
+    category: categories,
+    icon: icons.map(({ name }) => name),
+    style: styles,
+    ground: groundNames,
+  }[labels]
+  const numbers = new Map(classes.map((name, i) => [name, i]))
+  const root = new Generator(seed)
+  const orderOf = epochOrder(seed, entries.length)
+
+  const sceneAt = (position: number): Scene => {
+    if (!Number.isSafeInteger(position) || position < 0)
+      throw new ArgumentError(`stickers: expected a position of 0 or more, got ${position}`)
+    const { icon, style, allowed } = entries[orderOf(position)] as (typeof entries)[number]
+    const [g, s, x, y] = root.fork(position).rand([4]).data as unknown as [number, number, number, number]
+    const ground = allowed[Math.floor(g * allowed.length)] as Ground
+    const side = least + s * (most - least)
+    return { ground, objects: [{ icon, style, size: side, x: side / 2 + x * (1 - side), y: side / 2 + y * (1 - side) }] }
+  }
+  const labelOf = ({ ground, objects: [object] }: Scene): number => {
+    const { icon, style } = object as Placed
+    return numbers.get({ category: icon.category, icon: icon.name, style, ground }[labels]) as number
+  }
+
+  return {
+    length: entries.length,
+    shape: [3, size, size],
+    classes,
+    icons,
+    sceneAt,
+    async batch(positions) {
+      const scenes = positions.map(sceneAt)
+      const each = 3 * size * size
+      const images = NdArray.zeros([scenes.length, 3, size, size])
+      for (const [i, scene] of scenes.entries()) drawScene(scene, rasters, size, images.data.subarray(i * each, (i + 1) * each))
+      return { images, captions: scenes.map(stickerCaption), labels: labelsOf(scenes.map(labelOf)), scenes }
+    },
+  }
+}
