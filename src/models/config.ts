@@ -1,0 +1,52 @@
+import { z } from 'zod'
+import { LangevinError } from '../core/errors.ts'
+
+export interface ConfigFault {
+  /** The field, as `block_out_channels.1`; empty for the whole. */
+  readonly field: string
+  readonly message: string
+}
+
+/** A configuration that a network cannot be drawn from: every fault at once. */
+export class ModelConfigError extends LangevinError {
+  /** The class, as upstream names it. */
+  readonly model: string
+  readonly faults: readonly ConfigFault[]
+
+  constructor(model: string, faults: readonly ConfigFault[]) {
+    super(
+      [
+        `${model}: the config cannot be followed`,
+        ...faults.map(({ field, message }) => `  ${field || 'config'}: ${message}`),
+      ].join('\n'),
+    )
+    this.model = model
+    this.faults = faults
+  }
+}
+
+/** What diffusers' EMA leaves in a config: the averaging's state, which says nothing about the network. */
+const averaging = ['decay', 'inv_gamma', 'min_decay', 'optimization_step', 'power', 'update_after_step', 'use_ema_warmup']
+
+/**
+ * A network's config by its schema, from what `config.json` holds. Fields that begin with `_` and those of averaging are
+ * left aside; any other field that the schema lacks is a fault.
+ *
+ * @param model the class, as `_class_name` has it
+ * @throws ModelConfigError
+ */
+export function parseConfig<S extends z.ZodObject>(model: string, schema: S, value: unknown): z.infer<S> {
+  const object = z.record(z.string(), z.unknown()).safeParse(value)
+  if (!object.success) throw new ModelConfigError(model, [{ field: '', message: 'must be an object' }])
+  const { _class_name: name, ...fields } = object.data
+  const known = Object.keys(schema.shape)
+  const own = Object.entries(fields).filter(([key]) => !key.startsWith('_') && !averaging.includes(key))
+  const unknown = own.map(([key]) => key).filter((key) => !known.includes(key))
+  const faults: ConfigFault[] = unknown.map((field) => ({ field, message: `unknown field; known fields: ${known.join(', ')}` }))
+  if (name !== undefined && name !== model)
+    faults.unshift({ field: '_class_name', message: `is ${JSON.stringify(name)}, expected "${model}"` })
+  const parsed = schema.safeParse(Object.fromEntries(own.filter(([key]) => known.includes(key))))
+  if (!parsed.success) faults.push(...parsed.error.issues.map(({ path, message }) => ({ field: path.join('.'), message })))
+  if (faults.length > 0 || !parsed.success) throw new ModelConfigError(model, faults)
+  return parsed.data
+}

@@ -1,0 +1,2 @@
+export { type ConfigFault, ModelConfigError } from './config.ts'
+export * from './unet/index.ts'

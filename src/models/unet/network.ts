@@ -1,0 +1,126 @@
+import { ArgumentError } from '../../core/errors.ts'
+import { dims, showShape } from '../../core/shape.ts'
+import type { Tensor } from '../../core/tensor.ts'
+import { activations } from '../../nn/activation.ts'
+import type { Dropout } from '../../nn/dropout.ts'
+import { conv, embedding, groupNorm, type Layer } from '../../nn/layers.ts'
+import type { Params } from '../../nn/params.ts'
+import { gaussianFourier, sinusoidal, timeEmbedding } from '../../nn/time.ts'
+import { type Common, downBlocks, type Flow, midBlock, upBlocks } from './blocks.ts'
+import type { UNet2DConfig } from './config.ts'
+
+/**
+ * sample [B, in_channels, H, W], timestep [B] → [B, out_channels, H, W]. H and W are multiples of 2^(levels − 1).
+ *
+ * The timestep is f32: a number of steps, or a noise level σ > 0 with the Fourier embedding. Class labels are i64 [B] for a
+ * table of classes, f32 [B] to be embedded as a time is, or f32 [B, time width] as they are.
+ */
+export type UNet2D = (sample: Tensor, timestep: Tensor, classLabels?: Tensor) => Tensor
+
+export interface UNet2DOptions {
+  /** For training where the config has dropout; without it nothing is dropped. */
+  readonly dropout?: Dropout
+}
+
+/** The U-Net of DDPM (Ho et al. 2020), DDIM and NCSN++ (Song et al. 2021), with the keys of diffusers' `UNet2DModel`. */
+export function unet2d(p: Params, config: UNet2DConfig, { dropout }: UNet2DOptions = {}): UNet2D {
+  const widths = config.block_out_channels
+  const first = widths[0] as number
+  const deepest = widths.at(-1) as number
+  const timeWidth = config.time_embedding_dim ?? first * 4
+  const common: Common = { config, timeWidth, dropout }
+
+  const convIn = conv(p.at('conv_in'), config.in_channels, first, 3, { padding: 1 })
+  const encode = timeEncoding(p.at('time_proj'), config, first)
+  const encodedWidth = config.time_embedding_type === 'fourier' ? 2 * first : first
+  const embedTime = timeEmbedding(p.at('time_embedding'), encodedWidth, timeWidth)
+  const embedClass = classEmbedding(p.at('class_embedding'), config, encode, encodedWidth, timeWidth)
+
+  const down = config.down_block_types.map((name, i) =>
+    downBlocks[name](p.at('down_blocks', i), place(widths[Math.max(i - 1, 0)], widths[i], i, widths.length), common),
+  )
+  const mid = config.mid_block_type ? midBlock(p.at('mid_block'), deepest, common) : undefined
+  const upwards = widths.toReversed()
+  const up = config.up_block_types.map((name, i) => {
+    const above = upwards[Math.min(i + 1, widths.length - 1)] as number
+    return upBlocks[name](
+      p.at('up_blocks', i),
+      { ...place(upwards[Math.max(i - 1, 0)], upwards[i], i, widths.length), above },
+      common,
+    )
+  })
+  const normOut = groupNorm(
+    p.at('conv_norm_out'),
+    config.norm_num_groups ?? Math.min(Math.floor(first / 4), 32),
+    first,
+    config.norm_eps,
+  )
+  const convOut = conv(p.at('conv_out'), first, config.out_channels, 3, { padding: 1 })
+
+  return (sample, timestep, classLabels) => {
+    const { B, H, W } = dims(sample, 'B C H W', { C: config.in_channels })
+    dims(timestep, 'B', { B })
+    checkSize(H, W, widths.length)
+    const embedded = embedTime(encode(timestep))
+    const time = activations[config.act_fn](
+      embedClass ? embedded.add(embedClass(given(classLabels))) : refuse(classLabels, embedded),
+    )
+
+    const input = config.center_input_sample ? sample.mul(2).sub(1) : sample
+    const x = convIn(input)
+    let flow: Flow = { x, skips: [x], picture: input }
+    for (const block of down) flow = block(flow, time)
+    flow = { x: mid ? mid(flow.x, time) : flow.x, skips: flow.skips, picture: undefined }
+    for (const block of up) flow = block(flow, time)
+
+    const y = convOut(normOut(flow.x).silu())
+    const output = flow.picture ? y.add(flow.picture) : y
+    return config.time_embedding_type === 'fourier' ? output.div(timestep.reshape([B, 1, 1, 1])) : output
+  }
+}
+
+const place = (inputs: number | undefined, outputs: number | undefined, i: number, levels: number) => ({
+  inputs: inputs as number,
+  outputs: outputs as number,
+  last: i === levels - 1,
+})
+
+function timeEncoding(p: Params, config: UNet2DConfig, width: number): Layer {
+  switch (config.time_embedding_type) {
+    case 'positional':
+      return (t) => sinusoidal(t, width, { cosineFirst: config.flip_sin_to_cos, frequencyShift: config.freq_shift })
+    case 'fourier':
+      return gaussianFourier(p, width, 16)
+    case 'learned': {
+      const table = embedding(p, config.num_train_timesteps as number, width)
+      return (t) => table(t.cast('i64'))
+    }
+  }
+}
+
+function classEmbedding(p: Params, config: UNet2DConfig, encode: Layer, encoded: number, width: number): Layer | undefined {
+  if (config.class_embed_type === 'identity') return (labels) => labels
+  if (config.class_embed_type === 'timestep') {
+    const embed = timeEmbedding(p, encoded, width)
+    return (labels) => embed(encode(labels))
+  }
+  return config.num_class_embeds === null ? undefined : embedding(p, config.num_class_embeds, width)
+}
+
+function given(classLabels: Tensor | undefined): Tensor {
+  if (!classLabels) throw new ArgumentError('unet2d: the network is conditioned on classes; give class labels')
+  return classLabels
+}
+
+function refuse(classLabels: Tensor | undefined, embedded: Tensor): Tensor {
+  if (classLabels) throw new ArgumentError('unet2d: class labels for a network without class_embed_type or num_class_embeds')
+  return embedded
+}
+
+function checkSize(height: number, width: number, levels: number): void {
+  const step = 2 ** (levels - 1)
+  if (height % step === 0 && width % step === 0) return
+  throw new ArgumentError(
+    `unet2d: ${showShape([height, width])} pixels; with ${levels} levels both sides must be multiples of ${step}`,
+  )
+}
