@@ -78,7 +78,11 @@ def loop(case):
         step.update({names[k]: v for k, v in run["churn"].items()})
     x = NOISE * getattr(scheduler, "init_noise_sigma", 1.0)
     timesteps = []
-    for t in scheduler.timesteps:
+    for i, t in enumerate(scheduler.timesteps):
+        if name == "UnCLIPScheduler" and i + 1 < len(scheduler.timesteps):
+            step["prev_timestep"] = scheduler.timesteps[i + 1]
+        elif name == "UnCLIPScheduler":
+            del step["prev_timestep"]
         scaled = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") else x
         x = scheduler.step(model(scaled, float(t), case["channels"]), t, x, **step).prev_sample
         timesteps.append(float(t))
@@ -233,6 +237,73 @@ case(name, {**SD, "algorithm_type": "noise_prediction"})
 case(name, {**SD, "algorithm_type": "noise_prediction", "predictor_order": 3, "corrector_order": 4}, steps=20)
 for options in [K, E, B, {"timestep_spacing": "trailing"}, {"timestep_spacing": "leading"}, DYNAMIC]:
     case(name, {**SD, **options})
+
+name = "PNDMScheduler"
+for options in [{}, SD, {**SD, "skip_prk_steps": True}, {**SD, "skip_prk_steps": True, "steps_offset": 1}]:
+    case(name, options)
+for options in [{"set_alpha_to_one": True}, {"skip_prk_steps": True, "timestep_spacing": "trailing"}]:
+    case(name, {**SD, **options})
+for options in [{}, {"skip_prk_steps": True}]:
+    case(name, {**SD, **options, "prediction_type": "v_prediction"})
+    case(name, {**SD, **options, "timestep_spacing": "linspace"}, steps=7)
+case(name, SD, steps=9)
+case("IPNDMScheduler")
+case("IPNDMScheduler", steps=3)
+
+for prediction in ["epsilon", "v_prediction", "sample"]:
+    case("DDIMInverseScheduler", {**SD, "prediction_type": prediction, "clip_sample": False, "set_alpha_to_one": False})
+case("DDIMInverseScheduler", {**SD, **CLIP})
+case("DDIMInverseScheduler", {**SD, "clip_sample": False, "timestep_spacing": "trailing"})
+name = "DPMSolverMultistepInverseScheduler"
+for options in [{}, {"solver_order": 3}, {"timestep_spacing": "leading"}, {"timestep_spacing": "trailing"}]:
+    case(name, {**SD, **options})
+
+name = "LCMScheduler"
+case(name, {}, steps=4)
+case(name, {**V0, "timestep_scaling": 5.0}, steps=4)
+case(name, {**CLIP, "original_inference_steps": 100}, steps=8)
+case(name, {"prediction_type": "sample"}, timesteps=[999, 759, 499, 259])
+case(name, DYNAMIC, steps=1)
+name = "TCDScheduler"
+for eta in [0.0, 0.3, 1.0]:
+    case(name, {}, steps=4, eta=eta)
+for prediction in ["v_prediction", "sample"]:
+    case(name, {"prediction_type": prediction, "original_inference_steps": 100}, steps=8, eta=0.2)
+name = "CMStochasticIterativeScheduler"
+case(name, {}, steps=1)
+case(name, {}, steps=4)
+case(name, {"clip_denoised": False, "sigma_max": 10.0, "rho": 5.0, "s_noise": 0.9}, steps=6)
+case(name, {"num_train_timesteps": 201}, timesteps=[106, 0])
+
+name = "EDMEulerScheduler"
+for options in [{}, {"sigma_schedule": "exponential"}, {"prediction_type": "v_prediction"}, MIN]:
+    case(name, options)
+case(name, {"sigma_data": 1.0, "rho": 5.0, "sigma_max": 20.0}, churn={"amount": 4.0, "min": 0.1, "noise": 1.003})
+name = "EDMDPMSolverMultistepScheduler"
+for order in [1, 2, 3]:
+    for kind in ["midpoint", "heun"]:
+        case(name, {"solver_order": order, "solver_type": kind})
+for options in [{"sigma_schedule": "exponential"}, {"algorithm_type": "sde-dpmsolver++"}, DYNAMIC, {"prediction_type": "v_prediction"}]:
+    case(name, options)
+
+name = "FlowMatchEulerDiscreteScheduler"
+for options in [{}, {"shift": 3.0}, K, E, B, {"shift_terminal": 0.1, "shift": 2.0}, {"stochastic_sampling": True}, {"invert_sigmas": True}]:
+    case(name, options)
+case(name, {"use_dynamic_shifting": True}, mu=0.9)
+case(name, {"use_dynamic_shifting": True, "time_shift_type": "linear"}, mu=1.4)
+case(name, {"shift": 3.0}, sigmas=[1.0, 0.8, 0.5, 0.2])
+case(name, {"shift": 3.0}, timesteps=[1000.0, 700.0, 300.0])
+case("FlowMatchHeunDiscreteScheduler")
+case("FlowMatchHeunDiscreteScheduler", {"shift": 3.0}, steps=7)
+case("FlowMatchLCMScheduler", {"shift": 3.0}, steps=4)
+case("FlowMatchLCMScheduler", {"use_dynamic_shifting": True}, mu=1.0, steps=4)
+
+for options in [{}, {"prediction_type": "sample", "clip_sample_range": 5.0}, {"clip_sample": False}]:
+    case("UnCLIPScheduler", options, steps=8)
+case("UnCLIPScheduler", {"variance_type": "learned_range"}, steps=8, channels=2)
+for options in [{}, {"prediction_type": "v_prediction", "timestep_spacing": "trailing", "rescale_betas_zero_snr": True}]:
+    case("CogVideoXDDIMScheduler", options)
+case("CogVideoXDDIMScheduler", {"prediction_type": "v_prediction", "snr_shift_scale": 1.0})
 
 here = Path(__file__).parent
 tensors = {"noise": NOISE}

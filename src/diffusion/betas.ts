@@ -50,12 +50,17 @@ export function alphasCumprod(betas: Float32Array): Float32Array {
   })
 }
 
-/** Betas rescaled so that the last step has no signal left, ᾱ_T = 0 (Lin et al. 2024, algorithm 1). */
-export function rescaleZeroTerminalSnr(betas: Float32Array): Float32Array {
-  const roots = alphasCumprod(betas).map(Math.sqrt)
+/** ᾱ moved and stretched in √ᾱ so that the last is 0 and the first stays (Lin et al. 2024, algorithm 1). */
+export function zeroTerminal(alphasCumprod: Float32Array): Float32Array {
+  const roots = alphasCumprod.map(Math.sqrt)
   const [first, last] = [roots[0] as number, roots[roots.length - 1] as number]
   const scale = Math.fround(first / Math.fround(first - last))
-  const bars = roots.map((root) => Math.fround(root - last) * scale).map((root) => root * root)
+  return roots.map((root) => Math.fround(root - last) * scale).map((root) => root * root)
+}
+
+/** Betas whose last step leaves no signal. */
+export function rescaleZeroTerminalSnr(betas: Float32Array): Float32Array {
+  const bars = zeroTerminal(alphasCumprod(betas))
   return bars.map((bar, i) => 1 - Math.fround(i === 0 ? bar : bar / (bars[i - 1] as number)))
 }
 

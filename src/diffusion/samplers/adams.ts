@@ -58,8 +58,8 @@ export async function* ipndm(denoise: Denoise, x: NdArray, sigmas: readonly numb
 
 export interface PndmOptions {
   readonly path?: Path
-  /** How the first steps get their history: Runge–Kutta (4 evaluations a step) or a corrected Euler step (2 evaluations). */
-  readonly start?: 'runge-kutta' | 'euler'
+  /** How the first steps get their history: Runge–Kutta (3 steps of 4 evaluations), a corrected Euler step (2), or not. */
+  readonly start?: 'runge-kutta' | 'euler' | 'none'
   /** What is extrapolated: the noise, or v = (αx − x0)/σ. */
   readonly along?: 'noise' | 'velocity'
   /** Where each step lands, when that is not the next level. */

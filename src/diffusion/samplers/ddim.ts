@@ -1,6 +1,16 @@
 import type { NdArray } from '../../runtime/ndarray.ts'
 import type { Generator } from '../../runtime/random.ts'
-import { checkSigmas, type Denoise, levelOf, noiseIn, noiseSource, type Path, type Sampling, vp } from '../denoiser.ts'
+import {
+  checkSigmas,
+  type Denoise,
+  type Level,
+  levelOf,
+  noiseIn,
+  noiseSource,
+  type Path,
+  type Sampling,
+  vp,
+} from '../denoiser.ts'
 import { fixedSmall } from './ddpm.ts'
 
 export interface DdimOptions {
@@ -10,6 +20,8 @@ export interface DdimOptions {
   readonly path?: Path
   /** Changes the predicted data but not the noise that goes on; a denoiser that clips changes both. */
   readonly clip?: (data: NdArray) => NdArray
+  /** The noise in x; by default from the data, which has no answer at σ = 0. */
+  readonly noiseOf?: (x: NdArray, data: NdArray, level: Level) => NdArray
   /** Where each step lands, when that is not the next level. */
   readonly targets?: readonly number[]
 }
@@ -22,7 +34,7 @@ export async function* ddim(
   denoise: Denoise,
   x: NdArray,
   sigmas: readonly number[],
-  { eta = 0, generator, path = vp, clip = (data) => data, targets = sigmas.slice(1) }: DdimOptions = {},
+  { eta = 0, generator, path = vp, clip = (data) => data, noiseOf = noiseIn, targets = sigmas.slice(1) }: DdimOptions = {},
 ): Sampling {
   checkSigmas([...sigmas.slice(0, targets.length), targets.at(-1) ?? NaN], 'ddim', 'any')
   const noise = eta > 0 ? noiseSource(generator, `ddim with eta ${eta}`) : undefined
@@ -32,7 +44,7 @@ export async function* ddim(
     const denoised = clip(data)
     yield { i, sigma: from.sigma, x, denoised }
     const std = noise ? eta * fixedSmall(from, to) : 0
-    const direction = noiseIn(x, data, from).mul(Math.sqrt(Math.max(0, to.sigma ** 2 - std ** 2)))
+    const direction = noiseOf(x, data, from).mul(Math.sqrt(Math.max(0, to.sigma ** 2 - std ** 2)))
     x = denoised.mul(to.alpha).add(direction)
     if (noise) x = x.add(noise.randn(x.shape).mul(std))
   }

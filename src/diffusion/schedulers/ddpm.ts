@@ -1,10 +1,11 @@
 import type { NdArray } from '../../runtime/ndarray.ts'
+import { betaSchedule, zeroTerminal } from '../betas.ts'
 import { levelOf, vp } from '../denoiser.ts'
-import { type Prediction, toData } from '../predictions.ts'
+import { type Prediction, toData, toNoise } from '../predictions.ts'
 import { ddim } from '../samplers/ddim.ts'
 import { ddpm, fixedLarge, fixedSmall, learnedRange, type ReverseStd } from '../samplers/ddpm.ts'
 import { checkTimesteps, type Spacing, timestepsBySpacing } from '../spacing.ts'
-import { alphaTable, betaOptions, clipOptions, clipper, kind, type RunOptions, vpSigma } from './scheduler.ts'
+import { alphaTable, betaOptions, clipOptions, clipper, halves, kind, type RunOptions, vpSigma } from './scheduler.ts'
 
 const shared = {
   ...betaOptions,
@@ -59,12 +60,6 @@ export const DDPMScheduler = kind({
   },
 })
 
-/** [B, 2C, …] → the prediction and the variance, [B, C, …] each. */
-export function halves(output: NdArray): [NdArray, NdArray] {
-  const half = (output.shape[1] as number) / 2
-  return [output.slice(1, 0, half), output.slice(1, half)]
-}
-
 export const DDIMScheduler = kind({
   defaults: { ...shared, set_alpha_to_one: true },
   plan: (options, run) => {
@@ -87,6 +82,119 @@ export const DDIMScheduler = kind({
           x,
           timesteps.map((t) => vpSigma(bars, t)),
           { eta, generator, clip, targets },
+        ),
+    }
+  },
+})
+
+/** Encodes data into the noise that DDIM would sample it from; `run` starts from data. */
+export const DDIMInverseScheduler = kind({
+  defaults: { ...shared, set_alpha_to_one: true },
+  plan: (options, run) => {
+    const bars = alphaTable(options, options.rescale_betas_zero_snr)
+    const all = [...chosen(options, run)].reverse()
+    const timesteps = all.slice(run.start)
+    const hop = Math.floor(options.num_train_timesteps / all.length)
+    const first = options.set_alpha_to_one ? 0 : vpSigma(bars, 0)
+    const sigmas = timesteps.map((t) => (t >= hop ? vpSigma(bars, t - hop) : first))
+    const clip = clipper({ ...options, thresholding: false })
+    // At σ = 0 the data says nothing of the noise, so it is read from the network's output.
+    let output: NdArray
+    return {
+      timesteps,
+      initialSigma: 1,
+      data: (out, x, sigma) => {
+        output = out
+        return toData(options.prediction_type, out, x, levelOf(vp, sigma))
+      },
+      sample: (denoise, x) =>
+        ddim(denoise, x, sigmas, {
+          clip,
+          targets: timesteps.map((t) => vpSigma(bars, t)),
+          noiseOf: (now, _, level) => toNoise(options.prediction_type, output, now, level),
+        }),
+    }
+  },
+})
+
+export const UnCLIPScheduler = kind({
+  defaults: {
+    num_train_timesteps: 1000,
+    variance_type: 'fixed_small_log' as 'fixed_small_log' | 'learned_range',
+    clip_sample: true,
+    clip_sample_range: 1,
+    prediction_type: 'epsilon' as Prediction,
+    beta_schedule: 'squaredcos_cap_v2' as typeof betaOptions.beta_schedule,
+  },
+  choices: { variance_type: ['fixed_small_log', 'learned_range'], beta_schedule: ['squaredcos_cap_v2'] },
+  plan: (options, run) => {
+    const betas = betaSchedule(options.beta_schedule, { steps: options.num_train_timesteps })
+    const bars = alphaTable({ ...betaOptions, ...options })
+    const steps = {
+      ...run,
+      timesteps: run.timesteps ?? timestepsBySpacing('linspace', run.steps as number, { trainSteps: bars.length }),
+    }
+    const timesteps = chosen({ ...shared, ...options }, steps).slice(run.start)
+    const clip = clipper({ ...clipOptions, ...options })
+    const learned = options.variance_type === 'learned_range'
+    let variance: NdArray
+    return {
+      timesteps,
+      initialSigma: 1,
+      data: (output, x, sigma) => {
+        let mean = output
+        if (learned) [mean, variance] = halves(output)
+        return clip(toData(options.prediction_type, mean, x, levelOf(vp, sigma)))
+      },
+      async *sample(denoise, x) {
+        const sampled = yield* ddpm(denoise, x, [...timesteps.map((t) => vpSigma(bars, t)), 0], {
+          generator: run.generator,
+          std: learned ? learnedRange(() => variance) : fixedSmall,
+          noiseAtEnd: (timesteps.at(-1) as number) > 0,
+        })
+        // diffusers' step from t = 0 multiplies by β_1 / (1 − ᾱ_1) in float32, which is not quite 1.
+        return timesteps.at(-1) === 0 ? sampled.mul((betas[0] as number) / Math.fround(1 - (bars[0] as number))) : sampled
+      },
+    }
+  },
+})
+
+export const CogVideoXDDIMScheduler = kind({
+  defaults: {
+    ...betaOptions,
+    beta_start: 0.00085,
+    beta_end: 0.012,
+    beta_schedule: 'scaled_linear' as typeof betaOptions.beta_schedule,
+    clip_sample: true,
+    clip_sample_range: 1,
+    sample_max_value: 1,
+    set_alpha_to_one: true,
+    steps_offset: 0,
+    prediction_type: 'epsilon' as Prediction,
+    timestep_spacing: 'leading' as Spacing,
+    rescale_betas_zero_snr: false,
+    snr_shift_scale: 3,
+  },
+  plan: (options, run) => {
+    const { snr_shift_scale: scale, num_train_timesteps: trainSteps, steps_offset: offset } = options
+    const shifted = alphaTable(options).map((bar) => bar / (scale + (1 - scale) * bar))
+    const bars = options.rescale_betas_zero_snr ? zeroTerminal(shifted) : shifted
+    const all = timestepsBySpacing(options.timestep_spacing, run.steps as number, { trainSteps, offset })
+    const timesteps = all.slice(run.start)
+    const hop = Math.floor(trainSteps / all.length)
+    const final = options.set_alpha_to_one ? 0 : vpSigma(bars, 0)
+    return {
+      timesteps,
+      initialSigma: 1,
+      data: (output, x, sigma) => toData(options.prediction_type, output, x, levelOf(vp, sigma)),
+      sample: (denoise, x) =>
+        ddim(
+          denoise,
+          x,
+          timesteps.map((t) => vpSigma(bars, t)),
+          {
+            targets: timesteps.map((t) => (t >= hop ? vpSigma(bars, t - hop) : final)),
+          },
         ),
     }
   },

@@ -142,7 +142,7 @@ export function solverGrid(options: SolverOptions, run: RunOptions, table: Float
   }
   if (run.sigmas) throw new ArgumentError('sigmas of your own need use_flow_sigmas')
   if (run.timesteps) checkTimesteps(run.timesteps, trainSteps)
-  const end = trainSteps - clippedSteps(table, how.clipLambda ?? -Infinity)
+  const end = noisiest(table, how.clipLambda ?? -Infinity) + 1
   const timesteps =
     run.timesteps ??
     {
@@ -175,7 +175,7 @@ function flowSigmas(options: SolverOptions, run: RunOptions, steps: number, how:
   return sigmas.map((sigma, i) => (how.flowFromOne && i === 0 && Math.abs(sigma - 1) < 1e-6 ? sigma - 1e-6 : sigma))
 }
 
-/** How many of the noisiest timesteps have ln(α/σ) below a bound. */
-function clippedSteps(table: Float32Array, bound: number): number {
-  return table.filter((ratio) => -Math.log(ratio) < bound).length
+/** The noisiest timestep whose ln(α/σ) is not below a bound. */
+export function noisiest(table: Float32Array, bound: number): number {
+  return table.length - 1 - table.filter((ratio) => -Math.log(ratio) < bound).length
 }

@@ -1,10 +1,14 @@
 import { readOptions, type SchedulerConfig, SchedulerConfigError } from './config.ts'
-import { DDIMScheduler, DDPMScheduler } from './ddpm.ts'
+import * as ddpm from './ddpm.ts'
+import * as distilled from './distilled.ts'
+import * as edm from './edm.ts'
+import * as flow from './flow.ts'
 import * as karras from './karras.ts'
+import * as pndm from './pndm.ts'
 import { type Kind, type Scheduler, schedulerOf } from './scheduler.ts'
 import * as solvers from './solvers.ts'
 
-const kinds: Readonly<Record<string, Kind>> = { DDPMScheduler, DDIMScheduler, ...karras, ...solvers }
+const kinds: Readonly<Record<string, Kind>> = { ...ddpm, ...karras, ...solvers, ...pndm, ...distilled, ...edm, ...flow }
 
 /** The classes that `schedulerFromConfig` knows. */
 export const schedulerClasses: readonly string[] = Object.keys(kinds)

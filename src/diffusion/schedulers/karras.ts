@@ -102,7 +102,7 @@ export const HeunDiscreteScheduler = kind({
     const plan = planOf(options, sigmaGrid(options, run, ratioTable(options)), run, (d, x, sigmas) => heun(d, x, sigmas), nextToo)
     const range = options.clip_sample_range
     if (!options.clip_sample) return plan
-    return { ...plan, data: (output, x, sigma) => plan.data(output, x, sigma).clamp(-range, range) }
+    return { ...plan, data: (...seen) => plan.data(...seen).clamp(-range, range) }
   },
 })
 

@@ -49,7 +49,7 @@ export interface Plan {
   readonly initialSigma: number
   /** The network's input. Default: x itself. */
   readonly input?: (x: NdArray, sigma: number) => NdArray
-  readonly data: (output: NdArray, x: NdArray, sigma: number) => NdArray
+  readonly data: (output: NdArray, x: NdArray, sigma: number, t: number) => NdArray
   readonly sample: (denoise: Denoise, x: NdArray) => Sampling
 }
 
@@ -87,7 +87,7 @@ export function schedulerOf(config: SchedulerConfig, options: Options, { plan }:
         const t = timesteps[call++] as number
         const output = await model(input ? input(now, sigma) : now, t)
         if (!output.allFinite()) throw new NonFiniteError(call - 1, `${config._class_name}, t = ${t}`)
-        return data(output, now, sigma)
+        return data(output, now, sigma, t)
       }
       return yield* sample(denoise, x)
     },
@@ -127,4 +127,10 @@ export function clipper(options: typeof clipOptions): (data: NdArray) => NdArray
   const { clip_sample_range: range, dynamic_thresholding_ratio: ratio, sample_max_value: max } = options
   if (options.thresholding) return (data) => dynamicThreshold(data, { ratio, max })
   return options.clip_sample ? (data) => data.clamp(-range, range) : (data) => data
+}
+
+/** [B, 2C, …] → the prediction and the variance, [B, C, …] each. */
+export function halves(output: NdArray): [NdArray, NdArray] {
+  const half = (output.shape[1] as number) / 2
+  return [output.slice(1, 0, half), output.slice(1, half)]
 }

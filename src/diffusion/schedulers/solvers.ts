@@ -5,9 +5,9 @@ import { dynamicThreshold, toData } from '../predictions.ts'
 import { type DpmSolver, dpmSinglestep, dpmSolver, exponentialAdams, singlestepOrders } from '../samplers/dpm-solver.ts'
 import { type MultistepSolver, multistep } from '../samplers/exponential.ts'
 import { saSolver, unipc } from '../samplers/unipc.ts'
-import { halves } from './ddpm.ts'
-import { ratioTable, type SolverGrid, solverGrid, solverOptions } from './grids.ts'
-import { kind, type Plan, type RunOptions } from './scheduler.ts'
+import { roundHalfEven } from '../spacing.ts'
+import { noisiest, ratioTable, type SolverGrid, solverGrid, solverOptions } from './grids.ts'
+import { halves, kind, type Plan, type RunOptions } from './scheduler.ts'
 
 // The exponential integrators: states have the `vp` (or `flow`) form, levels come as σ/α (or σ of the flow).
 
@@ -89,6 +89,39 @@ export const DPMSolverMultistepScheduler = kind({
       run,
       options.variance_type !== null,
       many(({ steps: all }) => lowering(options, all, last === 'zero'), run),
+    )
+  },
+})
+
+/** Encodes data into noise: DPM-Solver with rising levels. `run` starts from data at the first level. */
+export const DPMSolverMultistepInverseScheduler = kind({
+  defaults: { ...dpmOptions, euler_at_final: false },
+  choices: dpmChoices,
+  plan: (options, run) => {
+    const spread =
+      options.use_karras_sigmas || options.use_exponential_sigmas || options.use_beta_sigmas || options.use_flow_sigmas
+    if (spread)
+      throw new ArgumentError('DPMSolverMultistepInverseScheduler: spread and flow sigmas are not supported; leave them false')
+    const table = ratioTable(options)
+    const clipLambda = options.lambda_min_clipped
+    const down = solverGrid(options, run, table, { last: 'first-timestep', round: true, clipLambda })
+    const end = noisiest(table, clipLambda)
+    const [hop, offset] = [Math.floor((end + 1) / (down.timesteps.length + 1)), options.steps_offset]
+    const up = {
+      linspace: () => down.timesteps.map((_, i) => roundHalfEven((i * end) / down.timesteps.length)),
+      leading: () => down.timesteps.map((_, i) => i * hop + offset),
+      trailing: () => [...down.timesteps].reverse(),
+    }[options.timestep_spacing]()
+    const sigmas = [...up.map((t) => table[t] as number), table[end] as number]
+    return planOf(
+      options,
+      { timesteps: up, sigmas, flow: false },
+      run,
+      options.variance_type !== null,
+      ({ sigmas: levels, path, steps: all }) => {
+        const solver = lowering({ ...options, final_sigmas_type: 'sigma_min' }, all, false)
+        return (denoise, x) => multistep(denoise, x, levels, solver, { path, generator: run.generator })
+      },
     )
   },
 })
