@@ -1,0 +1,56 @@
+import { z } from 'zod'
+import { rateSchedules } from './rate.ts'
+import type { TrainingOptions } from './train.ts'
+
+const count = z.int().min(0)
+const describe = <T extends z.ZodType>(schema: T, description: string): T => schema.meta({ description })
+
+/** What every training run can be told, under the names that diffusers' training scripts use. */
+export const trainingSchema = z.object({
+  output_dir: describe(z.string().optional(), 'folder for checkpoints, logs, previews and the finished model'),
+  max_train_steps: describe(count.default(10_000), 'optimizer steps'),
+  train_batch_size: describe(count.min(1).default(64), 'pictures in a batch'),
+  gradient_accumulation_steps: describe(count.min(1).default(1), 'batches whose gradients make one step'),
+  learning_rate: describe(z.number().positive().default(2e-4), 'peak learning rate'),
+  lr_scheduler: describe(z.enum(rateSchedules).default('cosine'), 'how the rate goes on after the warm-up'),
+  lr_warmup_steps: describe(count.default(500), 'steps over which the rate rises from 0'),
+  adam_beta1: describe(z.number().min(0).lt(1).default(0.9), 'decay of the mean gradient'),
+  adam_beta2: describe(z.number().min(0).lt(1).default(0.999), 'decay of the mean squared gradient'),
+  adam_epsilon: describe(z.number().positive().default(1e-8), 'added to the root of the latter'),
+  adam_weight_decay: describe(z.number().min(0).default(0.01), 'weight decay'),
+  max_grad_norm: describe(z.number().positive().default(1), 'longer gradients are scaled down to this'),
+  ema_decay: describe(z.number().min(0).lt(1).default(0.9995), 'moving average of the weights; 0 for none'),
+  seed: describe(z.int().default(0), 'decides initial weights, noise and the order of the data'),
+  checkpointing_steps: describe(count.min(1).default(1000), 'steps between checkpoints'),
+  checkpoints_total_limit: describe(count.min(1).default(2), 'checkpoints kept'),
+  validation_steps: describe(count.min(1).default(1000), 'steps between grids of samples'),
+  resume_from_checkpoint: describe(z.enum(['latest', 'no']).default('latest'), 'go on from the newest whole checkpoint, if any'),
+  device: describe(z.enum(['cpu', 'webgpu', 'cuda']).default('cpu'), 'where to train'),
+})
+
+export type TrainingConfig = z.infer<typeof trainingSchema>
+
+/** The flags as the trainer takes them. */
+export function trainingOptions(config: TrainingConfig, dir: string): TrainingOptions {
+  return {
+    dir,
+    steps: config.max_train_steps,
+    seed: config.seed,
+    learningRate: config.learning_rate,
+    rateSchedule: config.lr_scheduler,
+    warmup: config.lr_warmup_steps,
+    adam: {
+      beta1: config.adam_beta1,
+      beta2: config.adam_beta2,
+      eps: config.adam_epsilon,
+      weightDecay: config.adam_weight_decay,
+    },
+    maxGradNorm: config.max_grad_norm,
+    accumulation: config.gradient_accumulation_steps,
+    ema: config.ema_decay,
+    checkpointEvery: config.checkpointing_steps,
+    keepCheckpoints: config.checkpoints_total_limit,
+    resume: config.resume_from_checkpoint === 'latest',
+    device: config.device,
+  }
+}

@@ -1,0 +1,78 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { saving } from '../checkpoints/atomic.ts'
+import type { NdArray } from '../runtime/ndarray.ts'
+import { latestCheckpoint } from './checkpoint.ts'
+import { csvLog, progress, type ProgressStream, tensorBoardLog } from './logs/index.ts'
+import { type TrainingConfig, trainingOptions } from './options.ts'
+import { type TrainingTask, train } from './train.ts'
+
+/** Everything a run needs besides its flags. */
+export interface TrainingJob {
+  readonly task: TrainingTask
+  /** A picture of what the weights can do, as PNG bytes, and the file it is saved in. */
+  preview?(weights: ReadonlyMap<string, NdArray>, file: string): Promise<Uint8Array>
+  /** Writes the finished model into a folder. */
+  save(weights: ReadonlyMap<string, NdArray>, dir: string): Promise<void> | void
+}
+
+export interface RunIo {
+  readonly dir: string
+  readonly stream?: ProgressStream
+  readonly signal?: AbortSignal
+  readonly warn?: (message: string) => void
+}
+
+/**
+ * Trains with all that a person watches: a progress bar, `log.csv`, TensorBoard events, grids of samples in
+ * `samples/`, checkpoints, and at the end the model in `model/`. Returns the last step; a run that was broken off
+ * resumes where it stopped.
+ */
+export async function runTraining(job: TrainingJob, config: TrainingConfig, io: RunIo): Promise<number> {
+  const { dir, signal, warn = console.warn } = io
+  const { max_train_steps: total, train_batch_size: batch, gradient_accumulation_steps: accumulation } = config
+  saving(dir, () => mkdirSync(join(dir, 'samples'), { recursive: true }))
+  const options = { ...trainingOptions(config, dir), warn, ...(signal ? { signal } : {}) }
+  const resumeStep = options.resume ? (latestCheckpoint(dir, () => {})?.step ?? 0) : 0
+  const metrics = Object.keys(job.task.metrics ?? {})
+  const columns = ['loss', 'grad_norm', 'learning_rate', 'seconds', ...metrics]
+  const csv = csvLog(join(dir, 'log.csv'), columns, { resumeStep })
+  const board = tensorBoardLog(join(dir, 'logs'), { resumeStep })
+  const bar = progress({
+    total,
+    start: resumeStep,
+    unit: 'img',
+    perStep: batch * accumulation,
+    ...(io.stream ? { stream: io.stream } : {}),
+  })
+  let last = resumeStep
+  let smooth: number | undefined
+  let before = performance.now()
+  const steps = train(job.task, options)
+  try {
+    for (let next = await steps.next(); ; next = await steps.next()) {
+      if (next.done) {
+        if (!signal?.aborted) await job.save(next.value, join(dir, 'model'))
+        return last
+      }
+      const { step, loss, gradNorm, learningRate, metrics: values, weights } = next.value
+      const now = performance.now()
+      csv.write(step, { loss, grad_norm: gradNorm, learning_rate: learningRate, seconds: (now - before) / 1000, ...values })
+      before = now
+      smooth = smooth === undefined ? loss : smooth + 0.02 * (loss - smooth)
+      bar.update(step, { loss: smooth })
+      if (step % 10 === 0) {
+        const scalars = { loss, grad_norm: gradNorm, learning_rate: learningRate, ...values }
+        for (const [name, value] of Object.entries(scalars)) board.scalar(name, value, step)
+      }
+      if (job.preview && (step % config.validation_steps === 0 || step === total)) {
+        board.image('samples', await job.preview(await weights(), join(dir, 'samples', `step-${step}.png`)), step)
+        before = performance.now()
+      }
+      last = step
+    }
+  } finally {
+    bar.stop()
+    board.close()
+  }
+}
