@@ -1,4 +1,6 @@
 /** Diffusion as numbers: processes, schedules, denoisers, samplers. Nothing here knows a network. */
+export { NdArray } from '../runtime/ndarray.ts'
+export { Generator } from '../runtime/random.ts'
 export * from './betas.ts'
 export * from './denoiser.ts'
 export * from './gaussian.ts'

@@ -1,43 +1,136 @@
+import { readFileSync } from 'node:fs'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { expect, test } from 'vitest'
-import { fixture, maxDifference, tensorOf } from '../../../tests/fixture.ts'
+import { cases, runCase } from '../../../tests/scheduler-cases.ts'
+import { ArgumentError } from '../../core/errors.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
-import { schedulerFromConfig } from './index.ts'
-import type { Model, RunOptions } from './scheduler.ts'
+import { Generator } from '../../runtime/random.ts'
+import { NonFiniteError } from '../denoiser.ts'
+import { schedulerClasses, schedulerFromConfig } from './index.ts'
+import type { RunOptions } from './scheduler.ts'
 
-const diffusers = fixture('schedulers')
-const seed = Number(diffusers.metadata.seed)
-interface Case {
-  readonly class: string
-  readonly config: Readonly<Record<string, unknown>>
-  readonly run: RunOptions
-  readonly channels: 1 | 2
-  readonly timesteps: readonly number[]
-}
-const cases: Case[] = JSON.parse(diffusers.metadata.cases as string)
-const named = cases.map((c, i) => [`${c.class} ${JSON.stringify(c.config)} ${JSON.stringify(c.run)}`, c, i] as const)
+const named = cases.map((c, i) => [`${c.class} ${JSON.stringify(c.config)} ${JSON.stringify(c.run)}`, i] as const)
 
-/** The network of parity/schedulers.py: smooth, neither odd nor even, different at every timestep. */
-const model = (channels: 1 | 2) => (x: NdArray, t: number) => {
-  const square = x.mul(x)
-  const out = x.mul(0.7 + 0.2 * Math.cos(0.01 * t)).add(square.mul(0.1).div(square.add(1)))
-  return channels === 1 ? out : NdArray.concat([out, x.mul(0.5).tanh()], 1)
-}
+test.each(named)('%s', async (_, index) => {
+  const { error, timesteps } = await runCase(index)
+  const expected = cases[index]?.timesteps as number[]
+  expect(timesteps.length).toBe(expected.length)
+  for (const [i, t] of expected.entries()) expect(Math.abs((timesteps[i] as number) - t)).toBeLessThanOrEqual(1e-3)
+  expect(error).toBeLessThanOrEqual(1e-4)
+})
 
-test.each(named)('%s', async (_, { class: name, config, run, channels, timesteps }, index) => {
-  const scheduler = schedulerFromConfig({ _class_name: name, ...config })
-  const options = { ...run, seed }
-  const asked: number[] = []
-  const noise = tensorOf(diffusers, 'noise').mul(scheduler.initialSigma(run))
-  const network: Model = (x, t) => {
-    asked.push(t)
-    return model(channels)(x, t)
+test('every class has loops, and docs/schedulers.md has a row for each with their number', () => {
+  const docs = readFileSync(new URL('../../../docs/schedulers.md', import.meta.url), 'utf8')
+  for (const name of schedulerClasses) {
+    const loops = cases.filter((c) => c.class === name).length
+    expect(loops, name).toBeGreaterThan(0)
+    expect(docs).toContain(`| ${name} | ${loops} |`)
   }
-  const sampling = scheduler.run(network, noise, options)
+})
+
+const finish = async (config: Record<string, unknown>, run: RunOptions, network = (x: NdArray, _: number) => x) => {
+  const scheduler = schedulerFromConfig({ _class_name: 'DDIMScheduler', ...config })
+  const sampling = scheduler.run(network, new Generator(0).randn([1, 2, 4, 4]), run)
   let step = await sampling.next()
   while (!step.done) step = await sampling.next()
-  const expected = tensorOf(diffusers, `case.${index}`)
-  const scale = Math.max(1, expected.abs().max().item())
-  expect(asked.length).toBe(timesteps.length)
-  for (const [i, t] of timesteps.entries()) expect(Math.abs((asked[i] as number) - t)).toBeLessThanOrEqual(1e-3)
-  expect(maxDifference(step.value, expected) / scale).toBeLessThanOrEqual(1e-4)
+  return step.value
+}
+
+test.each([
+  [{ _class_name: 'Nope' }, {}, /known classes: DDPMScheduler, .*EulerDiscreteScheduler/],
+  [{ bet_start: 1 }, {}, /unknown option bet_start; known options: num_train_timesteps/],
+  [{ beta_schedule: 'cosine' }, {}, /beta_schedule is "cosine"; expected one of linear, scaled_linear/],
+  [{ clip_sample: 1 }, {}, /clip_sample is 1; expected a boolean/],
+  [{}, { steps: 0 }, /steps: expected a whole number ≥ 1, got 0/],
+  [{}, {}, /say how many steps/],
+  [{}, { steps: 2.5 }, /whole number/],
+  [{}, { steps: 2000 }, /more than the 1000/],
+  [{}, { timesteps: [10, 20] }, /timesteps must fall, but timesteps\[0\] is 10 and timesteps\[1\] is 20/],
+  [{}, { timesteps: [1000, 20] }, /expected 0 ≤ t < 1000/],
+  [{}, { steps: 2, timesteps: [10] }, /steps or timesteps, not both/],
+  [{}, { steps: 2, seed: 1, generator: new Generator(0) }, /a seed or a generator, not both/],
+  [{}, { steps: 4, start: 4 }, /start: expected a whole number of 0 … 3/],
+  [
+    { _class_name: 'EulerDiscreteScheduler', use_karras_sigmas: true, use_beta_sigmas: true },
+    { steps: 2 },
+    /contradict each other/,
+  ],
+  [
+    { _class_name: 'EulerDiscreteScheduler', use_karras_sigmas: true },
+    { timesteps: [9, 1] },
+    /timesteps contradict use_karras_sigmas/,
+  ],
+  [
+    { _class_name: 'DPMSolverMultistepScheduler', algorithm_type: 'dpmsolver' },
+    { steps: 2 },
+    /set final_sigmas_type to sigma_min/,
+  ],
+  [{ _class_name: 'FlowMatchEulerDiscreteScheduler', use_dynamic_shifting: true }, { steps: 2 }, /needs \{ mu \}/],
+  [{ _class_name: 'PNDMScheduler' }, { steps: 3 }, /ask for 4 or more/],
+] as const)('bad input %# is a clear error', async (config, run, message) => {
+  const failed = await finish(config, run).catch((error: unknown) => error)
+  expect(failed).toBeInstanceOf(ArgumentError)
+  expect((failed as Error).message).toMatch(message)
+})
+
+test('NaN from the network is an error that names the step', async () => {
+  const broken = (x: NdArray, t: number) => (t < 500 ? x.mul(NaN) : x)
+  const failed = await finish({}, { steps: 10 }, broken).catch((error: unknown) => error)
+  expect(failed).toBeInstanceOf(NonFiniteError)
+  expect(failed).toMatchObject({ step: 5, message: expect.stringContaining('step 5 (DDIMScheduler, t = 400)') })
+})
+
+test('options that only other classes know are left aside, null means the default', async () => {
+  const plain = await finish({}, { steps: 3 })
+  const shared = await finish(
+    { skip_prk_steps: true, trained_betas: null, beta_start: null, _diffusers_version: '0.6' },
+    { steps: 3 },
+  )
+  expect(shared.data).toEqual(plain.data)
+})
+
+test('the same seed gives the same sample; another seed another', async () => {
+  const [a, b, c] = await Promise.all([1, 1, 2].map((seed) => finish({ _class_name: 'DDPMScheduler' }, { steps: 5, seed })))
+  expect(b?.data).toEqual(a?.data)
+  expect(c?.data).not.toEqual(a?.data)
+})
+
+test('a run that starts late is the tail of the whole run', async () => {
+  const names = schedulerClasses.filter(
+    (name) => /Euler|Heun|DDIM|KDPM2D|LCM/.test(name) && !/Ancestral|LCM|EDM|Inverse|Flow/.test(name),
+  )
+  for (const name of names) {
+    const scheduler = schedulerFromConfig({ _class_name: name, clip_sample: false })
+    const x = new Generator(0).randn([1, 2, 4, 4]).mul(scheduler.initialSigma(6))
+    const network = (at: NdArray, t: number) => at.mul(0.5 + t / 2000)
+    const whole = scheduler.run(network, x, { steps: 6 })
+    let step = await whole.next()
+    let third: NdArray | undefined
+    while (!step.done) {
+      if (step.value.i === 2) third = step.value.x
+      step = await whole.next()
+    }
+    const tail = scheduler.run(network, third as NdArray, { steps: 6, start: 2 })
+    let late = await tail.next()
+    while (!late.done) late = await tail.next()
+    expect(late.value.data, name).toEqual(step.value.data)
+  }
+})
+
+test('a thousand steps hold on to a few states only', async () => {
+  setFlagsFromString('--expose-gc')
+  const collect: () => void = runInNewContext('gc')
+  const scheduler = schedulerFromConfig({ _class_name: 'UniPCMultistepScheduler', solver_order: 3 })
+  const sampling = scheduler.run((x) => x.mul(0.99), NdArray.full([1, 3, 16, 16], 0.5), { steps: 990 })
+  const states: WeakRef<NdArray>[] = []
+  let step = await sampling.next()
+  while (!step.done) {
+    states.push(new WeakRef(step.value.x))
+    step = await sampling.next()
+    if (states.length === 900) break
+  }
+  await new Promise((resolve) => setTimeout(resolve))
+  collect()
+  expect(states.filter((state) => state.deref()).length).toBeLessThan(20)
 })
