@@ -1,3 +1,4 @@
+export { type ChartAxis, type ChartSeries, chartSvg, drawChart, type LineChart, movingAverage } from './chart.ts'
 export {
   blockOtherLoaders,
   type DecodeOptions,
