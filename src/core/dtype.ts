@@ -38,6 +38,18 @@ export function viewOf<D extends DType>(dtype: D, buffer: ArrayBufferLike, byteO
   return new arrays[dtype](buffer as ArrayBuffer, byteOffset, size) as ArrayOf[D]
 }
 
+/** Numbers as elements of a dtype; whole numbers are exact in integer dtypes. */
+export function elements<D extends DType>(values: readonly number[], dtype: D): ArrayOf[D] {
+  const out = allocate(dtype, values.length)
+  for (const [i, value] of values.entries()) {
+    if (dtype === 'f16') out[i] = toHalfBits(value)
+    else if (dtype === 'bf16') out[i] = toBfloatBits(value)
+    else if (out instanceof BigInt64Array) out[i] = BigInt(value)
+    else out[i] = value
+  }
+  return out
+}
+
 const f32 = new Float32Array(1)
 const u32 = new Uint32Array(f32.buffer)
 

@@ -1,5 +1,5 @@
-import { allocate, convert, type DType, isFloat, type TypedArray } from './dtype.ts'
-import { DTypeError, ShapeError } from './errors.ts'
+import { type DType, elements, isFloat, type TypedArray } from './dtype.ts'
+import { ArgumentError, DTypeError, ShapeError } from './errors.ts'
 import * as elementwise from './ops/elementwise.ts'
 import { matmul as matmulOp } from './ops/matmul.ts'
 import * as move from './ops/move.ts'
@@ -283,7 +283,8 @@ export class Tensor<A = any> {
     return draw(elementwise.stopGradient, [this])
   }
 
-  private like(y: Operand): Tensor {
+  /** A number as a constant of this dtype. */
+  like(y: Operand): Tensor {
     return typeof y === 'number' ? scalar(y, this.dtype) : y
   }
 
@@ -315,11 +316,17 @@ const constantOp: Op<{ shape: Shape; dtype: DType; data: TypedArray }> = {
 }
 
 /** A value given at each run. */
-export const input = (name: string, shape: Shape, dtype: DType = 'f32'): Tensor => new Tensor(inputOp, [], { shape, dtype }, name)
+export const input = (name: string, shape: Shape, dtype: DType = 'f32'): Tensor => named(inputOp, name, shape, dtype)
 
 /** A trained value, known by its checkpoint's key. */
-export const parameter = (name: string, shape: Shape, dtype: DType = 'f32'): Tensor =>
-  new Tensor(parameterOp, [], { shape, dtype }, name)
+export const parameter = (name: string, shape: Shape, dtype: DType = 'f32'): Tensor => named(parameterOp, name, shape, dtype)
+
+function named(op: typeof inputOp, name: string, shape: Shape, dtype: DType): Tensor {
+  if (!name) throw new ArgumentError(`${op.name} of shape ${showShape(shape)} has no name`)
+  if (shape.some((n) => n < 0 || !Number.isInteger(n)))
+    throw new ShapeError(`${op.name} "${name}": ${showShape(shape)} is no shape`)
+  return new Tensor(op, [], { shape, dtype }, name)
+}
 
 export const isInput = (x: Tensor): boolean => x.op === inputOp
 export const isParameter = (x: Tensor): boolean => x.op === parameterOp
@@ -330,7 +337,7 @@ export function constant(data: TypedArray | readonly number[], shape: Shape = [d
   if (sizeOf(shape) !== data.length)
     throw new ShapeError(`constant: ${data.length} elements cannot have shape ${showShape(shape)}`)
   const type = dtype ?? dtypeOf(data)
-  const array = ArrayBuffer.isView(data) ? data : convert('f32', Float32Array.from(data), type)
+  const array = ArrayBuffer.isView(data) ? data : elements(data, type)
   return new Tensor(constantOp, [], { shape, dtype: type, data: array })
 }
 
@@ -345,17 +352,11 @@ function dtypeOf(data: TypedArray | readonly number[]): DType {
 /** A constant without axes. */
 export function scalar(value: number, dtype: DType = 'f32'): Tensor {
   if (!isFloat(dtype) && !Number.isInteger(value)) throw new DTypeError(`${value} is no ${dtype}; cast the tensor to f32 first`)
-  // Not through convert: f64 → f32 rounding is the array's own, and i64 wants exact integers.
-  const data = allocate(dtype, 1)
-  if (data instanceof BigInt64Array) data[0] = BigInt(value)
-  else if (dtype === 'f16' || dtype === 'bf16') return constant(convert('f32', Float32Array.of(value), dtype), [], dtype)
-  else data[0] = value
-  return constant(data, [], dtype)
+  return constant(elements([value], dtype), [], dtype)
 }
 
 export const full = (shape: Shape, value: number, dtype: DType = 'f32'): Tensor => scalar(value, dtype).expand(shape)
 export const zeros = (shape: Shape, dtype: DType = 'f32'): Tensor => full(shape, 0, dtype)
 export const ones = (shape: Shape, dtype: DType = 'f32'): Tensor => full(shape, 1, dtype)
 /** 0, 1, …, n − 1. */
-export const arange = (n: number, dtype: DType = 'f32'): Tensor =>
-  constant(convert('f32', Float32Array.from(range(n)), dtype), [n], dtype)
+export const arange = (n: number, dtype: DType = 'f32'): Tensor => constant(elements(range(n), dtype), [n], dtype)

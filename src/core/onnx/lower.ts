@@ -1,4 +1,4 @@
-import { bytesPer, convert, type DType, type TypedArray } from '../dtype.ts'
+import { bytesPer, type DType, elements, type TypedArray } from '../dtype.ts'
 import { ArgumentError } from '../errors.ts'
 import { topologicalOrder } from '../grad.ts'
 import { onnxType } from '../ops/elementwise.ts'
@@ -23,6 +23,8 @@ export interface Graph {
 export interface LowerOptions {
   readonly target: Target
   readonly channelBlock?: number
+  /** Whether the engine's attention kernel may be used: some GPUs get it wrong. */
+  readonly fusedAttention?: boolean
   /** How a weight that lies in a file is named in the graph: its location and offset. */
   readonly locate?: (file: string) => string
 }
@@ -43,7 +45,7 @@ const DOMAINS = ['com.microsoft', 'com.microsoft.nchwc']
 /** Symbolic tensors → an ONNX model. Only what the outputs depend on is lowered, each tensor once. */
 export function lower(
   { outputs, weights = new Map() }: Graph,
-  { target, channelBlock = 0, locate = (file) => file }: LowerOptions,
+  { target, channelBlock = 0, fusedAttention = target !== 'portable', locate = (file) => file }: LowerOptions,
 ): Lowered {
   const node: OnnxModel['graph']['node'] = []
   const initializer: OnnxTensor[] = []
@@ -55,12 +57,18 @@ export function lower(
   const state: Tensor[] = []
   const leaves = new Map<string, Tensor>()
   const domains = new Set<string>()
+  const order = topologicalOrder(Object.values(outputs))
+  const reserved = new Set([...Object.keys(outputs), ...order.map((x) => x.name)])
+  /** A name for a value within the graph, other than those that its user chose. */
+  const fresh = (name: string): string => (reserved.has(name) ? fresh(`${name}'`) : name)
+  if (order.length === 0) throw new ArgumentError('a graph needs an output')
 
   const builder: Lowering = {
     target,
     channelBlock,
+    fusedAttention,
     emit(type, operands, attributes = {}, domain = '') {
-      const name = `${type}_${node.length}`
+      const name = fresh(`${type}_${node.length}`)
       if (domain) domains.add(domain)
       node.push({
         input: [...operands],
@@ -77,13 +85,18 @@ export function lower(
       const alike = `${dtype}${showShape(shape)}${hash(bytes)}`
       const known = constants.get(alike)?.find((tensor) => equalBytes(tensor.rawData as Uint8Array, bytes))
       if (known) return known.name
-      const tensor = { name: `constant_${initializer.length}`, dims: [...shape], dataType: onnxType[dtype], rawData: bytes }
+      const tensor = {
+        name: fresh(`constant_${initializer.length}`),
+        dims: [...shape],
+        dataType: onnxType[dtype],
+        rawData: bytes,
+      }
       initializer.push(tensor)
       constants.set(alike, [...(constants.get(alike) ?? []), tensor])
       return tensor.name
     },
     ints: (list) => builder.constant(BigInt64Array.from(list, BigInt), 'i64', [list.length]),
-    scalar: (value, dtype) => builder.constant(convert('f32', Float32Array.of(value), dtype), dtype, []),
+    scalar: (value, dtype) => builder.constant(elements([value], dtype), dtype, []),
     value(x) {
       const known = values.get(x)
       if (known !== undefined) return known
@@ -136,8 +149,9 @@ export function lower(
   }
 
   // In order, so that a deep network needs no deep recursion.
-  for (const x of topologicalOrder(Object.values(outputs))) builder.value(x)
+  for (const x of order) builder.value(x)
   const output = Object.entries(outputs).map(([name, x]): OnnxValue => {
+    if (!name) throw new ArgumentError(`an output ${showShape(x.shape)} has no name`)
     if (leaves.has(name))
       throw new ArgumentError(`an output and an input of the graph are both named "${name}"; rename the output`)
     node.push({

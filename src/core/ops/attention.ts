@@ -33,7 +33,7 @@ export const attention = op<AttentionAttrs>('attention', {
     return { shape: [B, N, E], dtype: q.dtype }
   },
   lower: (b, inputs, node) => {
-    if (b.target === 'portable') return b.value(composed(node.inputs, node.attrs))
+    if (!b.fusedAttention) return b.value(composed(node.inputs, node.attrs))
     const { heads, scale, causal } = node.attrs
     const [q, k, v, mask] = inputs
     const bias = causal ? b.value(withCausal(node.inputs)) : mask

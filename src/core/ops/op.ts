@@ -21,6 +21,8 @@ export interface Lowering {
   readonly target: Target
   /** Channels in a block of the CPU kernels' blocked layout (16 with AVX-512, 8 with AVX2); 0 where there is none. */
   readonly channelBlock: number
+  /** Whether the engine's attention kernel is there and right. */
+  readonly fusedAttention: boolean
   /** Adds one ONNX node with one output. An empty input name is an absent optional input. */
   emit(type: string, inputs: readonly string[], attributes?: Record<string, OnnxAttribute>, domain?: string): string
   /** A constant of the graph; equal constants are stored once. */
