@@ -29,7 +29,9 @@ export const avgPool = op<PoolAttrs>('avgPool', {
   lower: (b, inputs, { attrs }) => b.emit('AveragePool', inputs, { ...onnxPool(attrs), count_include_pad: 1 }),
   vjp: (g, inputs, _y, { kernel, ...attrs }) => {
     const x = at(inputs, 0)
-    const tiles = x.shape.slice(2).every((n, i) => attrs.stride[i] === kernel[i] && n === at(g.shape, i + 2) * at(kernel, i))
+    const unpadded = [...attrs.before, ...attrs.after].every((n) => n === 0)
+    const tiles =
+      unpadded && x.shape.slice(2).every((n, i) => attrs.stride[i] === kernel[i] && n === at(g.shape, i + 2) * at(kernel, i))
     if (tiles) return [g.upsample(kernel).mul(1 / sizeOf(kernel))]
     const channels = at(x.shape, 1)
     const weight = full([channels, 1, ...kernel], 1 / sizeOf(kernel), x.dtype)
