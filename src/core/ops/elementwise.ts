@@ -1,8 +1,9 @@
 import type { DType } from '../dtype.ts'
 import { DTypeError } from '../errors.ts'
+import { where as whereOf } from '../functions.ts'
 import { broadcastShapes } from '../shape.ts'
 import type { Tensor } from '../tensor.ts'
-import { at, type Op, op, type Spec } from './op.ts'
+import { at, type Lowering, type Op, op, type Spec } from './op.ts'
 
 const same = (inputs: readonly Tensor[]): Spec => at(inputs, 0)
 
@@ -20,7 +21,7 @@ const broadcast =
 const unary = (name: string, lower: Op['lower'], slope: (g: Tensor, x: Tensor, y: Tensor) => Tensor) =>
   op(name, { shape: same, lower, vjp: (g, [x], y) => [slope(g, x as Tensor, y)] })
 
-const binary = (name: string, lower: string, vjp: (g: Tensor, x: Tensor, y: Tensor, out: Tensor) => [Tensor, Tensor]) =>
+const binary = (name: string, lower: Op['lower'], vjp: (g: Tensor, x: Tensor, y: Tensor, out: Tensor) => [Tensor, Tensor]) =>
   op(name, {
     shape: broadcast(name),
     lower,
@@ -68,7 +69,18 @@ export const add = binary('add', 'Add', (g) => [g, g])
 export const sub = binary('sub', 'Sub', (g) => [g, g.neg()])
 export const mul = binary('mul', 'Mul', (g, x, y) => [g.mul(y), g.mul(x)])
 export const div = binary('div', 'Div', (g, _, y, out) => [g.div(y), g.mul(out).div(y).neg()])
-export const pow = binary('pow', 'Pow', (g, x, y, out) => [g.mul(y).mul(x.pow(y.sub(1))), g.mul(out).mul(x.log())])
+/** As in PyTorch the gradients at x = 0 are 0 for an exponent of 0, and 0 for the exponent itself where it is not negative. */
+export const pow = binary('pow', lowerPow, (g, x, y, out) => [
+  g.mul(y).mul(x.pow(whereOf(y.eq(0), y.like(1), y).sub(1))),
+  g.mul(out).mul(whereOf(x.eq(0).and(y.ge(0)), x.like(1), x).log()),
+])
+/** WebGPU's Pow fails where an operand is repeated along the last axis, unless it is one element (ONNX Runtime 1.30). */
+function lowerPow(b: Lowering, operands: readonly string[], { inputs, shape }: Tensor): string {
+  if (b.target !== 'webgpu') return b.emit('Pow', operands)
+  const [x, y] = inputs.map((z) => b.value(z.rank <= 1 && z.size === 1 ? z : z.expand(shape))) as [string, string]
+  return b.emit('Pow', [x, y])
+}
+
 /** Where both are equal, each takes half of the gradient, as in PyTorch. */
 export const maximum = binary('maximum', 'Max', (g, x, y) => [g.mul(share(x, y)), g.mul(share(y, x))])
 export const minimum = binary('minimum', 'Min', (g, x, y) => [g.mul(share(y, x)), g.mul(share(x, y))])
@@ -104,8 +116,7 @@ export const where = op('where', {
   lower: 'Where',
   vjp: (g, inputs) => {
     const [c, x, y] = [at(inputs, 0), at(inputs, 1), at(inputs, 2)]
-    const mask = c.cast(g.dtype)
-    return [undefined, g.mul(mask).sumTo(x.shape), g.mul(mask.neg().add(1)).sumTo(y.shape)]
+    return [undefined, whereOf(c, g, g.like(0)).sumTo(x.shape), whereOf(c, g.like(0), g).sumTo(y.shape)]
   },
 })
 
