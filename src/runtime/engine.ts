@@ -25,13 +25,18 @@ export interface SessionOptions {
   /** Repacks constant weights for speed: on unless memory matters more. */
   readonly prepack?: boolean
   readonly threads?: number
+  /** On a GPU: whether the CPU may run what the GPU cannot (it may unless false, which makes such a graph an error). */
+  readonly fallback?: boolean
 }
 
 /** A weight's file as a graph names it: relative to the root, symbolic links resolved (the engine refuses both otherwise). */
 export const locateFromRoot = (file: string): string => realpathSync(file).replace(/^[/\\]+/, '')
 
 /** One session of the engine. Creating and running it block the calling thread. */
-export async function createSession(model: OnnxModel, { device, resident = [], prepack = true, threads }: SessionOptions) {
+export async function createSession(
+  model: OnnxModel,
+  { device, resident = [], prepack = true, threads, fallback = true }: SessionOptions,
+) {
   const { InferenceSession } = await engine()
   const stays = device === 'webgpu' ? resident : []
   const options: InferenceSession.SessionOptions = {
@@ -55,6 +60,7 @@ export async function createSession(model: OnnxModel, { device, resident = [], p
         model_external_initializers_file_folder_path: '/',
         set_denormal_as_zero: '1',
         disable_prepacking: prepack ? '0' : '1',
+        disable_cpu_ep_fallback: fallback ? '0' : '1',
       },
     },
   }
@@ -68,7 +74,16 @@ export async function toOrt(array: NdArray): Promise<OrtTensor> {
   const { Tensor } = await engine()
   if (array.dtype === 'bf16') throw new EngineError('bf16 arrays are storage only; cast to f32 before feeding them')
   const data = array.data.buffer instanceof ArrayBuffer ? array.data : array.data.slice()
-  return new Tensor(ortType[array.dtype], data as never, array.shape)
+  return feedable(new Tensor(ortType[array.dtype], data as never, array.shape))
+}
+
+/** The engine makes Float16Arrays where JavaScript has them, yet its native side reads them as empty: it wants their bits. */
+export function feedable(tensor: OrtTensor): OrtTensor {
+  if (tensor.type === 'float16' && tensor.location === 'cpu' && !(tensor.data instanceof Uint16Array)) {
+    const { buffer, byteOffset, length } = tensor.data as unknown as Uint16Array
+    Object.defineProperty(tensor, 'data', { value: new Uint16Array(buffer, byteOffset, length) })
+  }
+  return tensor
 }
 
 /** The engine's CPU tensor as a host array. */
@@ -77,9 +92,7 @@ export function fromOrt(tensor: OrtTensor): NdArray {
     throw new EngineError('a tensor on the GPU was read as if on the host; read it through its State')
   const dtype = dtypeOf[tensor.type]
   if (!dtype) throw new EngineError(`the engine returned a ${tensor.type} tensor, which langevin has no dtype for`)
-  const { data } = tensor
-  const bits = dtype === 'f16' && !(data instanceof Uint16Array) ? new Uint16Array((data as Uint8Array).buffer) : data
-  return new NdArray(bits as ArrayOf[DType], tensor.dims, dtype)
+  return new NdArray(feedable(tensor).data as ArrayOf[DType], tensor.dims, dtype)
 }
 
 let block: Promise<number> | undefined

@@ -1,9 +1,20 @@
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-common'
-import { ArgumentError } from '../core/errors.ts'
+import { ArgumentError, DTypeError } from '../core/errors.ts'
 import { lower } from '../core/onnx/lower.ts'
+import type { Spec } from '../core/ops/op.ts'
 import { sameShape, showShape } from '../core/shape.ts'
 import type { Tensor } from '../core/tensor.ts'
-import { channelBlock, createSession, type DeviceName, fromOrt, locateFromRoot, type SessionOptions, toOrt } from './engine.ts'
+import {
+  channelBlock,
+  createSession,
+  type DeviceName,
+  EngineError,
+  fromOrt,
+  locateFromRoot,
+  type SessionOptions,
+  toOrt,
+} from './engine.ts'
+import { fusedAttentionWorks } from './gpu.ts'
 import type { NdArray } from './ndarray.ts'
 import type { State } from './state.ts'
 import type { Weights } from './weights.ts'
@@ -29,7 +40,7 @@ export class Program {
   private readonly stateNames: readonly string[]
   private readonly state: State | undefined
   private readonly updates: readonly string[]
-  private busy = false
+  private status: 'ready' | 'running' | 'released' = 'ready'
 
   constructor(
     session: InferenceSession,
@@ -45,21 +56,17 @@ export class Program {
     this.updates = [...(computation.updates?.keys() ?? [])]
   }
 
-  /** Runs once. Every input must be given, in its shape and dtype; the state moves on. */
+  /**
+   * Runs once. Every input must be given, in its shape and dtype; the state moves on.
+   * @throws ArgumentError for feeds that do not fit, EngineError for a failure within (the state then stays as it was).
+   */
   async run(feeds: Readonly<Record<string, NdArray>> = {}): Promise<Record<string, NdArray>> {
-    if (this.busy) throw new ArgumentError('this program is running; await the last run first, or compile a second program')
-    const values: Record<string, OrtTensor> = {}
-    for (const x of this.inputs) values[x.name as string] = await toOrt(checkedFeed(x, feeds[x.name as string]))
-    const unknown = Object.keys(feeds).filter((name) => !this.inputs.some((x) => x.name === name))
-    if (unknown.length > 0) {
-      throw new ArgumentError(
-        `no input "${unknown.join('", "')}"; this program takes ${this.inputs.map((x) => `"${x.name}"`).join(', ') || 'none'}`,
-      )
-    }
-    for (const name of this.stateNames) values[name] = (this.state as State).get(name)
-    this.busy = true
+    this.mustBeReady()
+    this.status = 'running'
     try {
-      const results = await this.session.run(values)
+      const results = await this.session.run(await this.values(feeds)).catch((cause: Error) => {
+        throw new EngineError(`the program failed on ${this.device}: ${cause.message}`, { cause })
+      })
       for (const name of this.updates) this.state?.replace(name, results[updateName(name)] as OrtTensor)
       return Object.fromEntries(
         Object.entries(results)
@@ -67,15 +74,45 @@ export class Program {
           .map(([name, tensor]) => [name, fromOrt(tensor)]),
       )
     } finally {
-      this.busy = false
+      this.status = 'ready'
     }
   }
 
-  /** Frees the engine's memory. */
+  /** Frees the engine's memory; the program cannot run again. Twice is once. */
   async release(): Promise<void> {
+    if (this.status === 'released') return
+    this.mustBeReady()
+    this.status = 'released'
     await this.session.release()
   }
+
+  private mustBeReady(): void {
+    if (this.status === 'released') throw new ArgumentError('this program was released; compile it again')
+    if (this.status === 'running')
+      throw new ArgumentError('this program is running; await the last run first, or compile a second program')
+  }
+
+  private async values(feeds: Readonly<Record<string, NdArray>>): Promise<Record<string, OrtTensor>> {
+    const names = this.inputs.map((x) => x.name as string)
+    const unknown = Object.keys(feeds).filter((name) => !names.includes(name))
+    if (unknown.length > 0)
+      throw new ArgumentError(`no input ${quoted(unknown)}; this program takes ${names.length > 0 ? quoted(names) : 'none'}`)
+    const values: Record<string, OrtTensor> = {}
+    for (const x of this.inputs) values[x.name as string] = await toOrt(checkedFeed(x, feeds[x.name as string]))
+    for (const name of this.stateNames) {
+      const value = (this.state as State).get(name)
+      if (value.location === 'gpu-buffer' && this.device !== 'webgpu') {
+        throw new EngineError(
+          `"${name}" of the state lies on the GPU and this program runs on ${this.device}: give it State.from(await state.read())`,
+        )
+      }
+      values[name] = value
+    }
+    return values
+  }
 }
+
+const quoted = (names: readonly string[]) => names.map((name) => `"${name}"`).join(', ')
 
 const UPDATE = 'updated:'
 const updateName = (name: string) => UPDATE + name
@@ -90,37 +127,50 @@ function checkedFeed(x: Tensor, value: NdArray | undefined): NdArray {
   return value
 }
 
-/** Symbolic tensors → a program. Takes about a second for a U-Net of 7,000 nodes. */
+/**
+ * Symbolic tensors → a program. Takes about a second for a U-Net of 7,000 nodes.
+ * @throws ArgumentError for parameters without a value or updates that do not fit the state, EngineError where the
+ * engine refuses the graph.
+ */
 export async function compile(computation: Computation, { device = 'cpu', ...options }: CompileOptions = {}): Promise<Program> {
   const { outputs, weights = new Map(), state, updates = new Map<string, Tensor>() } = computation
   const named = Object.fromEntries([...updates].map(([name, x]) => [updateName(name), x]))
+  for (const name of Object.keys(outputs)) {
+    if (name.startsWith(UPDATE)) throw new ArgumentError(`output "${name}": names from "${UPDATE}" on are the state's`)
+  }
   const graph = lower(
     { outputs: { ...outputs, ...named }, weights },
     {
       target: device === 'webgpu' ? 'webgpu' : 'cpu',
       channelBlock: device === 'cpu' ? await channelBlock() : 0,
+      fusedAttention: device !== 'webgpu' || (await fusedAttentionWorks()),
       locate: locateFromRoot,
     },
   )
-  const missing = graph.state.filter((x) => !state?.has(x.name as string))
+  for (const x of [...graph.inputs, ...graph.state]) checkStored(x.name as string, x)
+  for (const [name, x] of Object.entries({ ...outputs, ...named })) checkStored(name, x)
+  const missing = graph.state.filter((x) => !state?.has(x.name as string)).map((x) => x.name as string)
   if (missing.length > 0) {
-    throw new ArgumentError(
-      `${missing.length} parameters have no value: ${missing
-        .slice(0, 5)
-        .map((x) => x.name)
-        .join(', ')}…; give them in weights or in state`,
-    )
+    const some = missing.length > 5 ? `${quoted(missing.slice(0, 5))} and ${missing.length - 5} more` : quoted(missing)
+    throw new ArgumentError(`parameters without a value: ${some}; give them in weights or in state`)
   }
-  for (const [name, x] of updates) {
-    const shape = state?.shapeOf(name)
-    if (!shape || !sameShape(shape, x.shape)) {
-      throw new ArgumentError(
-        `update of "${name}": ${showShape(x.shape)} for a state of ${shape ? showShape(shape) : 'no such name'}`,
-      )
-    }
-  }
+  for (const x of graph.state) checkState('parameter', x.name as string, x, state?.specOf(x.name as string))
+  for (const [name, x] of updates) checkState('update of', name, x, state?.specOf(name))
   const session = await createSession(graph.model, { device, resident: Object.keys(named), ...options })
   return new Program(session, device, graph, computation)
+}
+
+function checkStored(name: string, { dtype }: Spec): void {
+  if (dtype === 'bf16')
+    throw new DTypeError(`"${name}" is bf16, which the engine neither takes nor gives: cast it in the graph to f32 or f16`)
+}
+
+function checkState(what: string, name: string, x: Spec, stored: Spec | undefined): void {
+  if (!stored) throw new ArgumentError(`${what} "${name}": the state has no such name`)
+  if (!sameShape(stored.shape, x.shape) || stored.dtype !== x.dtype) {
+    const [got, held] = [x, stored].map(({ dtype, shape }) => `${dtype}${showShape(shape)}`)
+    throw new ArgumentError(`${what} "${name}": ${got}, but the state holds ${held}`)
+  }
 }
 
 /** Compiles, runs once, releases: for tests and one-off values. */

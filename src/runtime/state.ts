@@ -1,14 +1,12 @@
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-common'
 import { ArgumentError } from '../core/errors.ts'
 import { lower } from '../core/onnx/lower.ts'
-import type { Shape } from '../core/shape.ts'
+import type { Spec } from '../core/ops/op.ts'
 import { input, type Tensor } from '../core/tensor.ts'
-import { createSession, type DeviceName, fromOrt, toOrt } from './engine.ts'
+import { createSession, type DeviceName, feedable, fromOrt, toOrt } from './engine.ts'
 import type { NdArray } from './ndarray.ts'
 
-interface Entry {
-  readonly shape: Shape
-  readonly dtype: NdArray['dtype']
+interface Entry extends Spec {
   value: OrtTensor
 }
 
@@ -34,8 +32,9 @@ export class State {
     return this.entries.has(name)
   }
 
-  shapeOf(name: string): Shape | undefined {
-    return this.entries.get(name)?.shape
+  /** Shape and dtype. */
+  specOf(name: string): Spec | undefined {
+    return this.entries.get(name)
   }
 
   get(name: string): OrtTensor {
@@ -49,7 +48,7 @@ export class State {
     const entry = this.entries.get(name)
     if (!entry) throw new ArgumentError(`the state has no "${name}"`)
     if (entry.value.location === 'gpu-buffer') entry.value.dispose()
-    entry.value = value
+    entry.value = feedable(value)
   }
 
   /** Values copied to the host. */
