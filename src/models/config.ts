@@ -9,18 +9,18 @@ export interface ConfigFault {
 
 /** A configuration that a network cannot be drawn from: every fault at once. */
 export class ModelConfigError extends LangevinError {
-  /** The class, as upstream names it. */
-  readonly model: string
+  /** The file, or the class as upstream names it. */
+  readonly place: string
   readonly faults: readonly ConfigFault[]
 
-  constructor(model: string, faults: readonly ConfigFault[]) {
+  constructor(place: string, faults: readonly ConfigFault[]) {
     super(
       [
-        `${model}: the config cannot be followed`,
+        `${place}: the config cannot be followed`,
         ...faults.map(({ field, message }) => `  ${field || 'config'}: ${message}`),
       ].join('\n'),
     )
-    this.model = model
+    this.place = place
     this.faults = faults
   }
 }
@@ -33,11 +33,12 @@ const averaging = ['decay', 'inv_gamma', 'min_decay', 'optimization_step', 'powe
  * left aside; any other field that the schema lacks is a fault.
  *
  * @param model the class, as `_class_name` has it
+ * @param place what errors call it
  * @throws ModelConfigError
  */
-export function parseConfig<S extends z.ZodObject>(model: string, schema: S, value: unknown): z.infer<S> {
+export function parseConfig<S extends z.ZodObject>(model: string, schema: S, value: unknown, place = model): z.infer<S> {
   const object = z.record(z.string(), z.unknown()).safeParse(value)
-  if (!object.success) throw new ModelConfigError(model, [{ field: '', message: 'must be an object' }])
+  if (!object.success) throw new ModelConfigError(place, [{ field: '', message: 'must be an object' }])
   const { _class_name: name, ...fields } = object.data
   const known = Object.keys(schema.shape)
   const own = Object.entries(fields).filter(([key]) => !key.startsWith('_') && !averaging.includes(key))
@@ -47,6 +48,6 @@ export function parseConfig<S extends z.ZodObject>(model: string, schema: S, val
     faults.unshift({ field: '_class_name', message: `is ${JSON.stringify(name)}, expected "${model}"` })
   const parsed = schema.safeParse(Object.fromEntries(own.filter(([key]) => known.includes(key))))
   if (!parsed.success) faults.push(...parsed.error.issues.map(({ path, message }) => ({ field: path.join('.'), message })))
-  if (faults.length > 0 || !parsed.success) throw new ModelConfigError(model, faults)
+  if (faults.length > 0 || !parsed.success) throw new ModelConfigError(place, faults)
   return parsed.data
 }

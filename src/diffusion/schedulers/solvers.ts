@@ -13,6 +13,9 @@ import { halves, kind, type Plan, type RunOptions } from './scheduler.ts'
 
 type Options = typeof solverOptions
 
+/** A DDPM's config brings its fixed variances along, which leave the output whole. */
+const isLearned = (variance: string | null) => variance === 'learned' || variance === 'learned_range'
+
 /** Everything of a plan but the sampler; `split` drops the variance half of the output. */
 function planOf(options: Options, grid: SolverGrid, run: RunOptions, split: boolean, sample: (p: Parts) => Plan['sample']): Plan {
   const path = grid.flow ? flow : vp
@@ -87,7 +90,7 @@ export const DPMSolverMultistepScheduler = kind({
       options,
       grid,
       run,
-      options.variance_type !== null,
+      isLearned(options.variance_type),
       many(({ steps: all }) => lowering(options, all, last === 'zero'), run),
     )
   },
@@ -117,7 +120,7 @@ export const DPMSolverMultistepInverseScheduler = kind({
       options,
       { timesteps: up, sigmas, flow: false },
       run,
-      options.variance_type !== null,
+      isLearned(options.variance_type),
       ({ sigmas: levels, path, steps: all }) => {
         const solver = lowering({ ...options, final_sigmas_type: 'sigma_min' }, all, false)
         return (denoise, x) => multistep(denoise, x, levels, solver, { path, generator: run.generator })
@@ -147,7 +150,7 @@ export const DPMSolverSinglestepScheduler = kind({
     })
     const solver = solverOf(options)
     const { solver_order: order } = options
-    return planOf(options, grid, run, options.variance_type !== null, ({ path, sigmas, steps }) => {
+    return planOf(options, grid, run, isLearned(options.variance_type), ({ path, sigmas, steps }) => {
       const lower = options.lower_order_final || zero || steps % order !== 0
       const orders = singlestepOrders(steps, order, lower)
       if (zero) orders[orders.length - 1] = 1
@@ -243,6 +246,6 @@ export const SASolverScheduler = kind({
         tau: (i) => ((timesteps[i] as number) >= 200 && (timesteps[i] as number) <= 800 ? 1 : 0),
         lowerFinal: options.lower_order_final,
       })
-    return planOf(options, grid, run, options.variance_type !== null, many(solver, run))
+    return planOf(options, grid, run, isLearned(options.variance_type), many(solver, run))
   },
 })

@@ -21,7 +21,7 @@ const block = <T extends readonly string[]>(types: T) =>
   z.preprocess((name) => (typeof name === 'string' ? name.replace(/^UNetRes/, '') : name), z.enum(types))
 
 /**
- * diffusers' `UNet2DModel`, with its field names and defaults (models/unets/unet_2d.py, v0.40).
+ * diffusers' `UNet2DModel`, with its field names and defaults (models/unets/unet_2d.py, v0.42).
  *
  * Not every combination has a network: the checks below refuse what the reference refuses or quietly gets wrong.
  */
@@ -94,6 +94,8 @@ export type UNet2DConfig = Readonly<z.infer<typeof unet2dSchema>>
 /**
  * A `UNet2DModel` config from what its `config.json` holds, or from some fields of it; the rest have upstream's defaults.
  *
+ * @param place what errors call it, such as its file
  * @throws ModelConfigError with every fault; unknown fields and block types with the known ones
  */
-export const unet2dConfig = (fields: unknown): UNet2DConfig => parseConfig('UNet2DModel', unet2dSchema, fields)
+export const unet2dConfig = (fields: unknown, place?: string): UNet2DConfig =>
+  parseConfig('UNet2DModel', unet2dSchema, fields, place)

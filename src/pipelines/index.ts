@@ -1,0 +1,2 @@
+export { type Ddpm, ddpmOptions, loadDdpm, type SampleOptions, type SampleProgress } from './ddpm.ts'
+export { finish, type SamplerName, samplerNames, samplers } from './options.ts'

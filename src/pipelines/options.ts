@@ -1,0 +1,48 @@
+import { z } from 'zod'
+import { ArgumentError } from '../core/errors.ts'
+import { type SchedulerConfig, schedulerFromConfig } from '../diffusion/index.ts'
+
+/** What a caller gives by a pipeline's schema, with the defaults filled in. @throws ArgumentError naming every fault */
+export function parseOptions<S extends z.ZodObject>(place: string, schema: S, given: unknown): z.infer<S> {
+  const parsed = schema.strict().safeParse(given)
+  if (parsed.success) return parsed.data as z.infer<S>
+  const faults = parsed.error.issues.map(({ path, message }) => [...path, message].join(': '))
+  throw new ArgumentError(`${place}: ${faults.join('; ')}`)
+}
+
+/** Short names of diffusers' scheduler classes, for the models that any of them can sample. */
+export const samplers = {
+  ddpm: 'DDPMScheduler',
+  ddim: 'DDIMScheduler',
+  pndm: 'PNDMScheduler',
+  euler: 'EulerDiscreteScheduler',
+  'euler-ancestral': 'EulerAncestralDiscreteScheduler',
+  heun: 'HeunDiscreteScheduler',
+  lms: 'LMSDiscreteScheduler',
+  'dpm++': 'DPMSolverMultistepScheduler',
+  unipc: 'UniPCMultistepScheduler',
+} as const
+export type SamplerName = keyof typeof samplers
+export const samplerNames = Object.keys(samplers) as SamplerName[]
+
+/** The scheduler of a config, or another by name with the config's noise schedule. */
+export const schedulerNamed = (name: SamplerName | undefined, config: SchedulerConfig) =>
+  schedulerFromConfig(name === undefined ? config : { ...config, _class_name: samplers[name] })
+
+/** The flags that every sampling has. */
+export const seedOption = z
+  .int()
+  .default(0)
+  .meta({ description: 'of the random numbers, which are PyTorch’s: the same seed, the same pictures' })
+export const samplerOption = z
+  .enum(samplerNames)
+  .optional()
+  .meta({ description: 'the sampler; what the model’s folder names unless given' })
+
+/** Runs a sampling to its end; `each` sees every step. */
+export async function finish<S, R>(sampling: AsyncGenerator<S, R>, each: (step: S) => void = () => {}): Promise<R> {
+  for (let next = await sampling.next(); ; next = await sampling.next()) {
+    if (next.done) return next.value
+    each(next.value)
+  }
+}
