@@ -72,7 +72,7 @@ export function iconFile<T>(style: Style, file: 'icons.json' | 'metadata.json' |
   return JSON.parse(readFileSync(require.resolve(`${iconSources[style].package}/${file}`), 'utf8')) as T
 }
 
-/** One picture out of ten thousand may be odd; whole kinds are left out here, and why. */
+/** Kinds of pictures that are left out, and why. */
 const leftOut: readonly (readonly [why: string, slugs: RegExp])[] = [
   ['clock faces: 24 that differ by their hands', /-(oclock|thirty)$/],
   [
