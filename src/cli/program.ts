@@ -4,6 +4,8 @@ import type { Io } from './command.ts'
 import { exitCodeOf, explain } from './errors.ts'
 import { info } from './info.ts'
 import { normalise } from './options.ts'
+import { sample } from './sample.ts'
+import { train } from './train.ts'
 
 const { version, description } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
 
@@ -21,7 +23,7 @@ export function program(io: Io): Command {
       '\nFlags may be written --like-this or --like_this. Results go to standard output, the rest to standard error.',
     )
     .addHelpText('after', 'Exit codes: 0 done, 1 failed, 2 wrong flags or arguments, 130 interrupted.')
-  for (const register of [info]) register(command, io)
+  for (const register of [sample, train, info]) register(command, io)
   return command
 }
 
