@@ -121,10 +121,11 @@ test('wrong options are named', async () => {
 
 test('a folder that is no such pipeline says which file is at fault', async () => {
   const index = (dir: string, content: object) => writeFileSync(join(dir, 'model_index.json'), JSON.stringify(content))
-  await expect(loadDdpm(join(desk, 'absent'))).rejects.toThrow(ConfigError)
+  await expect(loadDdpm(join(desk, 'absent'))).rejects.toThrow(FolderError)
 
   const other = copy('other')
   index(other, { _class_name: 'StableDiffusionPipeline', unet: ['diffusers', 'UNet2DConditionModel'] })
+  await expect(loadDdpm(other)).rejects.toThrow(ConfigError)
   await expect(loadDdpm(other)).rejects.toThrow(/model_index\.json: _class_name: is StableDiffusionPipeline/)
   index(other, { _class_name: 'DDPMPipeline', unet: ['diffusers', 'UNet2DModel'] })
   await expect(loadDdpm(other)).rejects.toThrow(/model_index\.json: scheduler: lacks/)

@@ -1,6 +1,7 @@
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { ConfigError, loadConfig, matchWeights, openWeights, readModelIndex } from '../checkpoints/index.ts'
+import { ConfigError, FolderError, loadConfig, matchWeights, openWeights, readModelIndex } from '../checkpoints/index.ts'
 import { ArgumentError } from '../core/errors.ts'
 import { input } from '../core/tensor.ts'
 import type { SchedulerConfig, Step } from '../diffusion/index.ts'
@@ -66,6 +67,12 @@ export async function loadDdpm(
   { variant, ...options }: CompileOptions & { readonly variant?: string } = {},
 ): Promise<Ddpm> {
   const file = join(dir, 'model_index.json')
+  if (!existsSync(file)) {
+    throw new FolderError(
+      dir,
+      'has no model_index.json; expected what save_pretrained of a DDPMPipeline writes: it, unet/ and scheduler/',
+    )
+  }
   const { _class_name: name, components } = readModelIndex(dir)
   if (!Object.hasOwn(pipelines, name)) {
     const known = Object.keys(pipelines).join(' and ')
@@ -77,7 +84,7 @@ export async function loadDdpm(
   const unetDir = join(dir, 'unet')
   const config = unet2dConfig(loadConfig(unetDir), join(unetDir, 'config.json'))
   if (config.sample_size === null)
-    throw new ConfigError(join(unetDir, 'config.json'), 'must be the pictures’ size', { field: 'sample_size' })
+    throw new ConfigError(join(unetDir, 'config.json'), 'must be the size of the pictures', { field: 'sample_size' })
   const stored = loadConfig(join(dir, 'scheduler'), 'scheduler_config.json')
   const scheduler: SchedulerConfig = { ...stored, _class_name: pipelines[name] ?? stored._class_name ?? 'DDPMScheduler' }
   schedulerNamed(undefined, scheduler)

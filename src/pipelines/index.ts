@@ -1,2 +1,3 @@
 export { type Ddpm, ddpmOptions, loadDdpm, type SampleOptions, type SampleProgress } from './ddpm.ts'
 export { finish, type SamplerName, samplerNames, samplers } from './options.ts'
+export { bundledModels, modelFolder } from './zoo.ts'

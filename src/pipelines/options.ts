@@ -33,11 +33,11 @@ export const schedulerNamed = (name: SamplerName | undefined, config: SchedulerC
 export const seedOption = z
   .int()
   .default(0)
-  .meta({ description: 'of the random numbers, which are PyTorch’s: the same seed, the same pictures' })
+  .meta({ description: "of the random numbers, which are PyTorch's: the same seed, the same pictures" })
 export const samplerOption = z
   .enum(samplerNames)
   .optional()
-  .meta({ description: 'the sampler; what the model’s folder names unless given' })
+  .meta({ description: "the sampler; what the model's folder names unless given" })
 
 /** Runs a sampling to its end; `each` sees every step. */
 export async function finish<S, R>(sampling: AsyncGenerator<S, R>, each: (step: S) => void = () => {}): Promise<R> {

@@ -1,0 +1,86 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { basename, dirname, resolve } from 'node:path'
+import { z } from 'zod'
+import { ddpmOptions } from '../pipelines/ddpm.ts'
+import { defineCommand, onInterrupt, printResult } from './command.ts'
+import { UsageError } from './errors.ts'
+
+const options = z.object({
+  model: z.string().meta({ description: "a folder in diffusers' layout, or the name of a bundled model" }),
+  ...ddpmOptions.shape,
+  num: ddpmOptions.shape.num.default(16),
+  out: z
+    .string()
+    .endsWith('.png', 'must end in .png')
+    .default('grid.png')
+    .meta({ description: 'the picture to write, all in a grid' }),
+  columns: z.int().positive().optional().meta({ description: 'of the grid; a near-square unless given' }),
+  device: z.enum(['cpu', 'webgpu', 'cuda']).default('cpu').meta({ description: 'what runs the network' }),
+  variant: z.string().optional().meta({ description: 'which of the weights, as fp16' }),
+  draw: z.boolean().default(true).meta({ description: 'do not show the picture in the terminal' }),
+  json: z.boolean().default(false).meta({ description: 'print one line of JSON, draw nothing' }),
+})
+
+export const sample = defineCommand({
+  name: 'sample',
+  summary: 'pictures from an unconditional diffusion model',
+  description:
+    "Samples pictures from a DDPM or DDIM in diffusers' folder layout and writes them as one grid. The same seed gives the same file, and the picture that diffusers would give. The settings are in the file: langevin info shows them.",
+  positional: ['model'],
+  options,
+  examples: [
+    ['langevin sample ddpm-stickers-32', '16 pictures from a bundled model'],
+    ['langevin sample path/to/ddpm --num 4 --seed 7 --out four.png', 'four from a folder'],
+    ['langevin sample path/to/ddpm --scheduler ddim --steps 25 --eta 1', 'fewer steps, with noise'],
+  ],
+  async run({ model, out, columns, device, variant, draw, json, ...settings }, io) {
+    const file = resolve(out)
+    if (!existsSync(dirname(file))) throw new UsageError(`--out: no such folder: ${dirname(file)}`)
+    const [{ finish, loadDdpm, modelFolder, samplers }, { drawInTerminal, imageGrid, savePng }, { progress }] = await Promise.all(
+      [import('../pipelines/index.ts'), import('../images/index.ts'), import('../training/logs/progress.ts')],
+    )
+    const began = performance.now()
+    const folder = modelFolder(model)
+    const ddpm = await loadDdpm(folder, { device, ...(variant === undefined ? {} : { variant }) })
+    let bar: ReturnType<typeof progress> | undefined
+    let steps = 0
+    try {
+      const pictures = await finish(ddpm.sample({ ...settings, signal: onInterrupt() }), ({ done, total }) => {
+        steps = total
+        bar ??= progress({ total, start: done, stream: io.err })
+        bar.update(done)
+      })
+      bar?.stop()
+      const grid = imageGrid(pictures, columns === undefined ? {} : { columns })
+      const sampler = settings.scheduler === undefined ? ddpm.scheduler._class_name : samplers[settings.scheduler]
+      const [height, width] = pictures.shape.slice(2)
+      const eta = sampler === samplers.ddim ? { eta: settings.eta } : {}
+      const made = {
+        steps,
+        sampler,
+        ...eta,
+        seed: settings.seed,
+        size: `${width}x${height}`,
+        num: settings.num,
+        model: basename(folder),
+      }
+      await savePng(file, grid, { text: { Software: `langevin ${version()}`, parameters: inWords(made) } })
+      if (draw && !json) await drawInTerminal(grid, { stream: io.out })
+      printResult(io, json, { file, ...made, seconds: (performance.now() - began) / 1000 }, () => file)
+    } finally {
+      bar?.stop()
+      await ddpm.release()
+    }
+  },
+})
+
+/** Settings as other programs write and read them: `Steps: 20, Sampler: DDIMScheduler, Seed: 0`. */
+const inWords = (settings: Readonly<Record<string, unknown>>) =>
+  Object.entries(settings)
+    .map(
+      ([key, value]) =>
+        `${key.charAt(0).toUpperCase()}${key.slice(1)}: ${/[,:"]/.test(`${value}`) ? JSON.stringify(value) : value}`,
+    )
+    .join(', ')
+
+const version = (): string => JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version
