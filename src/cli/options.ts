@@ -45,7 +45,7 @@ function describe(property: Property): string {
   const words = choices(property.items ?? property)
   const notes = [
     words && `one of ${words.join(', ')}`,
-    property.default !== undefined && property.default !== false && `default ${JSON.stringify(property.default)}`,
+    property.default !== undefined && typeof property.default !== 'boolean' && `default ${JSON.stringify(property.default)}`,
   ].filter(Boolean)
   return [property.description, notes.length > 0 && `(${notes.join('; ')})`].filter(Boolean).join(' ')
 }
