@@ -18,7 +18,7 @@ export type Sampling = AsyncGenerator<Step, NdArray, void>
 
 /** How data and noise mix: x = alpha(σ)·x0 + σ·ε. */
 export interface Path {
-  readonly name: 've' | 'vp' | 'flow'
+  readonly name: 've' | 'vp' | 'sub-vp' | 'flow'
   readonly alpha: (sigma: number) => number
 }
 /** Variance exploding: x = x0 + σε (Karras et al. 2022; Song et al. 2021, SMLD). */
@@ -39,9 +39,19 @@ export function levelOf(path: Path, sigma: number): Level {
   return { sigma, alpha, lambda: Math.log(alpha) - Math.log(sigma) }
 }
 
-/** (α, σ) of a path at the given ratio σ/α, the noise level of the same data in the `ve` form. */
+/** σ of a path where σ/α has a given value: the level of the `ve` form that has the same signal-to-noise ratio. */
 export function sigmaFromRatio(path: Path, ratio: number): number {
-  return path.name === 've' ? ratio : path.name === 'vp' ? ratio / Math.sqrt(1 + ratio * ratio) : ratio / (1 + ratio)
+  const square = ratio * ratio
+  switch (path.name) {
+    case 've':
+      return ratio
+    case 'vp':
+      return ratio / Math.sqrt(1 + square)
+    case 'sub-vp':
+      return (2 * ratio) / (ratio + Math.sqrt(square + 4))
+    case 'flow':
+      return ratio / (1 + ratio)
+  }
 }
 
 /** A network gave NaN or infinity: `step` counts from 0. */
