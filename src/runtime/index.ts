@@ -1,4 +1,5 @@
 export { channelBlock, type DeviceName, EngineError } from './engine.ts'
+export { type ExportOptions, exportOnnx } from './export.ts'
 export { NdArray } from './ndarray.ts'
 export { type CompileOptions, type Computation, compile, evaluate, Program } from './program.ts'
 export { Generator } from './random.ts'

@@ -56,6 +56,11 @@ export class Program {
     this.updates = [...(computation.updates?.keys() ?? [])]
   }
 
+  /** What `run` must be given. */
+  get inputNames(): string[] {
+    return this.inputs.map((x) => x.name as string)
+  }
+
   /**
    * Runs once. Every input must be given, in its shape and dtype; the state moves on.
    * @throws ArgumentError for feeds that do not fit, EngineError for a failure within (the state then stays as it was).
@@ -93,7 +98,7 @@ export class Program {
   }
 
   private async values(feeds: Readonly<Record<string, NdArray>>): Promise<Record<string, OrtTensor>> {
-    const names = this.inputs.map((x) => x.name as string)
+    const names = this.inputNames
     const unknown = Object.keys(feeds).filter((name) => !names.includes(name))
     if (unknown.length > 0)
       throw new ArgumentError(`no input ${quoted(unknown)}; this program takes ${names.length > 0 ? quoted(names) : 'none'}`)
