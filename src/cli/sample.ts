@@ -43,10 +43,10 @@ export const sample = defineCommand({
     const folder = modelFolder(model)
     const ddpm = await loadDdpm(folder, { device, ...(variant === undefined ? {} : { variant }) })
     let bar: ReturnType<typeof progress> | undefined
-    let steps = 0
+    let steps = settings.steps ?? 0
     try {
       const pictures = await finish(ddpm.sample({ ...settings, signal: onInterrupt() }), ({ done, total }) => {
-        steps = total
+        steps ||= total
         bar ??= progress({ total, start: done, stream: io.err })
         bar.update(done)
       })

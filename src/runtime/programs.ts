@@ -7,6 +7,7 @@ import type { Program } from './program.ts'
 export class Programs<K> {
   private readonly make: (key: K) => Promise<Program>
   private readonly limit: number
+  /** The last used at the end. */
   private readonly kept = new Map<K, Promise<Program>>()
 
   constructor(make: (key: K) => Promise<Program>, limit = 2) {
@@ -14,27 +15,29 @@ export class Programs<K> {
     this.limit = limit
   }
 
-  /** The program of a key, which becomes the last used. */
-  async get(key: K): Promise<Program> {
-    const program = this.kept.get(key) ?? this.make(key)
+  /** The program of a key. Making one frees the least used beyond the limit first. */
+  get(key: K): Promise<Program> {
+    const known = this.kept.get(key)
+    const program = known ?? this.replace(key)
     this.kept.delete(key)
     this.kept.set(key, program)
-    for (const [old, unused] of [...this.kept].slice(0, -this.limit)) {
-      this.kept.delete(old)
-      await (await unused).release()
-    }
-    try {
-      return await program
-    } catch (error) {
-      this.kept.delete(key)
-      throw error
-    }
+    if (!known) program.catch(() => this.kept.delete(key))
+    return program
   }
 
   /** Frees all of them; a later `get` makes them anew. */
   async release(): Promise<void> {
-    const all = [...this.kept.values()]
-    this.kept.clear()
-    for (const program of all) await (await program).release()
+    await this.free([...this.kept.keys()])
+  }
+
+  private async replace(key: K): Promise<Program> {
+    await this.free([...this.kept.keys()].slice(0, Math.max(0, this.kept.size - this.limit + 1)))
+    return this.make(key)
+  }
+
+  private async free(keys: readonly K[]): Promise<void> {
+    const programs = keys.map((key) => this.kept.get(key))
+    for (const key of keys) this.kept.delete(key)
+    for (const program of programs) await (await program)?.release()
   }
 }

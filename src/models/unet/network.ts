@@ -24,9 +24,10 @@ export interface UNet2DOptions {
 
 /** The U-Net of DDPM (Ho et al. 2020), DDIM and NCSN++ (Song et al. 2021), with the keys of diffusers' `UNet2DModel`. */
 export function unet2d(p: Params, config: UNet2DConfig, { dropout }: UNet2DOptions = {}): UNet2D {
-  const widths = config.block_out_channels
-  const first = widths[0] as number
-  const deepest = widths.at(-1) as number
+  const deepest = config.block_out_channels.length - 1
+  /** Channels at a level, 0 the finest; beyond the ends, of the end. */
+  const width = (level: number) => config.block_out_channels[Math.min(Math.max(level, 0), deepest)] as number
+  const first = width(0)
   const timeWidth = config.time_embedding_dim ?? first * 4
   const common: Common = { config, timeWidth, dropout }
 
@@ -36,35 +37,25 @@ export function unet2d(p: Params, config: UNet2DConfig, { dropout }: UNet2DOptio
   const embedTime = timeEmbedding(p.at('time_embedding'), encodedWidth, timeWidth)
   const embedClass = classEmbedding(p.at('class_embedding'), config, encode, encodedWidth, timeWidth)
 
-  const down = config.down_block_types.map((name, i) =>
-    downBlocks[name](p.at('down_blocks', i), place(widths[Math.max(i - 1, 0)], widths[i], i, widths.length), common),
-  )
-  const mid = config.mid_block_type ? midBlock(p.at('mid_block'), deepest, common) : undefined
-  const upwards = widths.toReversed()
-  const up = config.up_block_types.map((name, i) => {
-    const above = upwards[Math.min(i + 1, widths.length - 1)] as number
-    return upBlocks[name](
-      p.at('up_blocks', i),
-      { ...place(upwards[Math.max(i - 1, 0)], upwards[i], i, widths.length), above },
-      common,
-    )
+  const down = config.down_block_types.map((name, i) => {
+    const place = { inputs: width(i - 1), outputs: width(i), last: i === deepest }
+    return downBlocks[name](p.at('down_blocks', i), place, common)
   })
-  const normOut = groupNorm(
-    p.at('conv_norm_out'),
-    config.norm_num_groups ?? Math.min(Math.floor(first / 4), 32),
-    first,
-    config.norm_eps,
-  )
+  const mid = config.mid_block_type ? midBlock(p.at('mid_block'), width(deepest), common) : undefined
+  const up = config.up_block_types.map((name, i) => {
+    const level = deepest - i
+    const place = { inputs: width(level + 1), outputs: width(level), above: width(level - 1), last: level === 0 }
+    return upBlocks[name](p.at('up_blocks', i), place, common)
+  })
+  const outGroups = config.norm_num_groups ?? Math.min(Math.floor(first / 4), 32)
+  const normOut = groupNorm(p.at('conv_norm_out'), outGroups, first, config.norm_eps)
   const convOut = conv(p.at('conv_out'), first, config.out_channels, 3, { padding: 1 })
 
   return (sample, timestep, classLabels) => {
     const { B, H, W } = dims(sample, 'B C H W', { C: config.in_channels })
     dims(timestep, 'B', { B })
-    checkSize(H, W, widths.length)
-    const embedded = embedTime(encode(timestep))
-    const time = activations[config.act_fn](
-      embedClass ? embedded.add(embedClass(given(classLabels))) : refuse(classLabels, embedded),
-    )
+    checkSize(H, W, 2 ** deepest)
+    const time = activations[config.act_fn](conditioned(embedTime(encode(timestep)), embedClass, classLabels))
 
     const input = config.center_input_sample ? sample.mul(2).sub(1) : sample
     const x = convIn(input)
@@ -78,12 +69,6 @@ export function unet2d(p: Params, config: UNet2DConfig, { dropout }: UNet2DOptio
     return config.time_embedding_type === 'fourier' ? output.div(timestep.reshape([B, 1, 1, 1])) : output
   }
 }
-
-const place = (inputs: number | undefined, outputs: number | undefined, i: number, levels: number) => ({
-  inputs: inputs as number,
-  outputs: outputs as number,
-  last: i === levels - 1,
-})
 
 function timeEncoding(p: Params, config: UNet2DConfig, width: number): Layer {
   switch (config.time_embedding_type) {
@@ -107,20 +92,16 @@ function classEmbedding(p: Params, config: UNet2DConfig, encode: Layer, encoded:
   return config.num_class_embeds === null ? undefined : embedding(p, config.num_class_embeds, width)
 }
 
-function given(classLabels: Tensor | undefined): Tensor {
-  if (!classLabels) throw new ArgumentError('unet2d: the network is conditioned on classes; give class labels')
-  return classLabels
-}
-
-function refuse(classLabels: Tensor | undefined, embedded: Tensor): Tensor {
+function conditioned(time: Tensor, embedClass: Layer | undefined, classLabels: Tensor | undefined): Tensor {
+  if (embedClass && classLabels) return time.add(embedClass(classLabels))
+  if (embedClass) throw new ArgumentError('unet2d: the network is conditioned on classes; give class labels')
   if (classLabels) throw new ArgumentError('unet2d: class labels for a network without class_embed_type or num_class_embeds')
-  return embedded
+  return time
 }
 
-function checkSize(height: number, width: number, levels: number): void {
-  const step = 2 ** (levels - 1)
+function checkSize(height: number, width: number, step: number): void {
   if (height % step === 0 && width % step === 0) return
   throw new ArgumentError(
-    `unet2d: ${showShape([height, width])} pixels; with ${levels} levels both sides must be multiples of ${step}`,
+    `unet2d: ${showShape([height, width])} pixels; with its levels, both sides must be multiples of ${step}`,
   )
 }
