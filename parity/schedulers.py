@@ -19,6 +19,8 @@ diffusers.logging.set_verbosity_error()
 sys.modules.setdefault("torchsde", types.ModuleType("torchsde"))
 SHAPE = (2, 3, 8, 8)
 SEED = 7
+KNOWN = torch.tanh(torch.randn(SHAPE, generator=torch.Generator().manual_seed(1)))
+MASK = (torch.arange(8) < 4).float().expand(1, 1, 8, 8).contiguous()
 NOISE = torch.randn(SHAPE, generator=torch.Generator().manual_seed(0))
 
 
@@ -46,6 +48,36 @@ class SteppedNoise:
         return first * share**0.5 + second * (1 - share) ** 0.5
 
 
+def score_sde(scheduler, x, generator):
+    """The loop of ScoreSdeVePipeline; the network's output is the score."""
+    told = []
+    for i, t in enumerate(scheduler.timesteps):
+        sigma = float(scheduler.sigmas[i])
+        for _ in range(scheduler.config.correct_steps):
+            x = scheduler.step_correct(score(x, sigma), x, generator=generator).prev_sample
+            told.append(sigma)
+        x, mean = scheduler.step_pred(score(x, sigma), t, x, generator=generator, return_dict=False)
+        told.append(sigma)
+    return mean, told
+
+
+def score(x, sigma):
+    return (model(x, sigma) - x) / (1 + sigma**2)
+
+
+def repaint(scheduler, x, generator):
+    """The loop of RePaintPipeline, with half of each picture known."""
+    timesteps, last = [], scheduler.timesteps[0] + 1
+    for t in scheduler.timesteps:
+        if t < last:
+            x = scheduler.step(model(x, float(t)), t, x, KNOWN, MASK, generator).prev_sample
+            timesteps.append(float(t))
+        else:
+            x = scheduler.undo_step(x, last, generator)
+        last = t
+    return x, timesteps
+
+
 def loop(case):
     name = case["class"]
     module = import_module("diffusers.schedulers.scheduling_dpmsolver_sde") if name == "DPMSolverSDEScheduler" else diffusers
@@ -61,12 +93,16 @@ def loop(case):
         arguments["num_inference_steps"] = run["steps"]
     if "mu" in run:
         arguments["mu"] = run["mu"]
+    if name == "RePaintScheduler":
+        arguments.update(jump_length=run["jumps"][0], jump_n_sample=run["jumps"][1])
     scheduler.set_timesteps(**arguments)
+    if name == "ScoreSdeVeScheduler":
+        scheduler.set_sigmas(run["steps"])
     generator = torch.Generator().manual_seed(SEED)
     if name == "DPMSolverSDEScheduler":
         scheduler.noise_sampler = SteppedNoise(generator)
     step = {}
-    accepted = inspect.signature(scheduler.step).parameters
+    accepted = inspect.signature(scheduler.step).parameters if hasattr(scheduler, "step") else {}
     if "generator" in accepted:
         step["generator"] = generator
     if "eta" in run:
@@ -78,7 +114,17 @@ def loop(case):
         step.update({names[k]: v for k, v in run["churn"].items()})
     x = NOISE * getattr(scheduler, "init_noise_sigma", 1.0)
     timesteps = []
+    if name == "ScoreSdeVeScheduler":
+        return score_sde(scheduler, x, generator)
+    if name == "RePaintScheduler":
+        return repaint(scheduler, x, generator)
+    old = None
     for i, t in enumerate(scheduler.timesteps):
+        if name == "CogVideoXDPMScheduler":
+            back = scheduler.timesteps[i - 1] if i > 0 else None
+            x, old = scheduler.step(model(x, float(t)), old, t, back, x, generator=generator, return_dict=False)
+            timesteps.append(float(t))
+            continue
         if name == "UnCLIPScheduler" and i + 1 < len(scheduler.timesteps):
             step["prev_timestep"] = scheduler.timesteps[i + 1]
         elif name == "UnCLIPScheduler":
@@ -305,8 +351,15 @@ for options in [{}, {"prediction_type": "v_prediction", "timestep_spacing": "tra
     case("CogVideoXDDIMScheduler", options)
 case("CogVideoXDDIMScheduler", {"prediction_type": "v_prediction", "snr_shift_scale": 1.0})
 
+for options in [{}, {"prediction_type": "v_prediction", "timestep_spacing": "trailing", "rescale_betas_zero_snr": True}]:
+    case("CogVideoXDPMScheduler", options)
+case("ScoreSdeVeScheduler", {"sigma_max": 50.0})
+case("ScoreSdeVeScheduler", {"sigma_max": 20.0, "snr": 0.3, "correct_steps": 2}, steps=6)
+for options in [{}, {"eta": 1.0, "clip_sample": False}, {**SD, "eta": 0.5}]:
+    case("RePaintScheduler", options, steps=20, jumps=[5, 2])
+
 here = Path(__file__).parent
-tensors = {"noise": NOISE}
+tensors = {"noise": NOISE, "known": KNOWN, "mask": MASK}
 for name in ["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "laplace"]:
     tensors[f"alphas_cumprod.{name}"] = diffusers.DDPMScheduler(beta_schedule=name).alphas_cumprod
 tensors["alphas_cumprod.exp"] = torch.cumprod(

@@ -73,7 +73,7 @@ export const solvers: readonly Solver[] = [
   many('UniPC (2), bh1', 3, unipc({ order: 2, variant: 'bh1', lowerFinal: false })),
   many('UniPC (2), bh2', 3, unipc({ order: 2, lowerFinal: false })),
   many('UniPC (3), bh2', 4, unipc({ order: 3, lowerFinal: false }), [36, 48]),
-  many('SA-Solver (2, 2), τ = 0', 2, { ...saSolver({ tau: () => 0, lowerFinal: false }), draws: false }, [96, 144]),
+  many('SA-Solver (2, 2), τ = 0', 2, { ...saSolver({ tau: () => 0, lowerFinal: false }), draws: () => 0 }, [96, 144]),
 ]
 
 const finish = async (sampling: Sampling): Promise<NdArray> => {

@@ -7,7 +7,7 @@ import { fixture, maxDifference, tensorOf } from './fixture.ts'
 export interface SchedulerCase {
   readonly class: string
   readonly config: Readonly<Record<string, unknown>>
-  readonly run: RunOptions
+  readonly run: RunOptions & { readonly jumps?: readonly [length: number, times: number] }
   readonly channels: 1 | 2
   readonly timesteps: readonly number[]
 }
@@ -26,12 +26,16 @@ const model =
 
 /** Runs a case; the error is max |Δ| of the whole final tensor over max(1, max |x|). */
 export async function runCase(index: number): Promise<{ readonly error: number; readonly timesteps: readonly number[] }> {
-  const { class: name, config, run, channels } = cases[index] as SchedulerCase
+  const { class: name, config, run: given, channels } = cases[index] as SchedulerCase
+  const [data, mask] = [tensorOf(diffusers, 'known'), tensorOf(diffusers, 'mask')]
+  const { jumps, ...plain } = given
+  const run = jumps ? { ...plain, known: { data, mask, jumpLength: jumps[0], jumpTimes: jumps[1] } } : plain
   const scheduler = schedulerFromConfig({ _class_name: name, ...config })
   const timesteps: number[] = []
+  const score: Model = async (x, sigma) => (await model(1)(x, sigma)).sub(x).div(1 + sigma * sigma)
   const network: Model = (x, t) => {
     timesteps.push(t)
-    return model(channels)(x, t)
+    return (name === 'ScoreSdeVeScheduler' ? score : model(channels))(x, t)
   }
   const noise = tensorOf(diffusers, 'noise').mul(scheduler.initialSigma(run))
   const sampling = scheduler.run(network, noise, { ...run, seed: Number(diffusers.metadata.seed) })

@@ -54,7 +54,7 @@ export function dpmSolver(options: DpmSolver = {}, lowerFinal?: (i: number, step
     weigh: weights(options),
     order: (i, steps) => Math.min(order, lowerFinal?.(i, steps) ?? order),
     tau: () => (stochastic ? 1 : 0),
-    draws: stochastic,
+    draws: () => (stochastic ? 1 : 0),
   }
 }
 

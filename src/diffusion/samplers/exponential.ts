@@ -50,11 +50,14 @@ export function exponentialStep(
   if (form === 'noise' && to.sigma === 0) return { keep: 1 / from.alpha, use: [-from.sigma / from.alpha], noise: 0 }
   const renewed = tau * tau
   const rate = form === 'data' ? 1 + renewed : -1
-  // With no noise left to reach (h = ∞) the newest evaluation is all that counts.
-  const places = Number.isFinite(h) ? nodes.map((node) => (node === from ? 0 : (node.lambda - from.lambda) / h)) : [0]
+  // With no noise left to reach (h = ∞) only the newest evaluation counts, and one made in pure noise (λ = −∞) never does.
+  const far = !Number.isFinite(h)
+  const counts = nodes.map((node, i) => (far ? i === 0 : node === from || Number.isFinite(node.lambda)))
+  const places = nodes.filter((_, i) => counts[i]).map((node) => (far || node === from ? 0 : (node.lambda - from.lambda) / h))
   const weights = weigh(moments(rate * h, places.length), rate * h)
   const scale = form === 'data' ? to.alpha : to.sigma * (1 + renewed)
-  const use = lagrange(places).map((row) => scale * row.reduce((sum, a, k) => sum + a * (weights[k] as number), 0))
+  const used = lagrange(places).map((row) => scale * row.reduce((sum, a, k) => sum + a * (weights[k] as number), 0))
+  const use = counts.map((counted) => (counted ? (used.shift() as number) : 0))
   return form === 'data'
     ? {
         keep: (to.sigma / from.sigma) * Math.exp(-renewed * (to.sigma === 0 ? 0 : h)),
@@ -115,8 +118,8 @@ export interface MultistepSolver extends Omit<Interpolant, 'tau'> {
   readonly tau?: (i: number) => number
   /** After every evaluation the step to it is taken again, with it: how many evaluations, 0 for none. */
   readonly correct?: (i: number, steps: number) => number
-  /** Draws noise at every step, even where tau is 0. */
-  readonly draws?: boolean
+  /** How many times the i-th step draws noise, of which the last counts; default never. */
+  readonly draws?: (i: number, steps: number) => number
 }
 
 export interface MultistepOptions {
@@ -135,7 +138,7 @@ export async function* multistep(
   checkSigmas(sigmas, 'multistep', 'any')
   const levels = sigmas.map((sigma) => levelOf(path, sigma))
   const steps = levels.length - 1
-  const { form, weigh, order, correct, tau = () => 0, draws = false } = solver
+  const { form, weigh, order, correct, tau = () => 0, draws = () => 0 } = solver
   const history: { level: Level; output: NdArray }[] = []
   let last: { x: NdArray; z?: NdArray; tau: number } | undefined
   for (let i = 0; i < steps; i++) {
@@ -162,7 +165,8 @@ export async function* multistep(
     }
     const used = history.slice(0, order(i, steps))
     history.splice(8)
-    const z = draws ? noiseSource(generator, 'this solver').randn(x.shape) : undefined
+    let z: NdArray | undefined
+    for (let k = draws(i, steps); k > 0; k--) z = noiseSource(generator, 'this solver').randn(x.shape)
     last = { x, z, tau: tau(i) }
     const step = exponentialStep(
       { form, weigh, tau: last.tau },

@@ -55,7 +55,7 @@ export function saSolver({
     form,
     weigh,
     tau,
-    draws: true,
+    draws: () => 1,
     order: (i, steps) => Math.min(predictor, lowerFinal ? steps - i : predictor, i + 1),
     correct: (i, steps) => Math.min(corrector, lowerFinal ? steps - i + 2 : corrector, i + 1),
   }

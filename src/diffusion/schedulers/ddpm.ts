@@ -1,5 +1,5 @@
 import type { NdArray } from '../../runtime/ndarray.ts'
-import { betaSchedule, zeroTerminal } from '../betas.ts'
+import { betaSchedule } from '../betas.ts'
 import { levelOf, vp } from '../denoiser.ts'
 import { type Prediction, toData, toNoise } from '../predictions.ts'
 import { ddim } from '../samplers/ddim.ts'
@@ -155,47 +155,6 @@ export const UnCLIPScheduler = kind({
         // diffusers' step from t = 0 multiplies by β_1 / (1 − ᾱ_1) in float32, which is not quite 1.
         return timesteps.at(-1) === 0 ? sampled.mul((betas[0] as number) / Math.fround(1 - (bars[0] as number))) : sampled
       },
-    }
-  },
-})
-
-export const CogVideoXDDIMScheduler = kind({
-  defaults: {
-    ...betaOptions,
-    beta_start: 0.00085,
-    beta_end: 0.012,
-    beta_schedule: 'scaled_linear' as typeof betaOptions.beta_schedule,
-    clip_sample: true,
-    clip_sample_range: 1,
-    sample_max_value: 1,
-    set_alpha_to_one: true,
-    steps_offset: 0,
-    prediction_type: 'epsilon' as Prediction,
-    timestep_spacing: 'leading' as Spacing,
-    rescale_betas_zero_snr: false,
-    snr_shift_scale: 3,
-  },
-  plan: (options, run) => {
-    const { snr_shift_scale: scale, num_train_timesteps: trainSteps, steps_offset: offset } = options
-    const shifted = alphaTable(options).map((bar) => bar / (scale + (1 - scale) * bar))
-    const bars = options.rescale_betas_zero_snr ? zeroTerminal(shifted) : shifted
-    const all = timestepsBySpacing(options.timestep_spacing, run.steps as number, { trainSteps, offset })
-    const timesteps = all.slice(run.start)
-    const hop = Math.floor(trainSteps / all.length)
-    const final = options.set_alpha_to_one ? 0 : vpSigma(bars, 0)
-    return {
-      timesteps,
-      initialSigma: 1,
-      data: (output, x, sigma) => toData(options.prediction_type, output, x, levelOf(vp, sigma)),
-      sample: (denoise, x) =>
-        ddim(
-          denoise,
-          x,
-          timesteps.map((t) => vpSigma(bars, t)),
-          {
-            targets: timesteps.map((t) => (t >= hop ? vpSigma(bars, t - hop) : final)),
-          },
-        ),
     }
   },
 })

@@ -1,3 +1,4 @@
+import * as cogvideox from './cogvideox.ts'
 import { readOptions, type SchedulerConfig, SchedulerConfigError } from './config.ts'
 import * as ddpm from './ddpm.ts'
 import * as distilled from './distilled.ts'
@@ -7,8 +8,19 @@ import * as karras from './karras.ts'
 import * as pndm from './pndm.ts'
 import { type Kind, type Scheduler, schedulerOf } from './scheduler.ts'
 import * as solvers from './solvers.ts'
+import * as special from './special.ts'
 
-const kinds: Readonly<Record<string, Kind>> = { ...ddpm, ...karras, ...solvers, ...pndm, ...distilled, ...edm, ...flow }
+const kinds: Readonly<Record<string, Kind>> = {
+  ...ddpm,
+  ...karras,
+  ...solvers,
+  ...pndm,
+  ...distilled,
+  ...edm,
+  ...flow,
+  ...cogvideox,
+  ...special,
+}
 
 /** The classes that `schedulerFromConfig` knows. */
 export const schedulerClasses: readonly string[] = Object.keys(kinds)

@@ -27,6 +27,8 @@ export interface RunOptions {
   readonly churn?: { readonly amount: number; readonly min?: number; readonly max?: number; readonly noise?: number }
   /** Flow matching with dynamic shift: μ of the resolution. */
   readonly mu?: number
+  /** RePaint: the known picture, 1 where it is known, and how far and how often the sampler goes back. */
+  readonly known?: { readonly data: NdArray; readonly mask: NdArray; readonly jumpLength?: number; readonly jumpTimes?: number }
   /** Noise levels of one's own, falling, without the final 0. */
   readonly sigmas?: readonly number[]
 }
