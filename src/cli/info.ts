@@ -1,12 +1,8 @@
-import { existsSync, readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { arch, availableParallelism, cpus, freemem, platform, release, totalmem } from 'node:os'
-import { join } from 'node:path'
+import { readFileSync } from 'node:fs'
 import { z } from 'zod'
 import { LangevinError } from '../core/errors.ts'
+import { type Environment, environment } from '../runtime/environment.ts'
 import { defineCommand, printResult } from './command.ts'
-
-const require = createRequire(import.meta.url)
 
 function readBytes(file: string): Buffer {
   try {
@@ -16,28 +12,9 @@ function readBytes(file: string): Buffer {
   }
 }
 
-/** The version of an installed package, without loading it. */
-function versionOf(name: string): string {
-  const files = require.resolve.paths(name)?.map((folder) => join(folder, name, 'package.json')) ?? []
-  const file = files.find((file) => existsSync(file))
-  return file ? JSON.parse(readFileSync(file, 'utf8')).version : 'not installed'
-}
-
-function environment() {
-  return {
-    langevin: JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version as string,
-    node: process.version,
-    platform: `${platform()} ${arch()}, ${release()}`,
-    cpu: { model: cpus()[0]?.model.trim() ?? 'unknown', cores: availableParallelism() },
-    /** Bytes. */
-    memory: { total: totalmem(), free: freemem() },
-    packages: { 'onnxruntime-node': versionOf('onnxruntime-node'), sharp: versionOf('sharp') },
-  }
-}
-
 const gigabytes = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`
 
-function table({ langevin, node, platform, cpu, memory, packages }: ReturnType<typeof environment>): string {
+function table({ langevin, node, platform, cpu, memory, packages }: Environment): string {
   const rows = [
     ['langevin', langevin],
     ['Node', node],

@@ -1,2 +1,3 @@
+export * from './classifier/index.ts'
 export { type ConfigFault, ModelConfigError } from './config.ts'
 export * from './unet/index.ts'

@@ -12,7 +12,8 @@ import { NdArray } from '../runtime/ndarray.ts'
 import { type CompileOptions, compile } from '../runtime/program.ts'
 import { Programs } from '../runtime/programs.ts'
 import { Generator } from '../runtime/random.ts'
-import { parseOptions, samplerOption, schedulerNamed, seedOption } from './options.ts'
+import type { Weights } from '../runtime/weights.ts'
+import { parseOptions, parts, samplerOption, schedulerNamed, seedOption } from './options.ts'
 
 export const ddpmOptions = z.object({
   num: z.int().positive().default(1).meta({ description: 'how many pictures' }),
@@ -90,11 +91,26 @@ export async function loadDdpm(
   schedulerNamed(undefined, scheduler)
 
   const p = new Params()
-  const network = unet2d(p, config)
+  unet2d(p, config)
   const weights = matchWeights(p.tensors, openWeights(unetDir, variant === undefined ? {} : { variant }), {
     place: unetDir,
     rename: renameAttention,
   })
+  return createDdpm({ config, scheduler, weights }, options)
+}
+
+/** What a folder holds, or a training run has in its hands. */
+export interface DdpmParts {
+  /** Its `sample_size` is the pictures' size. */
+  readonly config: UNet2DConfig
+  readonly scheduler: SchedulerConfig
+  readonly weights: Weights
+}
+
+/** An unconditional model from its parts. @throws ArgumentError where the config has no size of pictures */
+export function createDdpm({ config, scheduler, weights }: DdpmParts, options: CompileOptions = {}): Ddpm {
+  if (config.sample_size === null) throw new ArgumentError('createDdpm: sample_size must be the size of the pictures')
+  const network = unet2d(new Params(), config)
   const size = [config.sample_size].flat()
   const shape = [config.in_channels, size[0] as number, size.at(-1) as number]
   const programs = new Programs((batch: number) => {
@@ -136,10 +152,4 @@ export async function loadDdpm(
   }
 
   return { config, scheduler, sample, release: () => programs.release() }
-}
-
-/** 0 … n in parts of at most `most`, as even as can be, so that few sizes are compiled. */
-function parts(n: number, most: number): [from: number, to: number][] {
-  const count = Math.ceil(n / most)
-  return Array.from({ length: count }, (_, i) => [Math.floor((i * n) / count), Math.floor(((i + 1) * n) / count)])
 }

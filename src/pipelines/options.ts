@@ -46,3 +46,9 @@ export async function finish<S, R>(sampling: AsyncGenerator<S, R>, each: (step: 
     each(next.value)
   }
 }
+
+/** 0 … n in parts of at most `most`, as even as can be, so that few sizes are compiled. */
+export function parts(n: number, most: number): [from: number, to: number][] {
+  const count = Math.ceil(n / most)
+  return Array.from({ length: count }, (_, i) => [Math.floor((i * n) / count), Math.floor(((i + 1) * n) / count)])
+}

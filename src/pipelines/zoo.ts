@@ -8,7 +8,8 @@ const zoo = fileURLToPath(new URL('../../zoo', import.meta.url))
 /** Names of the models that come with the package. */
 export function bundledModels(): string[] {
   if (!existsSync(zoo)) return []
-  return readdirSync(zoo).filter((name) => existsSync(join(zoo, name, 'model_index.json')))
+  const signs = ['model_index.json', 'config.json']
+  return readdirSync(zoo).filter((name) => signs.some((file) => existsSync(join(zoo, name, file))))
 }
 
 /**

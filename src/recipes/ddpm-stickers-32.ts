@@ -1,9 +1,10 @@
-import type { Recipe } from './index.ts'
+import { ddpmKind } from './ddpm.ts'
+import { recipeOf } from './recipe.ts'
 
 /** The bundled unconditional DDPM: faces, animals and food at 32×32, a network that two CPU cores train in an hour. */
-export const ddpmStickers32: Recipe = {
+export const ddpmStickers32 = recipeOf(ddpmKind, {
   summary: 'unconditional DDPM on 32×32 stickers',
-  ddpm: {
+  config: {
     data: {
       kind: 'stickers',
       styles: ['flat'],
@@ -32,4 +33,4 @@ export const ddpmStickers32: Recipe = {
     validation_steps: 1000,
     checkpointing_steps: 500,
   },
-}
+})

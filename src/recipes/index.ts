@@ -3,36 +3,57 @@ import { z } from 'zod'
 import { ArgumentError } from '../core/errors.ts'
 import { type TrainingConfig, trainingSchema } from '../training/options.ts'
 import type { TrainingJob } from '../training/run.ts'
-import { ddpmJob, ddpmSchema } from './ddpm.ts'
+import { classifierKind } from './classifier.ts'
+import { ddpmKind } from './ddpm.ts'
 import { ddpmStickers32 } from './ddpm-stickers-32.ts'
+import { type Recipe, type RecipeKind, recipeOf, type TrainingFlags } from './recipe.ts'
+import { stickerClassifier32 } from './sticker-classifier-32.ts'
 
-/** A bundled model as the numbers that make it: what `langevin train <name>` runs. */
-export interface Recipe {
-  readonly summary: string
-  readonly ddpm: z.input<typeof ddpmSchema>
-  readonly training: z.input<typeof trainingSchema>
+export { type JobContext, type Recipe, type RecipeKind, recipeOf, type TrainingFlags } from './recipe.ts'
+
+/** The kinds of models that can be trained. */
+export const kinds: readonly RecipeKind[] = [ddpmKind, classifierKind]
+
+/** The bundled models, by name. */
+export const recipes: Readonly<Record<string, Recipe>> = {
+  'ddpm-stickers-32': ddpmStickers32,
+  'sticker-classifier-32': stickerClassifier32,
 }
 
-export const recipes: Readonly<Record<string, Recipe>> = { 'ddpm-stickers-32': ddpmStickers32 }
+/** A recipe as its JSON file has it: the kind, the kind's fields, and `training`. */
+export type RecipeJson = Readonly<Record<string, unknown>>
 
-const fileSchema = z.strictObject({
-  ddpm: ddpmSchema,
-  training: trainingSchema.partial().default({}),
-})
-
-/** A recipe by name, or from a JSON file of the same form: `{ "ddpm": { … }, "training": { … } }`. */
+/** A recipe by name, or from a JSON file: `{ "recipe": "ddpm", "data": { … }, "unet": { … }, "training": { … } }`. */
 export function openRecipe(nameOrFile: string): Recipe {
-  const known = recipes[nameOrFile]
+  const known = Object.hasOwn(recipes, nameOrFile) ? recipes[nameOrFile] : undefined
   if (known) return known
   if (!nameOrFile.endsWith('.json')) {
     throw new ArgumentError(`no recipe "${nameOrFile}"; recipes: ${Object.keys(recipes).join(', ')}; or give a .json file`)
   }
-  const parsed = fileSchema.safeParse(readJsonFile(nameOrFile))
+  return parseRecipe(readJsonFile(nameOrFile), nameOrFile)
+}
+
+/** @param place what errors call it, such as its file. @throws ArgumentError with every fault */
+export function parseRecipe(json: unknown, place: string): Recipe {
+  const { recipe: name, training = {}, ...config } = z.record(z.string(), z.unknown()).catch({}).parse(json)
+  const kind = kinds.find((one) => one.name === name)
+  if (!kind) {
+    const got = name === undefined ? 'is missing' : `is ${JSON.stringify(name)}`
+    throw new ArgumentError(`${place}: recipe ${got}; expected one of ${kinds.map((one) => one.name).join(', ')}`)
+  }
+  const file = z.strictObject({ ...kind.schema.shape, training: trainingSchema.partial().strict() })
+  const parsed = file.safeParse({ ...config, training })
   if (!parsed.success) {
     const faults = parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'the file'}: ${message}`)
-    throw new ArgumentError(`${nameOrFile} is no recipe:\n${faults.join('\n')}`)
+    throw new ArgumentError(`${place} is no recipe:\n${faults.join('\n')}`)
   }
-  return { summary: nameOrFile, ...parsed.data }
+  // As given: the schema would fill in defaults, which are the kind's to choose.
+  return recipeOf(kind, { summary: place, config, training: training as TrainingFlags })
+}
+
+/** What a JSON file of this recipe and these flags holds. */
+export function recipeJson({ kind, config }: Recipe, { output_dir: _, ...training }: TrainingFlags): RecipeJson {
+  return { recipe: kind, ...config, training }
 }
 
 function readJsonFile(file: string): unknown {
@@ -44,7 +65,8 @@ function readJsonFile(file: string): unknown {
 }
 
 /** The job and the flags of a recipe, with flags of one's own before it. */
-export async function prepare(recipe: Recipe, given: Partial<TrainingConfig> = {}): Promise<{ job: TrainingJob; config: TrainingConfig }> {
+export async function prepare(recipe: Recipe, given: TrainingFlags = {}): Promise<{ job: TrainingJob; config: TrainingConfig }> {
   const config = trainingSchema.parse({ ...recipe.training, ...given })
-  return { job: await ddpmJob(recipe.ddpm, { batchSize: config.train_batch_size, seed: config.seed }), config }
+  const job = await recipe.job({ batchSize: config.train_batch_size, seed: config.seed })
+  return { job: { ...job, recipe: recipeJson(recipe, config) }, config }
 }

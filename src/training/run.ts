@@ -1,17 +1,24 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { saving } from '../checkpoints/atomic.ts'
+import { saving, writeAll, writeAtomic } from '../checkpoints/atomic.ts'
+import { writeJson } from '../checkpoints/json.ts'
+import { environment } from '../runtime/environment.ts'
 import type { NdArray } from '../runtime/ndarray.ts'
 import { latestCheckpoint } from './checkpoint.ts'
-import { csvLog, progress, type ProgressStream, tensorBoardLog } from './logs/index.ts'
+import { csvLog, type ProgressStream, progress, tensorBoardLog } from './logs/index.ts'
 import { type TrainingConfig, trainingOptions } from './options.ts'
 import { type TrainingTask, train } from './train.ts'
+
+/** Files of a run's folder. */
+export const [recipeFile, environmentFile] = ['recipe.json', 'environment.json']
 
 /** Everything a run needs besides its flags. */
 export interface TrainingJob {
   readonly task: TrainingTask
-  /** A picture of what the weights can do, as PNG bytes, and the file it is saved in. */
-  preview?(weights: ReadonlyMap<string, NdArray>, file: string): Promise<Uint8Array>
+  /** What the job was made from, to keep with the run: the content of a recipe's JSON file. */
+  readonly recipe?: Readonly<Record<string, unknown>>
+  /** A picture of what the weights can do, as PNG bytes. */
+  preview?(weights: ReadonlyMap<string, NdArray>): Promise<Uint8Array>
   /** Writes the finished model into a folder. */
   save(weights: ReadonlyMap<string, NdArray>, dir: string): Promise<void> | void
 }
@@ -25,13 +32,15 @@ export interface RunIo {
 
 /**
  * Trains with all that a person watches: a progress bar, `log.csv`, TensorBoard events, grids of samples in
- * `samples/`, checkpoints, and at the end the model in `model/`. Returns the last step; a run that was broken off
- * resumes where it stopped.
+ * `samples/`, checkpoints, and at the end the model in `model/`; `recipe.json` and `environment.json` say what was run,
+ * and on what. Returns the last step; a run that was broken off resumes where it stopped.
  */
 export async function runTraining(job: TrainingJob, config: TrainingConfig, io: RunIo): Promise<number> {
   const { dir, signal, warn = console.warn } = io
   const { max_train_steps: total, train_batch_size: batch, gradient_accumulation_steps: accumulation } = config
   saving(dir, () => mkdirSync(join(dir, 'samples'), { recursive: true }))
+  writeJson(join(dir, environmentFile), { ...environment() })
+  if (job.recipe) writeJson(join(dir, recipeFile), job.recipe)
   const options = { ...trainingOptions(config, dir), warn, ...(signal ? { signal } : {}) }
   const resumeStep = options.resume ? (latestCheckpoint(dir, () => {})?.step ?? 0) : 0
   const metrics = Object.keys(job.task.metrics ?? {})
@@ -52,7 +61,10 @@ export async function runTraining(job: TrainingJob, config: TrainingConfig, io: 
   try {
     for (let next = await steps.next(); ; next = await steps.next()) {
       if (next.done) {
-        if (!signal?.aborted) await job.save(next.value, join(dir, 'model'))
+        if (!signal?.aborted) {
+          await job.save(next.value, join(dir, 'model'))
+          if (job.recipe) writeJson(join(dir, 'model', recipeFile), job.recipe)
+        }
         return last
       }
       const { step, loss, gradNorm, learningRate, metrics: values, weights } = next.value
@@ -66,7 +78,9 @@ export async function runTraining(job: TrainingJob, config: TrainingConfig, io: 
         for (const [name, value] of Object.entries(scalars)) board.scalar(name, value, step)
       }
       if (job.preview && (step % config.validation_steps === 0 || step === total)) {
-        board.image('samples', await job.preview(await weights(), join(dir, 'samples', `step-${step}.png`)), step)
+        const png = await job.preview(await weights())
+        writeAtomic(join(dir, 'samples', `step-${step}.png`), (fd) => writeAll(fd, png))
+        board.image('samples', png, step)
         before = performance.now()
       }
       last = step

@@ -1,0 +1,2 @@
+export { type ClassifierConfig, classifierConfig, classifierSchema } from './config.ts'
+export { type Classified, type Classifier, classifier } from './network.ts'
