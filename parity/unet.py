@@ -1,17 +1,15 @@
 """diffusers' UNet2DModel, as fixtures for src/models/unet: outputs, gradients of every parameter, and key sets."""
 
-import hashlib
 import json
-import math
 from pathlib import Path
 
 import diffusers
 import torch
 from diffusers import UNet2DModel
+from networks import SEED, keys_of, no_faint, set_weights
 from safetensors.torch import save_file
 
 torch.set_num_threads(1)
-SEED = 0
 here = Path(__file__).parent / "fixtures"
 
 # Published networks, by the config.json of their repositories.
@@ -112,34 +110,11 @@ cases = {
 cases["ddpm"]["down_block_types"][0] = "UNetResDownBlock2D"
 
 
-def keys_of(model):
-    """What a checkpoint of the model has: count, elements, and a hash of the sorted lines `key shape`."""
-    shapes = {key: list(value.shape) for key, value in model.state_dict().items()}
-    lines = "".join(f"{key} {json.dumps(shapes[key])}\n" for key in sorted(shapes))
-    elements = sum(math.prod(shape) for shape in shapes.values())
-    return {"keys": len(shapes), "parameters": elements, "sha256": hashlib.sha256(lines.encode()).hexdigest()}
-
-
-def set_weights(model):
-    """Weights that the tests draw again: in the order of the keys, one stream of normals, scaled so that every path matters."""
-    generator = torch.Generator().manual_seed(SEED)
-    for key, value in sorted(model.state_dict().items()):
-        normal = torch.randn(value.shape, generator=generator)
-        if key == "time_proj.weight" and value.ndim == 1:
-            value.copy_(normal)
-        elif value.ndim == 1:
-            value.copy_(normal * 0.25 + (1.0 if key.endswith("weight") else 0.0))
-        else:
-            sharp = 2.0 if ".to_q." in key or ".to_k." in key else 1.0
-            value.copy_(normal * (sharp / math.sqrt(value[0].numel())))
-
-
 tensors = {}
 described = {}
 for name, config in cases.items():
     model = UNet2DModel(**config)
-    with torch.no_grad():
-        set_weights(model)
+    set_weights(model)
     generator = torch.Generator().manual_seed(SEED + 1)
     size = config["sample_size"]
     shape = [2, config["in_channels"], *([size, size] if isinstance(size, int) else size)]
@@ -157,10 +132,7 @@ for name, config in cases.items():
     cotangent = torch.randn(output.shape, generator=generator)
     (output * cotangent).sum().backward()
     gradients = {key: p.grad for key, p in model.named_parameters() if p.requires_grad}
-    largest = {key: g.abs().max().item() for key, g in gradients.items()}
-    # A constant added to every key leaves the softmax alone: that gradient is zero but for rounding. No other may be.
-    faint = [key for key, g in largest.items() if g < 1e-3 * max(largest.values()) and not key.endswith("to_k.bias")]
-    assert not faint, f"{name}: no gradient to speak of for {faint}"
+    no_faint(name, gradients)
     tensors[f"{name}.sample"] = sample.detach()
     tensors[f"{name}.timestep"] = timestep.float()
     if labels is not None:

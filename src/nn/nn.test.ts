@@ -42,7 +42,7 @@ test('sinusoidal: sines and cosines at falling frequencies', async () => {
 
 test('gaussianFourier: frequencies are loaded and never trained', async () => {
   const p = new Params()
-  const encode = gaussianFourier(p, 3, 16)
+  const encode = gaussianFourier(p, 3, { scale: 16 })
   const [weight] = p.tensors.values()
   const sigma = input('sigma', [2])
   const outputs = {

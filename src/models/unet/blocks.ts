@@ -5,6 +5,7 @@ import { type Dropout, keepAll } from '../../nn/dropout.ts'
 import { firDownsample, firUpsample } from '../../nn/fir.ts'
 import { conv, groupNorm, type Layer } from '../../nn/layers.ts'
 import type { Params } from '../../nn/params.ts'
+import { downConv, upConv } from '../../nn/resample.ts'
 import { type ResnetOptions, resnetBlock, type TimedLayer } from '../../nn/resnet.ts'
 import { type SpatialAttentionOptions, spatialAttention } from '../../nn/spatial-attention.ts'
 import type { DownBlockType, UNet2DConfig, UpBlockType } from './config.ts'
@@ -98,12 +99,11 @@ function plainUp(attends: boolean, resampling: Resampling) {
       return attends ? then(resnet, attention(p, i, outputs, common, options)) : resnet
     })
     const double = p.at('upsamplers', 0)
-    const grow = (x: Tensor) => x.upsample([2, 2])
-    const upsample: TimedLayer = last
-      ? (x) => x
-      : resampling(config) === 'conv'
-        ? then(grow, conv(double.at('conv'), outputs, outputs, 3, { padding: 1 }))
-        : resnetBlock(double, outputs, outputs, { ...options, resample: grow })
+    if (last) return (flow, time) => climb(flow, layers, time)
+    const upsample: TimedLayer =
+      resampling(config) === 'conv'
+        ? untimed(upConv(double, outputs))
+        : resnetBlock(double, outputs, outputs, { ...options, resample: (x) => x.upsample([2, 2]) })
     return (flow, time) => {
       const { x, ...rest } = climb(flow, layers, time)
       return { ...rest, x: upsample(x, time) }
@@ -186,12 +186,6 @@ const joined = (i: number, { inputs, outputs, above }: UpPlace, { layers_per_blo
   i === last ? above : outputs,
 ]
 
-/** A convolution at every second pixel. Without padding, zeros come below and to the right only. */
-function downConv(p: Params, channels: number, padding: 0 | 1): Layer {
-  const sides = [padding, 1] as const
-  return conv(p.at('conv'), channels, channels, 3, { stride: 2, padding: [sides, sides] })
-}
-
 const resnetOptions = ({ config, timeWidth, dropout = keepAll }: Common): Omit<ResnetOptions, 'groups'> => ({
   eps: config.norm_eps,
   activation: config.act_fn,
@@ -224,3 +218,9 @@ const then =
   (layer: TimedLayer, next: Layer): TimedLayer =>
   (x, time) =>
     next(layer(x, time))
+
+/** A layer that pays no heed to the time. */
+const untimed =
+  (layer: Layer): TimedLayer =>
+  (x) =>
+    layer(x)

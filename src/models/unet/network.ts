@@ -7,6 +7,7 @@ import { conv, embedding, groupNorm, type Layer } from '../../nn/layers.ts'
 import type { Params } from '../../nn/params.ts'
 import { gaussianFourier, sinusoidal, timeEmbedding } from '../../nn/time.ts'
 import { type Common, downBlocks, type Flow, midBlock, upBlocks } from './blocks.ts'
+import { classEmbedding } from './class-embedding.ts'
 import type { UNet2DConfig } from './config.ts'
 
 /**
@@ -35,7 +36,8 @@ export function unet2d(p: Params, config: UNet2DConfig, { dropout }: UNet2DOptio
   const encode = timeEncoding(p.at('time_proj'), config, first)
   const encodedWidth = config.time_embedding_type === 'fourier' ? 2 * first : first
   const embedTime = timeEmbedding(p.at('time_embedding'), encodedWidth, timeWidth)
-  const embedClass = classEmbedding(p.at('class_embedding'), config, encode, encodedWidth, timeWidth)
+  const classTime = { encode, encoded: encodedWidth, width: timeWidth }
+  const embedClass = classEmbedding(p.at('class_embedding'), config, classTime)
 
   const down = config.down_block_types.map((name, i) => {
     const place = { inputs: width(i - 1), outputs: width(i), last: i === deepest }
@@ -55,7 +57,9 @@ export function unet2d(p: Params, config: UNet2DConfig, { dropout }: UNet2DOptio
     const { B, H, W } = dims(sample, 'B C H W', { C: config.in_channels })
     dims(timestep, 'B', { B })
     checkSize(H, W, 2 ** deepest)
-    const time = activations[config.act_fn](conditioned(embedTime(encode(timestep)), embedClass, classLabels))
+    const embedded = embedTime(encode(timestep))
+    const classes = embedClass(classLabels)
+    const time = activations[config.act_fn](classes ? embedded.add(classes) : embedded)
 
     const input = config.center_input_sample ? sample.mul(2).sub(1) : sample
     const x = convIn(input)
@@ -75,28 +79,12 @@ function timeEncoding(p: Params, config: UNet2DConfig, width: number): Layer {
     case 'positional':
       return (t) => sinusoidal(t, width, { cosineFirst: config.flip_sin_to_cos, frequencyShift: config.freq_shift })
     case 'fourier':
-      return gaussianFourier(p, width, 16)
+      return gaussianFourier(p, width, { scale: 16 })
     case 'learned': {
       const table = embedding(p, config.num_train_timesteps as number, width)
       return (t) => table(t.cast('i64'))
     }
   }
-}
-
-function classEmbedding(p: Params, config: UNet2DConfig, encode: Layer, encoded: number, width: number): Layer | undefined {
-  if (config.class_embed_type === 'identity') return (labels) => labels
-  if (config.class_embed_type === 'timestep') {
-    const embed = timeEmbedding(p, encoded, width)
-    return (labels) => embed(encode(labels))
-  }
-  return config.num_class_embeds === null ? undefined : embedding(p, config.num_class_embeds, width)
-}
-
-function conditioned(time: Tensor, embedClass: Layer | undefined, classLabels: Tensor | undefined): Tensor {
-  if (embedClass && classLabels) return time.add(embedClass(classLabels))
-  if (embedClass) throw new ArgumentError('unet2d: the network is conditioned on classes; give class labels')
-  if (classLabels) throw new ArgumentError('unet2d: class labels for a network without class_embed_type or num_class_embeds')
-  return time
 }
 
 function checkSize(height: number, width: number, step: number): void {

@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { fixture, maxDifference, tensorOf } from '../../../tests/fixture.ts'
+import { type Described, keysOf, weightsOf } from '../../../tests/networks.ts'
 import { ArgumentError } from '../../core/errors.ts'
 import { vjp } from '../../core/grad.ts'
 import { input } from '../../core/tensor.ts'
@@ -12,38 +12,10 @@ import { Generator } from '../../runtime/random.ts'
 import { ModelConfigError } from '../config.ts'
 import { unet2d, unet2dConfig } from './index.ts'
 
-interface Described {
-  readonly config: unknown
-  readonly keys: number
-  readonly parameters: number
-  readonly sha256: string
-}
 const diffusers = fixture('unet')
 const seed = Number(diffusers.metadata.seed)
 const cases: Record<string, Described> = JSON.parse(diffusers.metadata.cases as string)
 const published: Record<string, Described> = JSON.parse(diffusers.metadata.published as string)
-
-/** Count, elements and a hash of the keys with their shapes, as parity/unet.py takes them. */
-function keysOf(p: Params) {
-  const lines = [...p.tensors].map(([key, { shape }]) => `${key} [${shape.join(', ')}]\n`).sort()
-  return { keys: lines.length, parameters: p.count, sha256: createHash('sha256').update(lines.join('')).digest('hex') }
-}
-
-/** The weights of parity/unet.py, drawn again. */
-function weightsOf(p: Params): Map<string, NdArray> {
-  const generator = new Generator(seed)
-  const keys = [...p.tensors.keys()].sort()
-  return new Map(
-    keys.map((key) => {
-      const shape = p.tensors.get(key)?.shape as number[]
-      const normal = generator.randn(shape)
-      if (key === 'time_proj.weight' && shape.length === 1) return [key, normal]
-      if (shape.length === 1) return [key, normal.mul(0.25).add(key.endsWith('weight') ? 1 : 0)]
-      const fan = shape.slice(1).reduce((a, b) => a * b)
-      return [key, normal.mul((/\.to_[qk]\./.test(key) ? 2 : 1) / Math.sqrt(fan))]
-    }),
-  )
-}
 
 test.each(Object.entries({ ...cases, ...published }))('%s has the keys, shapes and parameters of diffusers', (_, described) => {
   const { config, ...keys } = described
@@ -72,7 +44,7 @@ test.each(Object.entries(cases))('%s: output and every gradient agree with diffu
   const gradients = vjp([output], [...wrt.values()], [cotangent])
   const names = [...wrt.keys()].map((key) => `grad ${key}`)
   const outputs = { output, ...Object.fromEntries(names.map((key, i) => [key, gradients[i]])) } as Record<string, typeof output>
-  const found = await evaluate({ outputs, weights: weightsOf(p) }, feeds)
+  const found = await evaluate({ outputs, weights: weightsOf(p, seed) }, feeds, { threads: 1 })
 
   expect(maxDifference(found.output as NdArray, value('output'))).toBeLessThanOrEqual(1e-4 * value('output').abs().max().item())
   const frozen = config.time_embedding_type === 'fourier' ? ['grad time_proj.weight'] : []
@@ -149,7 +121,7 @@ test('dropout acts where a training graph asks for it, and nowhere else', async 
   const draw = (masks?: DropoutMasks) => {
     const p = new Params()
     const network = unet2d(p, config, masks ? { dropout: masks.dropout } : {})
-    return { y: network(input('sample', [1, 3, 8, 8]), input('timestep', [1])), weights: weightsOf(p) }
+    return { y: network(input('sample', [1, 3, 8, 8]), input('timestep', [1])), weights: weightsOf(p, seed) }
   }
   const run = async ({ y, weights }: ReturnType<typeof draw>, masks = {}) => {
     const feeds = { sample: new Generator(1).randn([1, 3, 8, 8]), timestep: new Generator(2).rand([1]), ...masks }

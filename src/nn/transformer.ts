@@ -1,0 +1,108 @@
+import { attention } from '../core/functions.ts'
+import { dims } from '../core/shape.ts'
+import type { Tensor } from '../core/tensor.ts'
+import { conv, groupNorm, type Layer, layerNorm, linear } from './layers.ts'
+import type { Params } from './params.ts'
+
+export interface CrossAttentionOptions {
+  readonly width: number
+  /** Width of what is attended to; `width` for self-attention. */
+  readonly contextWidth?: number
+  readonly heads: number
+  /** Width of one head; width/heads unless given. */
+  readonly headDim?: number
+}
+
+/** x [B, N, D], context [B, M, C], mask [1|B, 1|heads, N, M] added to the scores → [B, N, D]. */
+export type CrossAttention = (x: Tensor, context?: Tensor, mask?: Tensor) => Tensor
+
+/** Attention to a context, or to x itself where none is given (Vaswani et al. 2017), without biases on the way in. */
+export function crossAttention(p: Params, options: CrossAttentionOptions): CrossAttention {
+  const { width, contextWidth = width, heads, headDim = width / heads } = options
+  const inner = heads * headDim
+  const toQ = linear(p.at('to_q'), width, inner, { bias: false })
+  const toK = linear(p.at('to_k'), contextWidth, inner, { bias: false })
+  const toV = linear(p.at('to_v'), contextWidth, inner, { bias: false })
+  const toOut = linear(p.at('to_out', 0), inner, width)
+  return (x, context = x, mask) =>
+    toOut(attention(toQ(x), toK(context), toV(context), mask ? { heads, mask: maskFor(x, mask) } : { heads }))
+}
+
+/** A mask of the keys only holds for every query. */
+function maskFor(x: Tensor, mask: Tensor): Tensor {
+  const { B, H, M } = dims(mask, 'B H N M')
+  return mask.expand([B, H, x.shape[1] as number, M])
+}
+
+/** Feed-forward layer with a gated unit: half of the projection times the GELU of the other (Shazeer 2020). [B, N, D] → [B, N, D]. */
+export function gegluFeedForward(p: Params, width: number, inner = 4 * width): Layer {
+  const project = linear(p.at('net', 0, 'proj'), width, 2 * inner)
+  const out = linear(p.at('net', 2), inner, width)
+  return (x) => {
+    const [value, gate] = project(x).split(2, -1) as [Tensor, Tensor]
+    return out(value.mul(gate.gelu()))
+  }
+}
+
+export interface TransformerBlockOptions extends CrossAttentionOptions {
+  /** The first attention looks at the context too. */
+  readonly onlyCross?: boolean
+}
+
+/** Self-attention, attention to the context, feed-forward, each after a norm and with its residual (Rombach et al. 2022, fig. 3). */
+export function transformerBlock(p: Params, options: TransformerBlockOptions) {
+  const { width, onlyCross = false, contextWidth: _, ...own } = options
+  const norms = ['norm1', 'norm2', 'norm3'].map((name) => layerNorm(p.at(name), width)) as [Layer, Layer, Layer]
+  const attendSelf = crossAttention(p.at('attn1'), onlyCross ? options : { ...own, width })
+  const attendContext = crossAttention(p.at('attn2'), options)
+  const feedForward = gegluFeedForward(p.at('ff'), width)
+  return (x: Tensor, context: Tensor, mask?: Tensor): Tensor => {
+    const a = x.add(onlyCross ? attendSelf(norms[0](x), context) : attendSelf(norms[0](x)))
+    const b = a.add(attendContext(norms[1](a), context, mask))
+    return b.add(feedForward(norms[2](b)))
+  }
+}
+
+export interface SpatialTransformerOptions {
+  readonly contextWidth: number
+  readonly heads: number
+  /** Transformer blocks one after another. */
+  readonly depth: number
+  readonly groups: number
+  readonly onlyCross?: boolean
+  /** Projections in and out as linear layers on tokens; else as 1×1 convolutions. */
+  readonly linearProjection?: boolean
+}
+
+/** The pixels as tokens of transformer blocks: x [B, C, H, W], context [B, M, D] → [B, C, H, W] (Rombach et al. 2022, appendix E.2.1). */
+export function spatialTransformer(p: Params, channels: number, options: SpatialTransformerOptions) {
+  const { contextWidth, heads, depth, groups, onlyCross = false, linearProjection = false } = options
+  const headDim = Math.floor(channels / heads)
+  const width = heads * headDim
+  const norm = groupNorm(p.at('norm'), groups, channels, 1e-6)
+  const project = (name: string, from: number, to: number) =>
+    linearProjection ? linear(p.at(name), from, to) : conv(p.at(name), from, to, 1)
+  const projectIn = project('proj_in', channels, width)
+  const blocks = Array.from({ length: depth }, (_, i) =>
+    transformerBlock(p.at('transformer_blocks', i), { width, contextWidth, heads, headDim, onlyCross }),
+  )
+  const projectOut = project('proj_out', width, channels)
+  return (x: Tensor, context: Tensor, mask?: Tensor): Tensor => {
+    const { H, W } = dims(x, 'B C H W')
+    const tokens = linearProjection ? projectIn(toTokens(norm(x))) : toTokens(projectIn(norm(x)))
+    const y = blocks.reduce((z, block) => block(z, context, mask), tokens)
+    return x.add(linearProjection ? toPixels(projectOut(y), H, W) : projectOut(toPixels(y, H, W)))
+  }
+}
+
+/** [B, C, H, W] → [B, H·W, C]. */
+export function toTokens(x: Tensor): Tensor {
+  const { B, C, H, W } = dims(x, 'B C H W')
+  return x.reshape([B, C, H * W]).transpose(0, 2, 1)
+}
+
+/** [B, H·W, C] → [B, C, H, W]. */
+export function toPixels(x: Tensor, height: number, width: number): Tensor {
+  const { B, C } = dims(x, 'B N C', { N: height * width })
+  return x.transpose(0, 2, 1).reshape([B, C, height, width])
+}
