@@ -25,6 +25,8 @@ export interface SessionOptions {
   /** Repacks constant weights for speed: on unless memory matters more. */
   readonly prepack?: boolean
   readonly threads?: number
+  /** Whether the engine rewrites the graph first (unless false). A graph of thousands of nodes then takes seconds. */
+  readonly rewrite?: boolean
   /** On a GPU: whether the CPU may run what the GPU cannot (it may unless false, which makes such a graph an error). */
   readonly fallback?: boolean
 }
@@ -35,7 +37,7 @@ export const locateFromRoot = (file: string): string => realpathSync(file).repla
 /** One session of the engine. Creating and running it block the calling thread. */
 export async function createSession(
   model: OnnxModel,
-  { device, resident = [], prepack = true, threads, fallback = true }: SessionOptions,
+  { device, resident = [], prepack = true, threads, rewrite = true, fallback = true }: SessionOptions,
 ) {
   const { InferenceSession } = await engine()
   const stays = device === 'webgpu' ? resident : []
@@ -44,7 +46,9 @@ export async function createSession(
       device === 'cpu'
         ? ['cpu']
         : [device === 'webgpu' ? ({ name: 'webgpu', storageBufferCacheMode: 'simple' } as never) : device],
-    graphOptimizationLevel: 'all',
+    graphOptimizationLevel: rewrite ? 'all' : 'disabled',
+    // One block for all values, laid out beforehand, is larger than what they take as they come and go.
+    enableMemPattern: rewrite,
     logSeverityLevel: 3,
     ...(threads ? { intraOpNumThreads: threads } : {}),
     ...(stays.length > 0

@@ -161,7 +161,9 @@ export async function compile(computation: Computation, { device = 'cpu', ...opt
   }
   for (const x of graph.state) checkState('parameter', x.name as string, x, state?.specOf(x.name as string))
   for (const [name, x] of updates) checkState('update of', name, x, state?.specOf(name))
-  const session = await createSession(graph.model, { device, resident: Object.keys(named), ...options })
+  // With weights that change there is little that the engine could fold, and it would search for seconds.
+  const rewrite = device !== 'cpu' || graph.state.length === 0
+  const session = await createSession(graph.model, { device, resident: Object.keys(named), rewrite, ...options })
   return new Program(session, device, graph, computation)
 }
 

@@ -94,8 +94,7 @@ export async function* train(task: TrainingTask, given: TrainingOptions): AsyncG
     ema: options.ema > 0,
     device: options.device,
   })
-  const save = async (step: number) =>
-    saveCheckpoint(dir, { step, values: await trainer.state.read(), run }, options.keepCheckpoints)
+  const save = async (step: number) => saveCheckpoint(dir, { step, values: await trainer.values(), run }, options.keepCheckpoints)
 
   let step = saved?.step ?? 0
   let savedAt = step

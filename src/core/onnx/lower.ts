@@ -42,6 +42,18 @@ const OPSET = 23
 const IR_VERSION = 10
 const DOMAINS = ['com.microsoft', 'com.microsoft.nchwc']
 
+/** A value's name, and how many nodes there were when it was made. */
+interface Made {
+  readonly name: string
+  readonly at: number
+}
+
+/** Nodes between two uses of a value that are then taken to be in different passes. */
+const FAR = 400
+const CHEAP = new Set(['add', 'sub', 'mul', 'div', 'reshape', 'sigmoid', 'silu', 'gelu', 'standardize'])
+/** Whether a tensor is made fast from one tensor of its size, and others that are small. */
+const isCheap = (x: Tensor) => CHEAP.has(x.op.name) && x.inputs.filter((y) => y.size * 8 > x.size).length === 1
+
 /** Symbolic tensors → an ONNX model. Only what the outputs depend on is lowered, each tensor once. */
 export function lower(
   { outputs, weights = new Map() }: Graph,
@@ -49,8 +61,8 @@ export function lower(
 ): Lowered {
   const node: OnnxModel['graph']['node'] = []
   const initializer: OnnxTensor[] = []
-  const values = new Map<Tensor, string>()
-  const forms = new Map<Tensor, Map<string, string>>()
+  const values = new Map<Tensor, Made>()
+  const forms = new Map<Tensor, Map<string, Made>>()
   const constants = new Map<string, OnnxTensor[]>()
   const constancy = new Map<Tensor, boolean>()
   const inputs: Tensor[] = []
@@ -62,6 +74,7 @@ export function lower(
   /** A name for a value within the graph, other than those that its user chose. */
   const fresh = (name: string): string => (reserved.has(name) ? fresh(`${name}'`) : name)
   if (order.length === 0) throw new ArgumentError('a graph needs an output')
+  const trains = target === 'cpu' && order.some((x) => isParameter(x) && !weights.has(x.name as string))
 
   const builder: Lowering = {
     target,
@@ -99,17 +112,17 @@ export function lower(
     scalar: (value, dtype) => builder.constant(elements([value], dtype), dtype, []),
     value(x) {
       const known = values.get(x)
-      if (known !== undefined) return known
+      if (known && !isWorthRemaking(x, known)) return known.name
       const name = isInput(x) || isParameter(x) ? leaf(x) : lowerNode(x)
-      values.set(x, name)
+      values.set(x, { name, at: node.length })
       return name
     },
     cached(x, form, make) {
       const known = forms.get(x)?.get(form)
-      if (known !== undefined) return known
+      if (known && !isWorthRemaking(x, known)) return known.name
       const name = make()
       if (!forms.has(x)) forms.set(x, new Map())
-      forms.get(x)?.set(form, name)
+      forms.get(x)?.set(form, { name, at: node.length })
       return name
     },
     isConstant(x) {
@@ -124,6 +137,9 @@ export function lower(
       return fixed
     },
   }
+
+  /** In training a value that costs little is made again for the backward pass: kept, it would fill memory until then. */
+  const isWorthRemaking = (x: Tensor, { at }: Made) => trains && node.length - at > FAR && isCheap(x)
 
   function lowerNode(x: Tensor): string {
     const operands = isConstant(x) ? [] : x.inputs.map((y) => builder.value(y))
@@ -148,8 +164,9 @@ export function lower(
     return stored.dtype === x.dtype ? name : builder.emit('Cast', [name], { to: onnxType[x.dtype] })
   }
 
-  // In order, so that a deep network needs no deep recursion.
-  for (const x of order) builder.value(x)
+  // In order, so that a deep network needs no deep recursion. In training from the last output, where the engine starts too:
+  // gradients of the last layers come first, and what only they need is free again.
+  for (const x of trains ? topologicalOrder(Object.values(outputs).reverse()) : order) if (!values.has(x)) builder.value(x)
   const output = Object.entries(outputs).map(([name, x]): OnnxValue => {
     if (!name) throw new ArgumentError(`an output ${showShape(x.shape)} has no name`)
     if (leaves.has(name))

@@ -1,0 +1,88 @@
+import { grad } from '../core/grad.ts'
+import { parameter, type Tensor } from '../core/tensor.ts'
+import { NdArray } from '../runtime/ndarray.ts'
+import { compile, type Program } from '../runtime/program.ts'
+import { State } from '../runtime/state.ts'
+import { globalNorm } from './optimizer.ts'
+import { EMA, moved, reported, scalarInputs, slotName } from './slots.ts'
+import type { Feeds, Mover, Objective, StepOptions } from './step.ts'
+
+const SUM = 'grad'
+
+/**
+ * Moves parameters where they stay on the device between steps: one program that also moves, or with accumulation one
+ * that adds gradients up in `key@grad` and one that moves.
+ */
+export async function residentMover(
+  { params, loss, metrics }: Objective,
+  values: ReadonlyMap<string, NdArray>,
+  options: StepOptions,
+): Promise<Mover> {
+  const { optimizer, accumulation = 1, device = 'cpu' } = options
+  const tensors = [...params.tensors]
+  const state = await State.from(initialState(params.tensors, values, options))
+  const gradients = grad(
+    loss,
+    tensors.map(([, p]) => p),
+  )
+  const scalars = scalarInputs(optimizer)
+  const updatesBy = (gradients: readonly Tensor[], norm: Tensor) =>
+    tensors.flatMap(([key, p], i) => {
+      const slot = (name: string) => parameter(slotName(key, name), p.shape)
+      const next = moved(p, gradients[i] as Tensor, slot, norm, scalars, options)
+      return [...next].map(([name, x]) => [name ? slotName(key, name) : key, x] as const)
+    })
+
+  const outputs = reported(loss, metrics)
+  if (accumulation === 1) {
+    const norm = globalNorm(gradients)
+    const updates = new Map(updatesBy(gradients, norm))
+    const program = await compile({ outputs: { ...outputs, gradNorm: norm }, state, updates }, { device })
+    return moverOf(state, [program], async (batches, scalars) => [await program.run({ ...batches[0], ...scalars })])
+  }
+  const sums = tensors.map(([key, p]) => parameter(slotName(key, SUM), p.shape))
+  const adding = new Map(sums.map((sum, i) => [sum.name as string, sum.add(gradients[i] as Tensor)]))
+  const add = await compile({ outputs, state, updates: adding }, { device })
+  const means = sums.map((sum) => sum.div(accumulation))
+  const norm = globalNorm(means)
+  const clearing = sums.map((sum) => [sum.name as string, sum.mul(0)] as const)
+  const updates = new Map([...updatesBy(means, norm), ...clearing])
+  const step = await compile({ outputs: { gradNorm: norm }, state, updates }, { device })
+  return moverOf(state, [add, step], async (batches, scalars) => {
+    const results: Record<string, NdArray>[] = []
+    for (const batch of batches) results.push(await add.run(batch))
+    return [...results.slice(0, -1), { ...results.at(-1), ...(await step.run(scalars)) }]
+  })
+}
+
+const moverOf = (
+  state: State,
+  programs: readonly Program[],
+  run: (batches: readonly Feeds[], scalars: Feeds) => Promise<Record<string, NdArray>[]>,
+): Mover => ({
+  run,
+  read: (names) => state.read(names),
+  async release() {
+    for (const program of programs) await program.release()
+  },
+})
+
+/** Every value that the state holds, from those given, else the start: zero memory, averages equal to the parameters. */
+function initialState(
+  tensors: ReadonlyMap<string, Tensor>,
+  values: ReadonlyMap<string, NdArray>,
+  { optimizer, accumulation = 1, ema }: StepOptions,
+): Map<string, NdArray> {
+  const state = new Map<string, NdArray>()
+  for (const [key, { shape }] of tensors) {
+    const value = values.get(key) as NdArray
+    state.set(key, value)
+    for (const slot of optimizer.slots) {
+      const name = slotName(key, slot)
+      state.set(name, values.get(name) ?? NdArray.zeros(shape, 'f32'))
+    }
+    if (accumulation > 1) state.set(slotName(key, SUM), NdArray.zeros(shape, 'f32'))
+    if (ema) state.set(slotName(key, EMA), values.get(slotName(key, EMA)) ?? value)
+  }
+  return state
+}

@@ -1,0 +1,50 @@
+import { input, type Tensor } from '../core/tensor.ts'
+import { clipFactor, type Optimizer } from './optimizer.ts'
+
+/** A value kept beside a parameter: the optimizer's memory of it, or its moving average. */
+export const slotName = (key: string, slot: string) => `${key}@${slot}`
+export const EMA = 'ema'
+
+/** The numbers of a step as inputs of a program: the optimizer's, and the average's decay. */
+export const scalarInputs = (optimizer: Optimizer): Record<string, Tensor> =>
+  Object.fromEntries([...optimizer.scalarNames, EMA].map((name) => [name, input(`scalar:${name}`, [])]))
+
+/** Names of the outputs that are reported after each batch. */
+export const reported = (loss: Tensor, metrics: Readonly<Record<string, Tensor>> = {}): Record<string, Tensor> => ({
+  loss,
+  ...Object.fromEntries(Object.entries(metrics).map(([name, x]) => [`metric:${name}`, x])),
+})
+
+export interface MoveOptions {
+  readonly optimizer: Optimizer
+  readonly maxGradNorm?: number
+  readonly ema?: boolean
+}
+
+/**
+ * One parameter (or a part of it) moved by its gradient, as symbolic arithmetic: the new parameter under '', each slot
+ * under its name. `norm` is the length of all gradients together.
+ */
+export function moved(
+  p: Tensor,
+  gradient: Tensor,
+  slot: (name: string) => Tensor,
+  norm: Tensor,
+  scalars: Readonly<Record<string, Tensor>>,
+  { optimizer, maxGradNorm, ema }: MoveOptions,
+): Map<string, Tensor> {
+  const g = maxGradNorm === undefined ? gradient : gradient.mul(clipFactor(norm, maxGradNorm))
+  const slots = Object.fromEntries(optimizer.slots.map((name) => [name, slot(name)]))
+  const next = optimizer.update(p, g, slots, scalars)
+  const out = new Map([['', next.p], ...optimizer.slots.map((name) => [name, next[name] as Tensor] as const)])
+  if (ema)
+    out.set(
+      EMA,
+      next.p.add(
+        slot(EMA)
+          .sub(next.p)
+          .mul(scalars[EMA] as Tensor),
+      ),
+    )
+  return out
+}

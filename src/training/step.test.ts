@@ -1,0 +1,106 @@
+import { expect, test } from 'vitest'
+import { grad } from '../core/grad.ts'
+import { input, parameter, type Tensor } from '../core/tensor.ts'
+import { Params, uniform } from '../nn/params.ts'
+import { evaluate, NdArray } from '../runtime/index.ts'
+import { Generator } from '../runtime/random.ts'
+import { hostMover } from './host.ts'
+import { adamw } from './optimizer.ts'
+import { residentMover } from './resident.ts'
+import { type Feeds, TrainingStep } from './step.ts'
+
+const widths = [3, 5]
+
+/** A loss over parameters of several sizes. */
+function objective(width = 7) {
+  const params = new Params()
+  const [a, b, c] = [
+    params.get('a', [widths[0] as number, width], uniform(1)),
+    params.get('b', [width, widths[1] as number], uniform(1)),
+    params.get('c', [widths[1] as number], uniform(1)),
+  ]
+  const x = input('x', [4, widths[0] as number])
+  const y = x.matmul(a).tanh().matmul(b).add(c)
+  return { params, loss: y.square().mean(), metrics: { mean: y.mean() } }
+}
+
+const batches = (n: number): Feeds[] =>
+  Array.from({ length: n }, (_, i) => ({ x: new Generator(i).randn([4, widths[0] as number]) }))
+
+const scalars = (step: number) =>
+  Object.fromEntries(
+    Object.entries({ ...adamw().scalars(step, 0.1), ema: 0.5 }).map(([name, value]) => [
+      `scalar:${name}`,
+      new NdArray(Float32Array.of(value), [], 'f32'),
+    ]),
+  )
+
+test.each([1, 3])('on the host and resident on a device parameters move alike, accumulation %i', async (accumulation) => {
+  const options = { optimizer: adamw(), maxGradNorm: 0.5, accumulation, ema: true }
+  const start = objective().params.initialise(new Generator(0))
+  const movers = [await hostMover(objective(), start, options), await residentMover(objective(), start, options)]
+  const found = []
+  for (const mover of movers) {
+    const results = []
+    for (let step = 1; step <= 3; step++) results.push(...(await mover.run(batches(accumulation), scalars(step))))
+    const values = await mover.read()
+    found.push(new Map([...values, ...results.flatMap((r, i) => Object.entries(r).map(([k, v]) => [`${k} ${i}`, v] as const))]))
+    await mover.release()
+  }
+  const [host, resident] = found as [Map<string, NdArray>, Map<string, NdArray>]
+  const shared = [...resident.keys()].filter((name) => !name.endsWith('@grad') && host.has(name))
+  expect(shared).toEqual(expect.arrayContaining(['a', 'b@m', 'c@v', 'a@ema', `gradNorm ${3 * accumulation - 1}`, 'loss 0']))
+  for (const name of shared) {
+    const value = host.get(name) as NdArray
+    const other = resident.get(name) as NdArray
+    expect(value.shape, name).toEqual(other.shape)
+    for (let i = 0; i < value.size; i++) expect(value.data[i], `${name} ${i}`).toBeCloseTo(Number(other.data[i]), 5)
+  }
+})
+
+test('more parameters than a chunk holds: every element moves by its own gradient', async () => {
+  const task = objective(70_001)
+  const start = task.params.initialise(new Generator(1))
+  const step = await TrainingStep.compile(task, start, { optimizer: adamw({ weightDecay: 0 }) })
+  const [batch] = batches(1) as [Feeds]
+  const { loss } = await step.run([batch], adamw().scalars(1, 0.01))
+  const after = await step.weights()
+  await step.release()
+
+  const fresh = objective(70_001)
+  const names = [...fresh.params.tensors.keys()]
+  const gradients = grad(fresh.loss, [...fresh.params.tensors.values()])
+  const outputs = { loss: fresh.loss, ...Object.fromEntries(names.map((name, i) => [`d${name}`, gradients[i] as Tensor])) }
+  const expected = await evaluate({ outputs, weights: start }, batch)
+  expect(loss / Number(expected.loss?.data[0])).toBeCloseTo(1, 6)
+  for (const name of names) {
+    const [before, now, g] = [start.get(name), after.get(name), expected[`d${name}`]] as [NdArray, NdArray, NdArray]
+    let worst = 0
+    // The first step of Adam: the learning rate, against the gradient's sign.
+    for (let i = 0; i < before.size; i++) {
+      const slope = Number(g.data[i])
+      const wanted = Number(before.data[i]) - (0.01 * slope) / (Math.abs(slope) + 1e-8)
+      worst = Math.max(worst, Math.abs(Number(now.data[i]) - wanted))
+    }
+    expect(worst, name).toBeLessThan(1e-3)
+  }
+})
+
+test('weights are copies: the next step does not change them', async () => {
+  const task = objective()
+  const step = await TrainingStep.compile(task, task.params.initialise(new Generator(2)), { optimizer: adamw() })
+  const before = await step.weights()
+  const kept = [...(before.get('a') as NdArray).data]
+  await step.run(batches(1), adamw().scalars(1, 0.1))
+  expect([...(before.get('a') as NdArray).data]).toEqual(kept)
+  expect([...((await step.weights()).get('a') as NdArray).data]).not.toEqual(kept)
+  await step.release()
+})
+
+test('a parameter without a value is named', async () => {
+  const { params } = objective()
+  params.get('d', [1], uniform(1))
+  const start = objective().params.initialise(new Generator(0))
+  const task = { params, loss: parameter('d', [1]).square().sum() }
+  await expect(TrainingStep.compile(task, start, { optimizer: adamw() })).rejects.toThrow('no value for the parameter d')
+})
