@@ -25,10 +25,10 @@ def set_weights(model):
         normal = torch.randn(value.shape, generator=generator)
         if key == "time_proj.weight" and value.ndim == 1:
             value.copy_(normal)
-        elif value.ndim == 1:
+        elif value.ndim <= 1:
             value.copy_(normal * 0.25 + (1.0 if key.endswith("weight") else 0.0))
         else:
-            sharp = 2.0 if ".to_q." in key or ".to_k." in key else 1.0
+            sharp = 2.0 if any(part in key for part in (".to_q.", ".to_k.", ".q_proj.", ".k_proj.")) else 1.0
             value.copy_(normal * (sharp / math.sqrt(value[0].numel())))
 
 

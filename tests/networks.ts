@@ -27,9 +27,9 @@ export function weightsOf(p: Params, seed: number): Map<string, NdArray> {
       const shape = p.tensors.get(key)?.shape as number[]
       const normal = generator.randn(shape)
       if (key === 'time_proj.weight' && shape.length === 1) return [key, normal]
-      if (shape.length === 1) return [key, normal.mul(0.25).add(key.endsWith('weight') ? 1 : 0)]
+      if (shape.length <= 1) return [key, normal.mul(0.25).add(key.endsWith('weight') ? 1 : 0)]
       const fan = shape.slice(1).reduce((a, b) => a * b)
-      return [key, normal.mul((/\.to_[qk]\./.test(key) ? 2 : 1) / Math.sqrt(fan))]
+      return [key, normal.mul((/\.(to_[qk]|[qk]_proj)\./.test(key) ? 2 : 1) / Math.sqrt(fan))]
     }),
   )
 }
