@@ -1,0 +1,62 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { savePng } from '../images/index.ts'
+import { loadDdpm } from '../pipelines/index.ts'
+import { Generator } from '../runtime/random.ts'
+import { main } from './program.ts'
+
+const dir = mkdtempSync(join(tmpdir(), 'langevin-train-cli-'))
+const recipe = join(dir, 'tiny.json')
+const out = join(dir, 'run')
+
+beforeAll(async () => {
+  const random = new Generator(0)
+  for (let i = 0; i < 4; i++) await savePng(join(dir, `${i}.png`), random.rand([3, 16, 16]))
+  const unet = {
+    block_out_channels: [8, 16],
+    layers_per_block: 1,
+    norm_num_groups: 4,
+    down_block_types: ['DownBlock2D', 'DownBlock2D'],
+    up_block_types: ['UpBlock2D', 'UpBlock2D'],
+    add_attention: false,
+  }
+  const data = { kind: 'folder', train_data_dir: dir }
+  writeFileSync(recipe, JSON.stringify({ recipe: 'ddpm', data, resolution: 16, unet, training: { train_batch_size: 2 } }))
+})
+afterAll(() => rmSync(dir, { recursive: true, force: true }))
+
+async function langevin(...args: string[]) {
+  const written = { out: '', err: '' }
+  const sink = (key: 'out' | 'err') => ({ write: (text: string) => (written[key] += text) })
+  return { code: await main(args, { out: sink('out'), err: sink('err') }), ...written }
+}
+
+const flags = ['--output-dir', out, '--checkpointing-steps', '2', '--validation-steps', '100']
+
+test('a recipe file trains on a folder of pictures, resumes, and leaves a model that samples', async () => {
+  expect(await langevin('train', recipe, ...flags, '--max-train-steps', '2')).toMatchObject({ code: 0 })
+  const { code, out: said, err } = await langevin('train', recipe, ...flags, '--max-train-steps', '4')
+  expect([code, said]).toEqual([0, `4 steps, model in ${join(out, 'model')}\n`])
+  expect(err).toMatch(/4\/4 · loss \d/)
+  expect(readdirSync(out).sort()).toEqual(
+    expect.arrayContaining(['checkpoint-2', 'checkpoint-4', 'log.csv', 'logs', 'model', 'samples']),
+  )
+  const rows = readFileSync(join(out, 'log.csv'), 'utf8').trim().split('\n')
+  expect(rows.map((row) => row.split(',')[0])).toEqual(['step', '1', '2', '3', '4'])
+  expect(readdirSync(join(out, 'samples'))).toEqual(expect.arrayContaining(['step-4.png']))
+
+  const ddpm = await loadDdpm(join(out, 'model'))
+  expect(ddpm.scheduler).toMatchObject({ _class_name: 'DDPMScheduler', beta_schedule: 'squaredcos_cap_v2' })
+  await ddpm.release()
+})
+
+test('what is wrong with a recipe is told, all of it', async () => {
+  const broken = join(dir, 'broken.json')
+  writeFileSync(broken, JSON.stringify({ recipe: 'ddpm', data: { kind: 'folder' }, colour: 1, training: { lr: 1 } }))
+  const { code, err } = await langevin('train', broken)
+  expect(code).toBe(2)
+  for (const word of ['data.train_data_dir', 'colour', 'unet', 'lr']) expect(err).toContain(word)
+  expect((await langevin('train', 'nothing')).err).toMatch(/no recipe "nothing"; recipes: .*ddpm-stickers-32/)
+})
