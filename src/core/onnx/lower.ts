@@ -46,13 +46,20 @@ const DOMAINS = ['com.microsoft', 'com.microsoft.nchwc']
 interface Made {
   readonly name: string
   readonly at: number
+  /** Cheap operations in a row that end here. */
+  readonly steps: number
 }
 
 /** Nodes between two uses of a value that are then taken to be in different passes. */
 const FAR = 400
 const CHEAP = new Set(['add', 'sub', 'mul', 'div', 'reshape', 'sigmoid', 'silu', 'gelu', 'standardize'])
-/** Whether a tensor is made fast from one tensor of its size, and others that are small. */
-const isCheap = (x: Tensor) => CHEAP.has(x.op.name) && x.inputs.filter((y) => y.size * 8 > x.size).length === 1
+/** As many as group norm and an activation need; where longer rows of cheap operations are made again, one value is kept. */
+const MOST_STEPS = 8
+/** The one input of its size that a tensor is made from fast, the others being small. */
+function cheapFrom(x: Tensor): Tensor | undefined {
+  const [from, ...others] = CHEAP.has(x.op.name) ? x.inputs.filter((y) => y.size * 8 > x.size) : []
+  return others.length === 0 ? from : undefined
+}
 
 /** Symbolic tensors → an ONNX model. Only what the outputs depend on is lowered, each tensor once. */
 export function lower(
@@ -112,17 +119,17 @@ export function lower(
     scalar: (value, dtype) => builder.constant(elements([value], dtype), dtype, []),
     value(x) {
       const known = values.get(x)
-      if (known && !isWorthRemaking(x, known)) return known.name
+      if (known && !isWorthRemaking(known)) return known.name
       const name = isInput(x) || isParameter(x) ? leaf(x) : lowerNode(x)
-      values.set(x, { name, at: node.length })
+      values.set(x, { name, at: node.length, steps: stepsTo(x) })
       return name
     },
     cached(x, form, make) {
       const known = forms.get(x)?.get(form)
-      if (known && !isWorthRemaking(x, known)) return known.name
+      if (known && !isWorthRemaking(known)) return known.name
       const name = make()
       if (!forms.has(x)) forms.set(x, new Map())
-      forms.get(x)?.set(form, { name, at: node.length })
+      forms.get(x)?.set(form, { name, at: node.length, steps: stepsTo(x) })
       return name
     },
     isConstant(x) {
@@ -139,7 +146,12 @@ export function lower(
   }
 
   /** In training a value that costs little is made again for the backward pass: kept, it would fill memory until then. */
-  const isWorthRemaking = (x: Tensor, { at }: Made) => trains && node.length - at > FAR && isCheap(x)
+  const isWorthRemaking = ({ at, steps }: Made) => trains && steps > 0 && node.length - at > FAR
+
+  function stepsTo(x: Tensor): number {
+    const from = cheapFrom(x)
+    return from ? ((values.get(from)?.steps ?? 0) + 1) % (MOST_STEPS + 1) : 0
+  }
 
   function lowerNode(x: Tensor): string {
     const operands = isConstant(x) ? [] : x.inputs.map((y) => builder.value(y))
