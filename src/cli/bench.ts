@@ -1,0 +1,60 @@
+import { z } from 'zod'
+import { type Environment, environment } from '../runtime/environment.ts'
+import { type BenchmarkName, type BenchmarkResult, benchmarks, compare } from './bench/compare.ts'
+import { defineCommand } from './command.ts'
+
+const names = Object.keys(benchmarks) as [BenchmarkName, ...BenchmarkName[]]
+const summaries = names.map((name) => `  ${name.padEnd(18)} ${benchmarks[name].what}`).join('\n')
+
+const milliseconds = (ms: number) => `${ms.toFixed(ms < 100 ? 1 : 0)} ms`
+
+/** A benchmark as lines of text; the last is the ratio. */
+export function report({ name, what, sides, without, ratio, memoryRatio }: BenchmarkResult): string {
+  const width = Math.max(...sides.map(({ side }) => side.length))
+  const rows = sides.map(({ side, least, maxRss }) => {
+    const times = Object.entries(least).map(([figure, ms]) =>
+      figure === 'ms' ? milliseconds(ms) : `${figure} ${milliseconds(ms)}`,
+    )
+    return `  ${side.padEnd(width)}  ${times.join(', ')}, peak memory ${(maxRss / 1e6).toFixed()} MB`
+  })
+  return [
+    `${name}: ${what}`,
+    ...rows,
+    ...(without ? [`  without PyTorch (${without}); choose another Python with --python`] : []),
+    ...(memoryRatio === undefined ? [] : [`  memory ${memoryRatio.toFixed(2)} of PyTorch's`]),
+    `  ratio ${ratio === undefined ? 'unknown' : ratio.toFixed(2)}`,
+  ].join('\n')
+}
+
+const machineLine = ({ cpu, memory, platform, node, packages }: Environment) =>
+  `${cpu.model}, ${cpu.cores} cores, ${(memory.total / 2 ** 30).toFixed()} GiB; ${platform}; Node ${node}, ONNX Runtime ${packages['onnxruntime-node']}`
+
+export const bench = defineCommand({
+  name: 'bench',
+  summary: 'measure this machine, next to PyTorch where it is installed',
+  description: `Measures langevin, and PyTorch in the same run where a Python with torch and diffusers is found (LANGEVIN_PYTHON, else python3). Each side runs in a process of its own; the sides take turns, and the least time of all rounds counts. Nothing else should run meanwhile. The ratio is PyTorch's best time over ours (above 1 langevin is faster); for trace-and-compile it is the time allowed over the time taken, where that is least.\n\nBenchmarks:\n${summaries}`,
+  positional: ['name'],
+  options: z.object({
+    name: z.enum(names).optional().meta({ description: 'one benchmark; all of them unless given' }),
+    rounds: z.int().min(1).default(5).meta({ description: 'turns that each side takes' }),
+    python: z.string().optional().meta({ description: 'the Python of the other side' }),
+    json: z.boolean().default(false).meta({ description: 'print one line of JSON' }),
+  }),
+  examples: [
+    ['langevin bench', 'everything, in some minutes'],
+    ['langevin bench unet-inference --rounds 10', 'one, more carefully'],
+    ['langevin bench --json > results.json', 'with the machine, for keeping'],
+  ],
+  async run({ name, rounds, python = process.env.LANGEVIN_PYTHON ?? 'python3', json }, io) {
+    const machine = environment()
+    if (!json) io.out.write(`${machineLine(machine)}\n`)
+    const results: BenchmarkResult[] = []
+    for (const one of name ? [name] : names) {
+      io.err.write(`${one} …\n`)
+      const result = await compare(one, { rounds, python })
+      results.push(result)
+      if (!json) io.out.write(`\n${report(result)}\n`)
+    }
+    if (json) io.out.write(`${JSON.stringify({ date: new Date().toISOString(), machine, rounds, benchmarks: results })}\n`)
+  },
+})

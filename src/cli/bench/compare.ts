@@ -1,0 +1,121 @@
+import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { BenchError, Side } from './process.ts'
+
+/** One benchmark. */
+export interface Benchmark {
+  readonly what: string
+  /** PyTorch's forms of the same work; none where there is nothing to compare with. */
+  readonly peers: readonly string[]
+  /** Runs before the measured ones, and measured runs in each round. */
+  readonly warmUp: number
+  readonly repeats: number
+  /** Where there is no peer: the most milliseconds that each figure may be. */
+  readonly limits?: Readonly<Record<string, number>>
+}
+
+const unet = 'U-Net of DDPM for CIFAR-10 (35,746,307 parameters), batch 8, float32'
+
+export const benchmarks = {
+  'unet-inference': { what: `${unet}: one evaluation`, peers: ['eager', 'channels_last'], warmUp: 3, repeats: 3 },
+  'unet-training': { what: `${unet}: forward, backward and AdamW`, peers: ['eager'], warmUp: 2, repeats: 2 },
+  'trace-and-compile': {
+    what: `${unet}: drawing it, compiling its programs`,
+    peers: [],
+    warmUp: 0,
+    repeats: 1,
+    limits: { tracing: 300, inferenceProgram: 2000, trainingPrograms: 2000 },
+  },
+} as const satisfies Record<string, Benchmark>
+export type BenchmarkName = keyof typeof benchmarks
+
+export interface SideResult {
+  readonly side: string
+  /** The least of all runs, by figure: `ms` for a run, or what was timed. */
+  readonly least: Readonly<Record<string, number>>
+  /** Peak resident memory of the side's process, bytes. */
+  readonly maxRss: number
+}
+
+export interface BenchmarkResult {
+  readonly name: BenchmarkName
+  readonly what: string
+  readonly sides: readonly SideResult[]
+  /** Why PyTorch's side is missing. */
+  readonly without?: string
+  /** Versions that PyTorch's side tells. */
+  readonly versions?: unknown
+  /** PyTorch's least time over ours, or the limit over our time where that is smallest; absent where there is neither. */
+  readonly ratio?: number
+  /** Our peak memory over PyTorch's, the leaner of its forms. */
+  readonly memoryRatio?: number
+}
+
+const here = (file: string) => fileURLToPath(new URL(file, import.meta.url))
+const ours = here(import.meta.url.endsWith('.ts') ? './side.ts' : './side.js')
+const theirs = here('../../../bench/unet.py')
+
+/** Runs a benchmark: every side in its own process, in turns, the least time of all rounds. */
+export async function compare(
+  name: BenchmarkName,
+  { rounds, python }: { rounds: number; python: string },
+): Promise<BenchmarkResult> {
+  const { what, peers, warmUp, repeats, limits = {} }: Benchmark = benchmarks[name]
+  const sides: Side[] = []
+  try {
+    sides.push((await Side.start('langevin', process.execPath, [ours, name])).side)
+    const { without, versions } = await startPeers(name, peers, python, sides)
+    for (const side of sides) for (let i = 0; i < warmUp; i++) await side.run()
+    const results = new Map(sides.map((side) => [side.name, { least: {} as Record<string, number>, maxRss: 0 }]))
+    for (let round = 0; round < rounds; round++) {
+      for (const side of sides) {
+        for (let i = 0; i < repeats; i++)
+          note(results.get(side.name) as { least: Record<string, number>; maxRss: number }, await side.run())
+      }
+    }
+    const list = [...results].map(([side, result]) => ({ side, ...result }))
+    const versioned = { ...(without ? { without } : {}), ...(versions ? { versions } : {}) }
+    return { name, what, sides: list, ...versioned, ...ratios(list, limits) }
+  } finally {
+    for (const side of sides) side.stop()
+  }
+}
+
+async function startPeers(name: string, peers: readonly string[], python: string, sides: Side[]) {
+  if (peers.length === 0) return {}
+  if (!existsSync(theirs)) return { without: 'PyTorch’s side is in the repository, not in the published package' }
+  let versions: unknown
+  for (const peer of peers) {
+    try {
+      const { side, ready } = await Side.start(`PyTorch ${peer}`, python, [theirs, name, peer])
+      sides.push(side)
+      versions = ready.versions
+    } catch (error) {
+      if (error instanceof BenchError) return { without: error.message }
+      throw error
+    }
+  }
+  return { versions }
+}
+
+function note(result: { least: Record<string, number>; maxRss: number }, line: Readonly<Record<string, unknown>>): void {
+  for (const [figure, value] of Object.entries(line)) {
+    if (figure === 'maxRss') result.maxRss = Math.max(result.maxRss, value as number)
+    else result.least[figure] = Math.min(result.least[figure] ?? Number.POSITIVE_INFINITY, value as number)
+  }
+}
+
+/** From the sides, ours first. */
+export function ratios(
+  [own, ...peers]: readonly SideResult[],
+  limits: Readonly<Record<string, number>> = {},
+): { ratio?: number; memoryRatio?: number } {
+  if (!own) return {}
+  const allowed = Object.entries(limits).map(([figure, limit]) => limit / (own.least[figure] as number))
+  if (allowed.length > 0) return { ratio: Math.min(...allowed) }
+  if (peers.length === 0) return {}
+  return {
+    ratio: Math.min(...peers.map((peer) => peer.least.ms as number)) / (own.least.ms as number),
+    memoryRatio: own.maxRss / Math.min(...peers.map((peer) => peer.maxRss)),
+  }
+}

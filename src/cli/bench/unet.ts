@@ -1,0 +1,72 @@
+import { input } from '../../core/tensor.ts'
+import { unet2d, unet2dSchema } from '../../models/unet/index.ts'
+import { Params } from '../../nn/params.ts'
+import { compile, NdArray } from '../../runtime/index.ts'
+import { Generator } from '../../runtime/random.ts'
+import { adamw } from '../../training/optimizer.ts'
+import { TrainingStep } from '../../training/step.ts'
+
+const BATCH = 8
+
+/** The DDPM of Ho et al. 2020 for CIFAR-10, as google/ddpm-cifar10-32 configures it: 35,746,307 parameters. */
+const config = unet2dSchema.parse({
+  sample_size: 32,
+  in_channels: 3,
+  out_channels: 3,
+  block_out_channels: [128, 256, 256, 256],
+  down_block_types: ['DownBlock2D', 'AttnDownBlock2D', 'DownBlock2D', 'DownBlock2D'],
+  up_block_types: ['UpBlock2D', 'UpBlock2D', 'AttnUpBlock2D', 'UpBlock2D'],
+  attention_head_dim: null,
+  downsample_padding: 0,
+  flip_sin_to_cos: false,
+  freq_shift: 1,
+  norm_eps: 1e-6,
+})
+
+function draw() {
+  const params = new Params()
+  const net = unet2d(params, config)
+  const y = net(input('x', [BATCH, 3, 32, 32]), input('t', [BATCH]))
+  return { params, y, loss: y.sub(input('noise', y.shape)).square().mean() }
+}
+
+const generator = new Generator(0)
+const x = generator.randn([BATCH, 3, 32, 32])
+const t = NdArray.full([BATCH], 10)
+const noise = generator.randn([BATCH, 3, 32, 32])
+
+/** One evaluation of the network. */
+export async function inference(): Promise<() => Promise<unknown>> {
+  const { params, y } = draw()
+  const program = await compile({ outputs: { y }, weights: params.initialise(generator) })
+  return () => program.run({ x, t })
+}
+
+/** One step: forward, backward, AdamW. */
+export async function training(): Promise<() => Promise<unknown>> {
+  const { params, loss } = draw()
+  const optimizer = adamw()
+  const step = await TrainingStep.compile({ params, loss }, params.initialise(generator), { optimizer })
+  let count = 0
+  return () => step.run([{ x, t, noise }], optimizer.scalars(++count, 1e-4))
+}
+
+/** Milliseconds to draw the network and its loss, and to compile the programs of inference and of training. */
+export async function preparation(): Promise<Record<string, number>> {
+  const clock = () => performance.now()
+  let before = clock()
+  const { params, y, loss } = draw()
+  const tracing = clock() - before
+  const values = params.initialise(generator)
+
+  before = clock()
+  const program = await compile({ outputs: { y }, weights: values })
+  const inferenceProgram = clock() - before
+  await program.release()
+
+  before = clock()
+  const step = await TrainingStep.compile({ params, loss }, values, { optimizer: adamw() })
+  const trainingPrograms = clock() - before
+  await step.release()
+  return { tracing, inferenceProgram, trainingPrograms }
+}
