@@ -22,11 +22,11 @@ writeFileSync(
 the same draws for a seed, the same sample.
 
 \`\`\`ts
-import { Generator, schedulerFromConfig } from 'langevin/diffusion'
+import { Generator, type NdArray, schedulerFromConfig } from 'langevin/diffusion'
 
 const scheduler = schedulerFromConfig({ _class_name: 'DPMSolverMultistepScheduler', use_karras_sigmas: true })
 const noise = new Generator(0).randn([1, 3, 8, 8]).mul(scheduler.initialSigma(20))
-const network = (x, t) => x.mul(0.9)
+const network = (x: NdArray, t: number) => x.mul(0.9 - t / 10_000)
 for await (const { i, denoised } of scheduler.run(network, noise, { steps: 20, seed: 0 })) console.log(i, denoised.std().item())
 \`\`\`
 

@@ -65,6 +65,17 @@ export class NonFiniteError extends LangevinError {
   }
 }
 
+/** A denoiser whose output is checked: NaN or infinity is a NonFiniteError that names the evaluation. One use a run. */
+export function finite(denoise: Denoise): Denoise {
+  let call = 0
+  return async (x, sigma) => {
+    const data = await denoise(x, sigma)
+    if (!data.cast('f32').allFinite()) throw new NonFiniteError(call, `σ = ${sigma}`)
+    call++
+    return data
+  }
+}
+
 /** Every level with the next: [a, b, c] → [a, b], [b, c]. */
 export function pairs(sigmas: readonly number[]): [number, number][] {
   return sigmas.slice(1).map((next, i) => [sigmas[i] as number, next])

@@ -17,7 +17,7 @@ import {
  * integral of the denoiser over λ (Lu et al. 2022; Zhang and Chen 2023). A multistep solver puts a polynomial through its last
  * evaluations; solvers differ in what they interpolate and in a few weights. Here that is all they say.
  */
-export interface Interpolant {
+export interface Integrand {
   /** What the polynomial goes through: the predicted data (DPM-Solver++) or the predicted noise (DPM-Solver, DEIS). */
   readonly form: 'data' | 'noise'
   /** Noise added on the way: 0 solves the ODE, 1 the reverse SDE (Xue et al. 2023, eq. 5). */
@@ -40,7 +40,7 @@ const exactly: Weigh = (exact) => exact
 
 /** One step from a level to another, with evaluations at the nodes (any levels, the origin first when there is only one). */
 export function exponentialStep(
-  { form, tau = 0, weigh = exactly }: Interpolant,
+  { form, tau = 0, weigh = exactly }: Integrand,
   from: Level,
   to: Level,
   nodes: readonly Level[],
@@ -111,7 +111,7 @@ export function combine({ keep, use, noise }: Combination, x: NdArray, outputs: 
   return z && noise !== 0 ? sum.add(z.mul(noise)) : sum
 }
 
-export interface MultistepSolver extends Omit<Interpolant, 'tau'> {
+export interface MultistepSolver extends Omit<Integrand, 'tau'> {
   /** How many evaluations the i-th of `steps` steps may use. */
   readonly order: (i: number, steps: number) => number
   /** Noise at the i-th step's level; default none. */

@@ -3,7 +3,7 @@ import { measure, solvers } from '../../../tests/convergence.ts'
 import { ArgumentError } from '../../core/errors.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
 import { Generator } from '../../runtime/random.ts'
-import { type Sampling, ve, vp } from '../denoiser.ts'
+import { finite, NonFiniteError, type Sampling, ve, vp } from '../denoiser.ts'
 import { GaussianMixture } from '../oracle.ts'
 import { exponentialSigmas, karrasSigmas } from '../sigmas.ts'
 import { lms, pndm } from './adams.ts'
@@ -166,4 +166,11 @@ test('a caller can stop in the middle, and sees every step in order', async () =
     if (i === 2) break
   }
   expect(seen).toEqual([0, 1, 2])
+})
+
+test('a checked denoiser names the evaluation that gave NaN', async () => {
+  const broken = finite((x, sigma) => (sigma < 2.5 ? x.mul(NaN) : x))
+  const failed = await finish(euler(broken, NdArray.full([1, 1], 3), [4, 3, 2, 1, 0])).catch((error: unknown) => error)
+  expect(failed).toBeInstanceOf(NonFiniteError)
+  expect(failed).toMatchObject({ step: 2 })
 })

@@ -27,6 +27,7 @@ type Variance = 'fixed_small' | 'fixed_small_log' | 'fixed_large' | 'fixed_large
 export const DDPMScheduler = kind({
   defaults: { ...shared, variance_type: 'fixed_small' as Variance },
   choices: { variance_type: ['fixed_small', 'fixed_small_log', 'fixed_large', 'fixed_large_log', 'learned', 'learned_range'] },
+  takes: ['timesteps'],
   plan: (options, run) => {
     const bars = alphaTable(options, options.rescale_betas_zero_snr)
     const timesteps = chosen(options, run).slice(run.start)
@@ -62,6 +63,7 @@ export const DDPMScheduler = kind({
 
 export const DDIMScheduler = kind({
   defaults: { ...shared, set_alpha_to_one: true },
+  takes: ['timesteps', 'eta', 'useClippedModelOutput'],
   plan: (options, run) => {
     const bars = alphaTable(options, options.rescale_betas_zero_snr)
     const all = chosen(options, run)
@@ -90,6 +92,7 @@ export const DDIMScheduler = kind({
 /** Encodes data into the noise that DDIM would sample it from; `run` starts from data. */
 export const DDIMInverseScheduler = kind({
   defaults: { ...shared, set_alpha_to_one: true },
+  takes: ['timesteps'],
   plan: (options, run) => {
     const bars = alphaTable(options, options.rescale_betas_zero_snr)
     const all = [...chosen(options, run)].reverse()
@@ -127,6 +130,7 @@ export const UnCLIPScheduler = kind({
     beta_schedule: 'squaredcos_cap_v2' as typeof betaOptions.beta_schedule,
   },
   choices: { variance_type: ['fixed_small_log', 'learned_range'], beta_schedule: ['squaredcos_cap_v2'] },
+  takes: ['timesteps'],
   plan: (options, run) => {
     const betas = betaSchedule(options.beta_schedule, { steps: options.num_train_timesteps })
     const bars = alphaTable({ ...betaOptions, ...options })

@@ -39,6 +39,7 @@ function distilledTimesteps(options: typeof latent, { steps, timesteps, start }:
 
 export const LCMScheduler = kind({
   defaults: latent,
+  takes: ['timesteps'],
   plan: (options, run) => {
     const bars = alphaTable(options, options.rescale_betas_zero_snr)
     const timesteps = distilledTimesteps(options, run)
@@ -59,6 +60,7 @@ export const LCMScheduler = kind({
 
 export const TCDScheduler = kind({
   defaults: latent,
+  takes: ['timesteps', 'eta'],
   plan: (options, run) => {
     const bars = alphaTable(options, options.rescale_betas_zero_snr)
     const timesteps = distilledTimesteps(options, run)
@@ -85,6 +87,7 @@ export const CMStochasticIterativeScheduler = kind({
     rho: 7,
     clip_denoised: true,
   },
+  takes: ['timesteps'],
   plan: (options, run) => {
     const { num_train_timesteps: trainSteps, sigma_min: min, sigma_max: max, sigma_data: sigmaData, rho } = options
     const hop = Math.floor(trainSteps / (run.steps ?? 1))

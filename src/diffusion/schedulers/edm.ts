@@ -48,6 +48,7 @@ const noises = (sigmas: readonly number[]) => sigmas.slice(0, -1).map((sigma) =>
 export const EDMEulerScheduler = kind({
   defaults: shared,
   choices,
+  takes: ['churn'],
   plan: (options, run) => {
     const sigmas = levelsOf(options, run)
     const raise = run.churn && churned(run.churn, run.steps as number, run.generator)

@@ -62,6 +62,7 @@ function planOf(options: Options, run: RunOptions, again: boolean, sample: (sigm
 export const FlowMatchEulerDiscreteScheduler = kind({
   defaults: { ...shared, stochastic_sampling: false },
   choices: { time_shift_type: ['exponential', 'linear'] },
+  takes: ['timesteps', 'sigmas', 'mu'],
   plan: (options, run) =>
     planOf(options, run, false, (sigmas) => (denoise, x) => {
       const { generator } = run
@@ -77,6 +78,7 @@ export const FlowMatchHeunDiscreteScheduler = kind({
 export const FlowMatchLCMScheduler = kind({
   defaults: { ...shared, scale_factors: null as readonly number[] | null, upscale_mode: 'bicubic' },
   choices: { time_shift_type: ['exponential', 'linear'] },
+  takes: ['timesteps', 'sigmas', 'mu'],
   plan: (options, run) => {
     if (options.scale_factors) throw new ArgumentError('scale_factors: growing the sample between steps is not supported')
     const { generator } = run

@@ -56,6 +56,7 @@ export const EulerDiscreteScheduler = kind({
     timestep_type: ['discrete', 'continuous'],
     final_sigmas_type: ['zero', 'sigma_min'],
   },
+  takes: ['timesteps', 'sigmas', 'churn'],
   plan: (options, run) => {
     const table = ratioTable(options, options.rescale_betas_zero_snr)
     const continuous = options.timestep_type === 'continuous' && options.prediction_type === 'v_prediction'
@@ -88,6 +89,7 @@ export const EulerDiscreteScheduler = kind({
 
 export const EulerAncestralDiscreteScheduler = kind({
   defaults: { ...sigmaOptions, rescale_betas_zero_snr: false },
+  takes: ['timesteps', 'sigmas', 'eta'],
   plan: (options, run) =>
     planOf(options, sigmaGrid(options, run, ratioTable(options, options.rescale_betas_zero_snr)), run, (denoise, x, sigmas) =>
       eulerAncestral(denoise, x, sigmas, { generator: run.generator, eta: run.eta ?? 1 }),
@@ -98,6 +100,7 @@ const late = { beta_start: 0.00085, beta_end: 0.012 }
 
 export const HeunDiscreteScheduler = kind({
   defaults: { ...sigmaOptions, ...late, clip_sample: false, clip_sample_range: 1 },
+  takes: ['timesteps', 'sigmas'],
   plan: (options, run) => {
     const plan = planOf(options, sigmaGrid(options, run, ratioTable(options)), run, (d, x, sigmas) => heun(d, x, sigmas), nextToo)
     const range = options.clip_sample_range
@@ -114,6 +117,7 @@ function dpm2Grid(options: typeof sigmaOptions, run: RunOptions, table: Float32A
 
 export const KDPM2DiscreteScheduler = kind({
   defaults: { ...sigmaOptions, ...late },
+  takes: ['timesteps', 'sigmas'],
   plan: (options, run) => {
     const table = ratioTable(options)
     const middle = (i: number, { timesteps, sigmas }: Grid) => {
@@ -126,6 +130,7 @@ export const KDPM2DiscreteScheduler = kind({
 
 export const KDPM2AncestralDiscreteScheduler = kind({
   defaults: { ...sigmaOptions, ...late },
+  takes: ['timesteps', 'sigmas'],
   plan: (options, run) => {
     const table = ratioTable(options)
     const middle = (i: number, { timesteps, sigmas }: Grid) => {
@@ -140,12 +145,14 @@ export const KDPM2AncestralDiscreteScheduler = kind({
 
 export const LMSDiscreteScheduler = kind({
   defaults: sigmaOptions,
+  takes: ['timesteps', 'sigmas'],
   plan: (options, run) =>
     planOf(options, sigmaGrid(options, run, ratioTable(options)), run, (denoise, x, sigmas) => lms(denoise, x, sigmas)),
 })
 
 export const DPMSolverSDEScheduler = kind({
   defaults: { ...sigmaOptions, ...late, noise_sampler_seed: null as number | null },
+  takes: ['timesteps', 'sigmas'],
   plan: (options, run) => {
     const table = ratioTable(options)
     const middle = (i: number, { timesteps, sigmas }: Grid) => {

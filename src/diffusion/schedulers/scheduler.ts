@@ -33,10 +33,15 @@ export interface RunOptions {
   readonly sigmas?: readonly number[]
 }
 
+/** Options of a run that only some classes take. */
+export type Taken = 'timesteps' | 'sigmas' | 'eta' | 'useClippedModelOutput' | 'churn' | 'mu' | 'known'
+
 /** A diffusers scheduler as one object. */
 export interface Scheduler {
   readonly className: string
   readonly options: Options
+  /** Which options of a run it takes beside steps, seed, generator and start; others are an error. */
+  readonly takes: readonly Taken[]
   /** The timesteps at which a run of so many steps calls the network, one a call. */
   timesteps(steps: number | RunOptions): readonly number[]
   /** What unit noise must be multiplied by to be a start of `run`. */
@@ -59,15 +64,22 @@ export interface Plan {
 export interface Kind<O extends Options = Options> {
   readonly defaults: O
   readonly choices?: Choices
+  readonly takes?: readonly Taken[]
   readonly plan: (options: O, run: RunOptions & { readonly generator: Generator }) => Plan
 }
 
 /** Ties a class's options and plan, hiding their type. */
 export const kind = <O extends Options>(spec: Kind<O>): Kind => spec as unknown as Kind
 
-export function schedulerOf(config: SchedulerConfig, options: Options, { plan }: Kind): Scheduler {
+const always = ['steps', 'seed', 'generator', 'start']
+
+export function schedulerOf(config: SchedulerConfig, options: Options, { plan, takes = [] }: Kind): Scheduler {
   const planned = (run: RunOptions) => {
-    if (run.steps !== undefined && run.timesteps) throw new ArgumentError('pass steps or timesteps, not both')
+    for (const [key, value] of Object.entries(run))
+      if (value !== undefined && !always.includes(key) && !takes.includes(key as Taken))
+        throw new ArgumentError(`${config._class_name} does not take ${key}; it takes ${[...always, ...takes].join(', ')}`)
+    const grids = [run.steps, run.timesteps, run.sigmas].filter((given) => given !== undefined)
+    if (grids.length > 1) throw new ArgumentError('pass one of steps, timesteps and sigmas, not several')
     if (run.seed !== undefined && run.generator) throw new ArgumentError('pass a seed or a generator, not both')
     const steps = run.steps ?? run.timesteps?.length ?? run.sigmas?.length
     if (steps === undefined) throw new ArgumentError(`${config._class_name}: say how many steps, { steps: 50 }`)
@@ -80,6 +92,7 @@ export function schedulerOf(config: SchedulerConfig, options: Options, { plan }:
   return {
     className: config._class_name,
     options,
+    takes,
     timesteps: (run) => planned(typeof run === 'number' ? { steps: run } : run).timesteps,
     initialSigma: (run) => planned(typeof run === 'number' ? { steps: run } : run).initialSigma,
     async *run(model, x, run) {

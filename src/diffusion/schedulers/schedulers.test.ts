@@ -48,7 +48,9 @@ test.each([
   [{}, { steps: 2000 }, /more than the 1000/],
   [{}, { timesteps: [10, 20] }, /timesteps must fall, but timesteps\[0\] is 10 and timesteps\[1\] is 20/],
   [{}, { timesteps: [1000, 20] }, /expected 0 ≤ t < 1000/],
-  [{}, { steps: 2, timesteps: [10] }, /steps or timesteps, not both/],
+  [{}, { steps: 2, timesteps: [10] }, /one of steps, timesteps and sigmas/],
+  [{}, { steps: 2, sigmas: [1] }, /DDIMScheduler does not take sigmas; it takes steps, seed, generator, start, timesteps, eta/],
+  [{ _class_name: 'PNDMScheduler' }, { steps: 5, eta: 1 }, /does not take eta/],
   [{}, { steps: 2, seed: 1, generator: new Generator(0) }, /a seed or a generator, not both/],
   [{}, { steps: 4, start: 4 }, /start: expected a whole number of 0 … 3/],
   [

@@ -78,6 +78,7 @@ function solverOf(options: typeof dpmOptions): DpmSolver {
 export const DPMSolverMultistepScheduler = kind({
   defaults: { ...dpmOptions, euler_at_final: false, use_lu_lambdas: false, rescale_betas_zero_snr: false },
   choices: dpmChoices,
+  takes: ['timesteps', 'mu'],
   plan: (options, run) => {
     const last = options.final_sigmas_type === 'zero' ? 'zero' : 'first-timestep'
     const grid = solverGrid(options, run, ratioTable(options, options.rescale_betas_zero_snr), {
@@ -141,6 +142,7 @@ function lowering(options: typeof dpmOptions & { euler_at_final: boolean }, all:
 export const DPMSolverSinglestepScheduler = kind({
   defaults: { ...dpmOptions, lower_order_final: false },
   choices: dpmChoices,
+  takes: ['timesteps', 'mu'],
   plan: (options, run) => {
     const zero = options.final_sigmas_type === 'zero'
     const grid = solverGrid({ ...options, timestep_spacing: 'linspace' }, run, ratioTable(options), {
@@ -163,6 +165,7 @@ export const DPMSolverSinglestepScheduler = kind({
 export const DEISMultistepScheduler = kind({
   defaults: { ...solverOptions, solver_order: 2, algorithm_type: 'deis', solver_type: 'logrho' },
   choices: { algorithm_type: ['deis', 'dpmsolver', 'dpmsolver++'], solver_type: ['logrho', 'midpoint', 'heun', 'bh1', 'bh2'] },
+  takes: ['timesteps', 'mu'],
   plan: (options, run) => {
     const grid = solverGrid(options, run, ratioTable(options), { last: 'repeat', round: true })
     const solver = ({ steps: all }: Parts): MultistepSolver => ({
@@ -195,6 +198,7 @@ export const UniPCMultistepScheduler = kind({
     final_sigmas_type: ['zero', 'sigma_min'],
     time_shift_type: ['exponential', 'linear'],
   },
+  takes: ['timesteps', 'sigmas', 'mu'],
   plan: (options, run) => {
     if (options.solver_p !== null) throw new ArgumentError('solver_p, another scheduler as predictor, is not supported')
     if (options.shift_terminal !== null && !options.use_flow_sigmas)
@@ -230,6 +234,7 @@ export const SASolverScheduler = kind({
     variance_type: null as string | null,
   },
   choices: { algorithm_type: ['data_prediction', 'noise_prediction'] },
+  takes: ['timesteps'],
   plan: (options, run) => {
     if (options.tau_func !== null)
       throw new ArgumentError('tau_func: a function cannot come from a config; use saSolver directly')

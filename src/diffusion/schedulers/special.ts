@@ -29,6 +29,7 @@ export const ScoreSdeVeScheduler = kind({
 /** RePaint's in-painting; `run` needs `known`. */
 export const RePaintScheduler = kind({
   defaults: { ...betaOptions, beta_schedule: 'linear' as BetaSchedule, eta: 0, clip_sample: true },
+  takes: ['known'],
   plan: (options, run) => {
     const { num_train_timesteps: trainSteps, beta_schedule: name, beta_start: start, beta_end: end } = options
     const steps = Math.min(trainSteps, run.steps as number)
