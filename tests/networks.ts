@@ -1,8 +1,11 @@
 import { createHash } from 'node:crypto'
+import { vjp } from '../src/core/grad.ts'
+import { input, type Tensor } from '../src/core/tensor.ts'
 import type { Params } from '../src/nn/params.ts'
 import type { NdArray } from '../src/runtime/ndarray.ts'
+import { compile } from '../src/runtime/program.ts'
 import { Generator } from '../src/runtime/random.ts'
-import { maxDifference } from './fixture.ts'
+import { type Fixture, maxDifference, tensorOf } from './fixture.ts'
 
 /** What parity/networks.py says of a network of diffusers. */
 export interface Described {
@@ -32,6 +35,57 @@ export function weightsOf(p: Params, seed: number): Map<string, NdArray> {
       return [key, normal.mul((/\.(to_[qk]|[qk]_proj)\./.test(key) ? 2 : 1) / Math.sqrt(fan))]
     }),
   )
+}
+
+/** What the fixture gives a case's network: everything under its name that is no result. */
+export function givenTo({ tensors }: Fixture, name: string, results: RegExp): Map<string, NdArray> {
+  const own = [...tensors]
+    .filter(([key]) => key.startsWith(`${name}.`))
+    .map(([key, value]) => [key.slice(name.length + 1), value])
+  return new Map((own as [string, NdArray][]).filter(([key]) => !/^(cotangent|grad) /.test(key) && !results.test(key)))
+}
+
+interface Case {
+  readonly p: Params
+  /** The network's inputs, by their names in the fixture. */
+  readonly symbols: ReadonlyMap<string, Tensor>
+  /** Its outputs, by theirs. */
+  readonly outputs: Readonly<Record<string, Tensor>>
+}
+
+/**
+ * Outputs, and the gradients that the fixture has, of those of its outputs that have a cotangent there. Every difference above
+ * 10⁻⁴ of the largest expected value.
+ */
+export async function disagreements(
+  diffusers: Fixture,
+  name: string,
+  { p, symbols, outputs }: Case,
+): Promise<[string, number][]> {
+  const expected = (key: string) => tensorOf(diffusers, `${name}.${key}`)
+  const pulled = Object.keys(outputs).filter((key) => diffusers.tensors.has(`${name}.cotangent ${key}`))
+  const cotangents = pulled.map((key) => input(`cotangent ${key}`, expected(key).shape))
+  const start = `${name}.grad `
+  const compared = [...diffusers.tensors.keys()].filter((key) => key.startsWith(start)).map((key) => key.slice(start.length))
+  const wrt = compared.map((key) => symbols.get(key) ?? (p.tensors.get(key) as Tensor))
+  const gradients =
+    compared.length === 0
+      ? []
+      : vjp(
+          pulled.map((key) => outputs[key] as Tensor),
+          wrt,
+          cotangents,
+        )
+  const all = { ...outputs, ...Object.fromEntries(compared.map((key, i) => [`grad ${key}`, gradients[i] as Tensor])) }
+  const weights = weightsOf(p, Number(diffusers.metadata.seed))
+  // Two threads wait for each other longer than such small networks take.
+  const program = await compile({ outputs: all, weights }, { threads: 1 })
+  const values = [...symbols].map(([key, { dtype }]) => [key, expected(key).cast(dtype)] as const)
+  const given = [...values, ...cotangents.map(({ name: key }) => [key as string, expected(key as string)] as const)]
+  const found = await program.run(Object.fromEntries(given.filter(([key]) => program.inputNames.includes(key))))
+  await program.release()
+  const errors = Object.keys(all).map((key): [string, number] => [key, relativeDifference(found[key], expected(key))])
+  return errors.filter(([, error]) => !(error <= 1e-4))
 }
 
 /** max |a − b| as a share of the largest expected value. */

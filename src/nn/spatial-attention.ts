@@ -1,8 +1,10 @@
 import { ArgumentError } from '../core/errors.ts'
-import { attention } from '../core/functions.ts'
+import { attention, concat } from '../core/functions.ts'
 import { dims } from '../core/shape.ts'
-import { groupNorm, type Layer, linear } from './layers.ts'
+import type { Tensor } from '../core/tensor.ts'
+import { groupNorm, type Layer, layerNorm, linear } from './layers.ts'
 import type { Params } from './params.ts'
+import { toPixels, toTokens } from './transformer.ts'
 
 export interface SpatialAttentionOptions {
   /** Channels of one head; the number of heads is how often they fit. */
@@ -29,11 +31,60 @@ export function spatialAttention(p: Params, channels: number, options: SpatialAt
   const toV = linear(p.at('to_v'), channels, width)
   const toOut = linear(p.at('to_out', 0), width, channels)
   return (x) => {
-    const { B, C, H, W } = dims(x, 'B C H W')
-    const tokens = (norm ? norm(x) : x).reshape([B, C, H * W]).transpose(0, 2, 1)
+    const { H, W } = dims(x, 'B C H W')
+    const tokens = toTokens(norm ? norm(x) : x)
     const mixed = toOut(attention(toQ(tokens), toK(tokens), toV(tokens), { heads }))
-    const y = mixed.transpose(0, 2, 1).reshape(x.shape).add(x)
+    const y = toPixels(mixed, H, W).add(x)
     return outputScale === 1 ? y : y.div(outputScale)
+  }
+}
+
+export interface ContextAttentionOptions {
+  readonly headDim: number
+  readonly groups: number
+  readonly contextWidth: number
+  /** A norm of the context before it is projected. */
+  readonly contextNorm: 'layer_norm' | 'group_norm' | null
+  /** The pixels see the context alone. */
+  readonly onlyCross: boolean
+}
+
+/**
+ * Attention of the pixels to a context and to themselves in one softmax, with its residual (Nichol et al. 2021, section 3):
+ * x [B, C, H, W], context [B, M, D], mask [B, 1, 1, M] added to the scores → [B, C, H, W].
+ */
+export function contextAttention(p: Params, channels: number, options: ContextAttentionOptions) {
+  const { headDim, groups, contextWidth, contextNorm, onlyCross } = options
+  const heads = Math.floor(channels / headDim)
+  if (heads * headDim !== channels) throw new ArgumentError(`attention over ${channels} channels: heads of ${headDim} do not fit`)
+  const norm = groupNorm(p.at('group_norm'), groups, channels)
+  const normContext = contextNormOf(p.at('norm_cross'), contextWidth, contextNorm)
+  const toQ = linear(p.at('to_q'), channels, channels)
+  const own = onlyCross ? [] : ['to_k', 'to_v'].map((name) => linear(p.at(name), channels, channels))
+  const [addK, addV] = ['add_k_proj', 'add_v_proj'].map((name) => linear(p.at(name), contextWidth, channels)) as [Layer, Layer]
+  const toOut = linear(p.at('to_out', 0), channels, channels)
+  return (x: Tensor, context: Tensor, mask?: Tensor): Tensor => {
+    const { B, H, W } = dims(x, 'B C H W')
+    const tokens = toTokens(norm(x))
+    const seen = normContext(context)
+    const [toK, toV] = own
+    const k = toK ? concat([addK(seen), toK(tokens)], 1) : addK(seen)
+    const v = toV ? concat([addV(seen), toV(tokens)], 1) : addV(seen)
+    const whole = mask?.padAxis(3, 0, own.length > 0 ? H * W : 0).expand([B, 1, H * W, k.shape[1] as number])
+    return toPixels(toOut(attention(toQ(tokens), k, v, whole ? { heads, mask: whole } : { heads })), H, W).add(x)
+  }
+}
+
+function contextNormOf(p: Params, width: number, kind: ContextAttentionOptions['contextNorm']): Layer {
+  switch (kind) {
+    case 'layer_norm':
+      return layerNorm(p, width)
+    case 'group_norm': {
+      const norm = groupNorm(p, 32, width)
+      return (x) => norm(x.transpose(0, 2, 1)).transpose(0, 2, 1)
+    }
+    case null:
+      return (x) => x
   }
 }
 
