@@ -11,7 +11,7 @@ export const stickerClassifier32 = recipeOf(classifierKind, {
       categories: ['Smileys & Emotion', 'Animals & Nature', 'Food & Drink'],
     },
     resolution: 32,
-    network: { block_out_channels: [32, 64, 128], layers_per_block: 1, norm_num_groups: 8 },
+    network: { block_out_channels: [16, 32, 64, 128], layers_per_block: 1, norm_num_groups: 8 },
     heads: ['icon', 'ground'],
   },
   training: { max_train_steps: 1000 },

@@ -76,3 +76,9 @@ export function latestCheckpoint(dir: string, warn: (message: string) => void): 
   }
   return undefined
 }
+
+/** The model of a checkpoint: the averages of its weights where it keeps them, else the weights, by key. */
+export function checkpointWeights({ values }: TrainingCheckpoint): Map<string, NdArray> {
+  const keys = [...values.keys()].filter((name) => !name.includes('@'))
+  return new Map(keys.map((key) => [key, (values.get(`${key}@ema`) ?? values.get(key)) as NdArray]))
+}

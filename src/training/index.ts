@@ -1,5 +1,6 @@
 export {
   checkpointSteps,
+  checkpointWeights,
   latestCheckpoint,
   readCheckpoint,
   saveCheckpoint,

@@ -1,0 +1,45 @@
+import { z } from 'zod'
+import { evaluateOptions } from '../recipes/evaluate.ts'
+import { defineCommand, onInterrupt } from './command.ts'
+
+export const card = defineCommand({
+  name: 'card',
+  summary: 'a trained model with its card, as a folder to publish',
+  description:
+    'Takes the latest checkpoint of a training run and writes the model, its recipe, and a model card: what it learnt from, how it was trained and for how long, the curve of its loss, samples that nobody chose, and how good it is, measured as langevin evaluate does. Only models of stickers can be measured.',
+  positional: ['run'],
+  options: z.object({
+    run: z.string().meta({ description: 'the output folder of langevin train' }),
+    out: z.string().meta({ description: 'the folder to write; its name is the name of the model' }),
+    note: z.string().optional().meta({ description: 'said in the card behind the time that training took' }),
+    ...evaluateOptions.shape,
+    device: z.enum(['cpu', 'webgpu', 'cuda']).default('cpu').meta({ description: 'what runs the network' }),
+  }),
+  examples: [
+    ['langevin card runs/ddpm-stickers-32 --out zoo/ddpm-stickers-32', 'the bundled model, after training it again'],
+    ['langevin card runs/mine --out mine --num 256', 'your own, measured quickly'],
+  ],
+  async run({ run, out, note, device, ...evaluate }, io) {
+    const [{ publishRun }, { progress }] = await Promise.all([
+      import('../recipes/cards/index.ts'),
+      import('../training/logs/progress.ts'),
+    ])
+    let bar: ReturnType<typeof progress> | undefined
+    try {
+      await publishRun(run, out, {
+        evaluate,
+        ...(note === undefined ? {} : { note }),
+        engine: { device },
+        signal: onInterrupt(),
+        warn: (message) => io.err.write(`${message}\n`),
+        onStep({ done, total }) {
+          bar ??= progress({ total, start: done, stream: io.err })
+          bar.update(done)
+        },
+      })
+      io.out.write(`${out}\n`)
+    } finally {
+      bar?.stop()
+    }
+  },
+})

@@ -1,0 +1,59 @@
+import { basename, resolve } from 'node:path'
+import { z } from 'zod'
+import { evaluateOptions } from '../recipes/evaluate.ts'
+import { defineCommand, onInterrupt, printResult } from './command.ts'
+
+export const evaluate = defineCommand({
+  name: 'evaluate',
+  summary: 'how good a model of stickers is',
+  description:
+    'Samples a model and measures how far its pictures lie from real ones: squared Fréchet distances between Gaussians fitted to the features of a small classifier trained on the same data. The same is measured for real pictures, for a Gaussian fitted to every pixel and for noise, as the numbers say little by themselves. They are not FIDs, which are taken in the features of another network. Of a classifier, the share of right answers is counted.',
+  positional: ['model'],
+  options: z.object({
+    model: z.string().meta({ description: 'the folder of a model that langevin trained, or the name of a bundled one' }),
+    ...evaluateOptions.shape,
+    device: z.enum(['cpu', 'webgpu', 'cuda']).default('cpu').meta({ description: 'what runs the network' }),
+    json: z.boolean().default(false).meta({ description: 'print one line of JSON' }),
+  }),
+  examples: [
+    ['langevin evaluate ddpm-stickers-32', 'a bundled model, in some minutes'],
+    ['langevin evaluate runs/ddpm-stickers-32/model --num 256 --json', 'your own, quickly, for programs'],
+    ['langevin evaluate sticker-classifier-32', 'the classifier that the others are measured with'],
+  ],
+  async run({ model, device, json, ...options }, io) {
+    const [{ evaluateClassifier, evaluateDdpm, isClassifier }, tables, { modelFolder }, { progress }] = await Promise.all([
+      import('../recipes/evaluate.ts'),
+      import('../recipes/tables.ts'),
+      import('../pipelines/index.ts'),
+      import('../training/logs/progress.ts'),
+    ])
+    const folder = modelFolder(model)
+    const context = { name: basename(resolve(folder)), engine: { device } }
+    if (isClassifier(folder)) {
+      const evaluation = await evaluateClassifier(folder, options, context)
+      return printResult(io, json, evaluation, (found) => tables.inColumns(tables.accuracyTable(found)))
+    }
+    let bar: ReturnType<typeof progress> | undefined
+    try {
+      const { evaluation } = await evaluateDdpm(folder, options, {
+        ...context,
+        signal: onInterrupt(),
+        onStep({ done, total }) {
+          bar ??= progress({ total, start: done, stream: io.err })
+          bar.update(done)
+        },
+      })
+      bar?.stop()
+      printResult(io, json, evaluation, (found) =>
+        [
+          `squared Fréchet distance in ${found.dimension} features of ${found.classifier}, ± standard error`,
+          tables.inColumns(tables.distanceTable(found)),
+          '',
+          tables.inColumns(tables.nearestTable(found)),
+        ].join('\n'),
+      )
+    } finally {
+      bar?.stop()
+    }
+  },
+})

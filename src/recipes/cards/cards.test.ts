@@ -1,0 +1,100 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { FolderError, loadConfig, openWeights } from '../../checkpoints/index.ts'
+import { ArgumentError } from '../../core/errors.ts'
+import { decodePixels } from '../../images/index.ts'
+import { runTraining } from '../../training/run.ts'
+import { evaluateOptions } from '../evaluate.ts'
+import { parseRecipe, prepare } from '../index.ts'
+import { distanceTable, inMarkdown } from '../tables.ts'
+import { publishRun } from './index.ts'
+import { lastMean, parseLog, readRun, secondsOf } from './run.ts'
+
+const desk = mkdtempSync(join(tmpdir(), 'langevin-cards-'))
+afterAll(() => rmSync(desk, { recursive: true }))
+
+const shared = { data: { kind: 'stickers', styles: ['flat'], categories: ['Food & Drink'] }, resolution: 8 }
+const training = { train_batch_size: 4, max_train_steps: 3, lr_warmup_steps: 1, ema_decay: 0.5 }
+const classifier = { recipe: 'classifier', ...shared, network: { block_out_channels: [8, 12], norm_num_groups: 4 }, training }
+const ddpm = {
+  recipe: 'ddpm',
+  ...shared,
+  unet: {
+    block_out_channels: [8, 8],
+    layers_per_block: 1,
+    norm_num_groups: 4,
+    down_block_types: ['DownBlock2D', 'DownBlock2D'],
+    up_block_types: ['UpBlock2D', 'UpBlock2D'],
+  },
+  training,
+}
+const evaluate = evaluateOptions.parse({ num: 16, steps: 2, classifier: join(desk, 'tiny-classifier') })
+
+async function train(recipe: object, name: string): Promise<string> {
+  const { job, config } = await prepare(parseRecipe(recipe, name))
+  const dir = join(desk, 'runs', name)
+  const { preview: _, ...unseen } = job
+  await runTraining(unseen, config, { dir, stream: { write: () => {} } })
+  return dir
+}
+const readText = (...path: string[]) => readFileSync(join(desk, ...path), 'utf8')
+
+beforeAll(async () => {
+  await publishRun(await train(classifier, 'classifier'), join(desk, 'tiny-classifier'), { evaluate })
+  await publishRun(await train(ddpm, 'ddpm'), join(desk, 'tiny-ddpm'), { evaluate, note: 'beside other work' })
+})
+
+test('a run becomes a folder with its averaged weights as float16', () => {
+  const { weights, step } = readRun(join(desk, 'runs', 'ddpm'), () => {})
+  const stored = openWeights(join(desk, 'tiny-ddpm', 'unet'))
+  expect(step).toBe(3)
+  expect([...stored.keys()].sort()).toEqual([...weights.keys()].sort())
+  expect(new Set([...stored.values()].map(({ dtype }) => dtype))).toEqual(new Set(['f16']))
+  const average = readText('runs', 'ddpm', 'checkpoint-3', 'run.json')
+  expect(JSON.parse(average).ema).toBe(0.5)
+  expect(loadConfig(join(desk, 'tiny-classifier')).heads).toMatchObject({ ground: expect.arrayContaining(['teal']) })
+})
+
+test.each(['tiny-ddpm', 'tiny-classifier'])('the card of %s states what was done, without gaps', (name) => {
+  const card = readText(name, 'README.md')
+  expect(card).toContain(`# ${name}`)
+  for (const fact of ['© Microsoft Corporation', '121 icons', '11 more icons', '3, 12 pictures', 'decay 0.5', process.version])
+    expect(card).toContain(fact)
+  expect(card).not.toMatch(/undefined|NaN|\[object|null/)
+  const links = [...card.matchAll(/\]\((?!https:)([^)]+)\)/g)].map(([, path]) => path as string)
+  expect(links.length).toBeGreaterThan(2)
+  for (const path of links) expect([path, existsSync(join(desk, name, path))]).toEqual([path, true])
+})
+
+test('the card of a model that samples shows what was measured and sampled', async () => {
+  const card = readText('tiny-ddpm', 'README.md')
+  expect(card).toContain(inMarkdown(distanceTable(JSON.parse(readText('tiny-ddpm', 'evaluation.json')))))
+  expect(card).toContain('beside other work')
+  const size = async (name: string) =>
+    (await decodePixels(readFileSync(join(desk, 'tiny-ddpm', 'pictures', `${name}.png`)))).shape.slice(0, 2)
+  const cells = (n: number) => n * 16 + (n + 1) * 4
+  expect([await size('samples'), await size('nearest')]).toEqual([
+    [cells(2), cells(8)],
+    [cells(4), cells(8)],
+  ])
+  expect(await size('loss')).toEqual([900, 1600])
+})
+
+test('what is no run of stickers is refused', async () => {
+  await expect(publishRun(desk, join(desk, 'a'), { evaluate })).rejects.toThrow(FolderError)
+  const folder = join(desk, 'runs', 'ddpm')
+  const kept = readText('runs', 'ddpm', 'recipe.json')
+  const other = { ...JSON.parse(kept), data: { kind: 'folder', train_data_dir: join(desk, 'tiny-ddpm', 'pictures') } }
+  writeFileSync(join(folder, 'recipe.json'), JSON.stringify(other))
+  await expect(publishRun(folder, join(desk, 'a'), { evaluate })).rejects.toThrow(ArgumentError)
+  writeFileSync(join(folder, 'recipe.json'), kept)
+})
+
+test('a log is read by its columns', () => {
+  const log = parseLog('step,loss,seconds\n1,0.5,2\n2,,3\n3,0.25,4\n')
+  expect(log[1]).toEqual({ step: 2, loss: NaN, seconds: 3 })
+  expect(secondsOf(log)).toBe(9)
+  expect(lastMean(log, 'seconds', 2)).toBe(3.5)
+})

@@ -1,0 +1,87 @@
+import { join } from 'node:path'
+import { writeAll, writeAtomic } from '../../checkpoints/atomic.ts'
+import { groundNames, iconSources, stickerDataset } from '../../data/index.ts'
+import { drawChart, encodePng, imageGrid, resize } from '../../images/index.ts'
+import type { NdArray } from '../../runtime/ndarray.ts'
+import { duration } from '../../training/index.ts'
+import { trainingSchema } from '../../training/options.ts'
+import type { StickersConfig } from '../data.ts'
+import { short, type Table } from '../tables.ts'
+import { type Run, secondsOf } from './run.ts'
+
+export const whole = (count: number): string => count.toLocaleString('en-US')
+
+export async function writePng(file: string, picture: Parameters<typeof encodePng>[0]): Promise<void> {
+  const png = await encodePng(picture, { compressionLevel: 9 })
+  writeAtomic(file, (fd) => writeAll(fd, png))
+}
+
+/** Pictures [N, C, H, W] in rows of eight, every pixel as a square of 2 × 2. */
+export function enlargedGrid(pictures: NdArray<'f32'>) {
+  const [height, width] = pictures.shape.slice(2).map((side) => 2 * side) as [number, number]
+  return imageGrid(resize(pictures, { width, height, kernel: 'box' }), { columns: 8, gap: 4 })
+}
+
+/** The loss of every step. */
+export async function writeLossChart(dir: string, name: string, { log }: Run, batch: number): Promise<void> {
+  const average = Math.max(1, Math.round(log.length / 80))
+  const chart = await drawChart({
+    title: `${name}: training loss`,
+    subtitle: `batches of ${batch}; faint: every step, bold: the mean of ${average} steps`,
+    x: { name: 'step' },
+    y: { name: 'loss', scale: 'log' },
+    series: [{ name: 'loss', points: log.map(({ step, loss }) => [step as number, loss as number]), average }],
+  })
+  await writePng(join(dir, 'pictures', 'loss.png'), chart)
+}
+
+/** Where the pictures come from. */
+export async function dataSection(data: StickersConfig, side: number): Promise<string> {
+  const { styles, categories } = data
+  const of = async (split: 'train' | 'test') => (await stickerDataset({ size: side, styles, categories, split })).icons.length
+  const [shown, heldOut] = [await of('train'), await of('test')]
+  const sources = styles.map((style) => iconSources[style])
+  return [
+    ...sources.map(({ title, author, licence, url }) => `- [${title}](${url}), © ${author}, ${licence} licence`),
+    '',
+    `Categories: ${categories.join(', ')}. ${whole(shown)} icons, each at a random place and size (72–94 % of the side), on one of`,
+    `${groundNames.length} plain grounds, rendered at ${side}×${side}. ${heldOut} more icons, one in ten by a hash of the name, were held out,`,
+    'and of the icons that were trained on, one ground in ten each. Nothing was mirrored, cropped or recoloured.',
+  ].join('\n')
+}
+
+/** How the run was made, but for what a kind adds. */
+export function runTable({ step, recipe, environment, log }: Run, parameters: number, note: string | undefined): Table {
+  const flags = trainingSchema.parse(recipe.training)
+  const planned = flags.max_train_steps === step ? '' : ` of ${whole(flags.max_train_steps)} planned`
+  const batch = flags.train_batch_size * flags.gradient_accumulation_steps
+  const { cpu, memory, node, packages } = environment
+  return [
+    ['', ''],
+    ['parameters', whole(parameters)],
+    ['steps', `${whole(step)}${planned}, ${whole(step * batch)} pictures`],
+    ['batch', String(batch)],
+    [
+      'optimizer',
+      `AdamW, β ${flags.adam_beta1} and ${flags.adam_beta2}, weight decay ${flags.adam_weight_decay}, gradients clipped to ${flags.max_grad_norm}`,
+    ],
+    ['learning rate', `${flags.learning_rate}, ${flags.lr_scheduler} after ${flags.lr_warmup_steps} steps of warm-up`],
+    ['average of the weights', flags.ema_decay > 0 ? `decay ${flags.ema_decay}; it is what is saved, as float16` : 'none'],
+    ['seed', String(flags.seed)],
+    ['time', `${duration(secondsOf(log))}, ${short(secondsOf(log) / log.length)} s a step${note ? `; ${note}` : ''}`],
+    [
+      'machine',
+      `${cpu.model}, ${cpu.cores} cores, ${Math.round(memory.total / 2 ** 30)} GiB; Node ${node}, ONNX Runtime ${packages['onnxruntime-node']}, on ${flags.device}`,
+    ],
+  ]
+}
+
+/** The front matter that model hubs read. */
+export const frontMatter = (fields: Readonly<Record<string, string | readonly string[]>>): string =>
+  [
+    '---',
+    ...Object.entries(fields).flatMap(([key, value]) =>
+      typeof value === 'string' ? `${key}: ${value}` : [`${key}:`, ...value.map((one) => `- ${one}`)],
+    ),
+    '---',
+  ].join('\n')

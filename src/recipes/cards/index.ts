@@ -1,0 +1,61 @@
+import { mkdirSync } from 'node:fs'
+import { basename, join, resolve } from 'node:path'
+import { saving, writeAtomic } from '../../checkpoints/atomic.ts'
+import { writeJson } from '../../checkpoints/json.ts'
+import { ArgumentError } from '../../core/errors.ts'
+import { loadClassifier } from '../../pipelines/index.ts'
+import { recipeFile } from '../../training/run.ts'
+import { stickersSchema } from '../data.ts'
+import { type EvaluateContext, type EvaluateOptions, evaluateClassifier, evaluateDdpm, isClassifier } from '../evaluate.ts'
+import { parseRecipe, prepare, recipes } from '../index.ts'
+import { classifierCard } from './classifier.ts'
+import { writeLossChart } from './common.ts'
+import { pictureCard } from './pictures.ts'
+import { readRun } from './run.ts'
+
+export interface PublishOptions extends Omit<EvaluateContext, 'name'> {
+  readonly evaluate: EvaluateOptions
+  /** Put behind the run's time, as what else the machine did. */
+  readonly note?: string
+  readonly warn?: (message: string) => void
+}
+
+/**
+ * From a training run's folder to one that can be published: the model of the latest checkpoint, `recipe.json`, and a card
+ * (`README.md`, `pictures/`, `evaluation.json`) that says how it was made and how good it is, measured on what is written.
+ *
+ * @throws FolderError for a folder that is no run's; ArgumentError for a model of anything but stickers
+ */
+export async function publishRun(runDir: string, dir: string, options: PublishOptions): Promise<void> {
+  const { evaluate, note, warn = console.warn, ...context } = options
+  const name = basename(resolve(dir))
+  const run = readRun(runDir, warn)
+  const place = join(runDir, recipeFile)
+  const { job, config } = await prepare(parseRecipe(run.recipe, place))
+  const parsed = stickersSchema.safeParse(run.recipe.data)
+  if (!parsed.success) throw new ArgumentError(`${place}: cards are written for models of stickers only`)
+
+  saving(dir, () => mkdirSync(join(dir, 'pictures'), { recursive: true }))
+  await job.save(run.weights, dir)
+  writeJson(join(dir, recipeFile), run.recipe)
+  await writeLossChart(dir, name, run, config.train_batch_size * config.gradient_accumulation_steps)
+
+  const command = Object.hasOwn(recipes, name) ? `langevin train ${name}` : `langevin train ${join(name, recipeFile)}`
+  const shared = { dir, name, run, data: parsed.data, parameters: job.task.params.count, command, note }
+  const card = isClassifier(dir) ? await ofClassifier() : await ofPictures()
+  writeAtomic(join(dir, 'README.md'), card)
+
+  async function ofPictures(): Promise<string> {
+    const { evaluation, ...found } = await evaluateDdpm(dir, evaluate, { ...context, name })
+    writeJson(join(dir, 'evaluation.json'), { ...evaluation })
+    return pictureCard({ ...shared, evaluation, ...found })
+  }
+
+  async function ofClassifier(): Promise<string> {
+    const evaluation = await evaluateClassifier(dir, evaluate, { ...context, name })
+    writeJson(join(dir, 'evaluation.json'), { ...evaluation })
+    const { config } = loadClassifier(dir)
+    const { sample_size: side, block_out_channels: widths, heads } = config
+    return classifierCard({ ...shared, side, widths, heads, evaluation })
+  }
+}

@@ -1,0 +1,57 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { FolderError } from '../../checkpoints/index.ts'
+import { readJson } from '../../checkpoints/json.ts'
+import type { Environment } from '../../runtime/environment.ts'
+import type { NdArray } from '../../runtime/ndarray.ts'
+import { checkpointWeights, latestCheckpoint } from '../../training/index.ts'
+import { environmentFile, recipeFile } from '../../training/run.ts'
+import type { RecipeJson } from '../index.ts'
+
+/** A row of `log.csv`: numbers by column, NaN where the cell is empty. */
+export type LogRow = Readonly<Record<string, number>>
+
+/** What a training run has left in its folder. */
+export interface Run {
+  readonly step: number
+  /** Averaged where the run keeps an average. */
+  readonly weights: ReadonlyMap<string, NdArray>
+  readonly recipe: RecipeJson
+  readonly environment: Environment
+  /** Steps up to the checkpoint's. */
+  readonly log: readonly LogRow[]
+}
+
+/** @throws FolderError for a folder that is no run's, or has no checkpoint yet */
+export function readRun(dir: string, warn: (message: string) => void): Run {
+  for (const name of [recipeFile, environmentFile, 'log.csv'])
+    if (!existsSync(join(dir, name))) throw new FolderError(dir, `has no ${name}; expected the output folder of langevin train`)
+  const checkpoint = latestCheckpoint(dir, warn)
+  if (!checkpoint) throw new FolderError(dir, 'has no checkpoint that reads whole: train on, or from the start')
+  return {
+    step: checkpoint.step,
+    weights: checkpointWeights(checkpoint),
+    recipe: readJson(join(dir, recipeFile)),
+    environment: readJson(join(dir, environmentFile)) as Environment,
+    log: parseLog(readFileSync(join(dir, 'log.csv'), 'utf8')).filter(({ step }) => (step as number) <= checkpoint.step),
+  }
+}
+
+/** Rows of a CSV file of numbers. */
+export function parseLog(text: string): LogRow[] {
+  const [heads = '', ...lines] = text.trim().split('\n')
+  const columns = heads.split(',')
+  return lines.map((line) => {
+    const cells = line.split(',')
+    return Object.fromEntries(columns.map((column, i) => [column, cells[i] ? Number(cells[i]) : NaN]))
+  })
+}
+
+/** Seconds that a run's steps took, the time for samples and checkpoints left aside. */
+export const secondsOf = (log: readonly LogRow[]): number => log.reduce((sum, { seconds = 0 }) => sum + seconds, 0)
+
+/** The mean of a column over the last rows. */
+export function lastMean(log: readonly LogRow[], column: string, rows = 100): number {
+  const last = log.slice(-rows).map((row) => row[column] as number)
+  return last.reduce((sum, value) => sum + value, 0) / last.length
+}
