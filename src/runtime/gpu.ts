@@ -17,7 +17,7 @@ let trial: Promise<boolean> | undefined
 export const fusedAttentionWorks = (): Promise<boolean> => (trial ??= tryAttention())
 
 async function tryAttention(): Promise<boolean> {
-  const [tokens, width] = [64, 16]
+  const [tokens, width] = [32, 8]
   const names = ['q', 'k', 'v']
   const [q, k, v] = names.map((name) => input(name, [1, tokens, width])) as [
     ReturnType<typeof input>,

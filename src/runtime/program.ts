@@ -40,7 +40,8 @@ export class Program {
   private readonly stateNames: readonly string[]
   private readonly state: State | undefined
   private readonly updates: readonly string[]
-  private status: 'ready' | 'running' | 'released' = 'ready'
+  private running: Promise<Record<string, NdArray>> | undefined
+  private released = false
 
   constructor(
     session: InferenceSession,
@@ -66,35 +67,34 @@ export class Program {
    * @throws ArgumentError for feeds that do not fit, EngineError for a failure within (the state then stays as it was).
    */
   async run(feeds: Readonly<Record<string, NdArray>> = {}): Promise<Record<string, NdArray>> {
-    this.mustBeReady()
-    this.status = 'running'
+    if (this.released) throw new ArgumentError('this program was released; compile it again')
+    if (this.running) throw new ArgumentError('this program is running; await the last run first, or compile a second program')
+    this.running = this.runOnce(feeds)
     try {
-      const results = await this.session.run(await this.values(feeds)).catch((cause: Error) => {
-        throw new EngineError(`the program failed on ${this.device}: ${cause.message}`, { cause })
-      })
-      for (const name of this.updates) this.state?.replace(name, results[updateName(name)] as OrtTensor)
-      return Object.fromEntries(
-        Object.entries(results)
-          .filter(([name]) => !name.startsWith(UPDATE))
-          .map(([name, tensor]) => [name, fromOrt(tensor)]),
-      )
+      return await this.running
     } finally {
-      this.status = 'ready'
+      this.running = undefined
     }
   }
 
-  /** Frees the engine's memory; the program cannot run again. Twice is once. */
+  /** Frees the engine's memory, after the run in progress; the program cannot run again. Twice is once. */
   async release(): Promise<void> {
-    if (this.status === 'released') return
-    this.mustBeReady()
-    this.status = 'released'
+    if (this.released) return
+    this.released = true
+    await this.running?.catch(() => undefined)
     await this.session.release()
   }
 
-  private mustBeReady(): void {
-    if (this.status === 'released') throw new ArgumentError('this program was released; compile it again')
-    if (this.status === 'running')
-      throw new ArgumentError('this program is running; await the last run first, or compile a second program')
+  private async runOnce(feeds: Readonly<Record<string, NdArray>>): Promise<Record<string, NdArray>> {
+    const results = await this.session.run(await this.values(feeds)).catch((cause: Error) => {
+      throw new EngineError(`the program failed on ${this.device}: ${cause.message}`, { cause })
+    })
+    for (const name of this.updates) this.state?.replace(name, results[updateName(name)] as OrtTensor)
+    return Object.fromEntries(
+      Object.entries(results)
+        .filter(([name]) => !name.startsWith(UPDATE))
+        .map(([name, tensor]) => [name, fromOrt(tensor)]),
+    )
   }
 
   private async values(feeds: Readonly<Record<string, NdArray>>): Promise<Record<string, OrtTensor>> {
@@ -141,7 +141,7 @@ export async function compile(computation: Computation, { device = 'cpu', ...opt
   const { outputs, weights = new Map(), state, updates = new Map<string, Tensor>() } = computation
   const named = Object.fromEntries([...updates].map(([name, x]) => [updateName(name), x]))
   for (const name of Object.keys(outputs)) {
-    if (name.startsWith(UPDATE)) throw new ArgumentError(`output "${name}": names from "${UPDATE}" on are the state's`)
+    if (name.startsWith(UPDATE)) throw new ArgumentError(`output "${name}": names from "${UPDATE}" on are for the state`)
   }
   const graph = lower(
     { outputs: { ...outputs, ...named }, weights },
