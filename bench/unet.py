@@ -1,4 +1,4 @@
-"""PyTorch's side of `langevin bench`: python unet.py unet-inference|unet-training eager|channels_last.
+"""PyTorch's side of `langevin bench`: python unet.py unet-inference|unet-training eager|channels_last FOLDER.
 
 Gets ready, says so, then does one measured run for each line on standard input and writes one line of JSON for each.
 """
@@ -12,7 +12,7 @@ import diffusers
 import torch
 from diffusers import UNet2DModel
 
-task, layout = sys.argv[1:]
+task, layout, folder = sys.argv[1:]
 
 
 def say(**line):
@@ -20,17 +20,10 @@ def say(**line):
 
 
 torch.manual_seed(0)
-model = UNet2DModel(
-    sample_size=32,
-    block_out_channels=(128, 256, 256, 256),
-    down_block_types=("DownBlock2D", "AttnDownBlock2D", "DownBlock2D", "DownBlock2D"),
-    up_block_types=("UpBlock2D", "UpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
-    attention_head_dim=None,
-    downsample_padding=0,
-    flip_sin_to_cos=False,
-    freq_shift=1,
-    norm_eps=1e-6,
-)
+if task == "unet-inference":
+    model = UNet2DModel.from_pretrained(folder)
+else:
+    model = UNet2DModel.from_config(UNet2DModel.load_config(folder))
 memory = torch.channels_last if layout == "channels_last" else torch.contiguous_format
 model = model.to(memory_format=memory)
 x = torch.randn(8, 3, 32, 32).to(memory_format=memory)

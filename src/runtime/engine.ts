@@ -52,8 +52,8 @@ export async function createSession(
         : [device === 'webgpu' ? ({ name: 'webgpu', storageBufferCacheMode: 'simple' } as never) : device],
     graphOptimizationLevel: rewrite ? 'all' : 'disabled',
     // One block for all values, laid out beforehand, is larger than what they take as they come and go.
-    enableMemPattern: rewrite,
-    logSeverityLevel: 3,
+    enableMemPattern: device !== 'cpu',
+    logSeverityLevel: 4, // Its errors come as exceptions.
     ...(threads ? { intraOpNumThreads: threads } : {}),
     ...(stays.length > 0
       ? {

@@ -1,4 +1,6 @@
-import { existsSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { BenchError, Side } from './process.ts'
 
@@ -10,7 +12,7 @@ export interface Benchmark {
   /** Runs before the measured ones, and measured runs in each round. */
   readonly warmUp: number
   readonly repeats: number
-  /** Where there is no peer: the most milliseconds that each figure may be. */
+  /** Where there is no peer: the most milliseconds that each figure may be, in a process that has not done it before. */
   readonly limits?: Readonly<Record<string, number>>
 }
 
@@ -62,32 +64,53 @@ export async function compare(
 ): Promise<BenchmarkResult> {
   const { what, peers, warmUp, repeats, limits = {} }: Benchmark = benchmarks[name]
   const sides: Side[] = []
+  const dir = mkdtempSync(join(tmpdir(), 'langevin-bench-'))
   try {
-    sides.push((await Side.start('langevin', process.execPath, [ours, name])).side)
-    const { without, versions } = await startPeers(name, peers, python, sides)
+    const start = async (task: string) => (await Side.start('langevin', process.execPath, [ours, task, dir])).side
+    ;(await start('model')).stop()
+    if (Object.keys(limits).length > 0) {
+      const own = await firstTimes(rounds, () => start(name))
+      return { name, what, sides: [own], ...ratios([own], limits) }
+    }
+    sides.push(await start(name))
+    const { without, versions } = await startPeers([name, dir], peers, python, sides)
     for (const side of sides) for (let i = 0; i < warmUp; i++) await side.run()
-    const results = new Map(sides.map((side) => [side.name, { least: {} as Record<string, number>, maxRss: 0 }]))
+    const results = new Map(sides.map((side): [string, Figures] => [side.name, { least: {}, maxRss: 0 }]))
     for (let round = 0; round < rounds; round++) {
       for (const side of sides) {
-        for (let i = 0; i < repeats; i++)
-          note(results.get(side.name) as { least: Record<string, number>; maxRss: number }, await side.run())
+        for (let i = 0; i < repeats; i++) note(results.get(side.name) as Figures, await side.run())
       }
     }
     const list = [...results].map(([side, result]) => ({ side, ...result }))
     const versioned = { ...(without ? { without } : {}), ...(versions ? { versions } : {}) }
-    return { name, what, sides: list, ...versioned, ...ratios(list, limits) }
+    return { name, what, sides: list, ...versioned, ...ratios(list) }
   } finally {
     for (const side of sides) side.stop()
+    rmSync(dir, { recursive: true, force: true })
   }
 }
 
-async function startPeers(name: string, peers: readonly string[], python: string, sides: Side[]) {
+/** The least figures of processes that each run once. */
+async function firstTimes(rounds: number, start: () => Promise<Side>): Promise<SideResult> {
+  const result: Figures = { least: {}, maxRss: 0 }
+  for (let round = 0; round < rounds; round++) {
+    const side = await start()
+    try {
+      note(result, await side.run())
+    } finally {
+      side.stop()
+    }
+  }
+  return { side: 'langevin', ...result }
+}
+
+async function startPeers([name, dir]: readonly [string, string], peers: readonly string[], python: string, sides: Side[]) {
   if (peers.length === 0) return {}
   if (!existsSync(theirs)) return { without: 'PyTorch’s side is in the repository, not in the published package' }
   let versions: unknown
   for (const peer of peers) {
     try {
-      const { side, ready } = await Side.start(`PyTorch ${peer}`, python, [theirs, name, peer])
+      const { side, ready } = await Side.start(`PyTorch ${peer}`, python, [theirs, name, peer, dir])
       sides.push(side)
       versions = ready.versions
     } catch (error) {
@@ -98,7 +121,12 @@ async function startPeers(name: string, peers: readonly string[], python: string
   return { versions }
 }
 
-function note(result: { least: Record<string, number>; maxRss: number }, line: Readonly<Record<string, unknown>>): void {
+interface Figures {
+  readonly least: Record<string, number>
+  maxRss: number
+}
+
+function note(result: Figures, line: Readonly<Record<string, unknown>>): void {
   for (const [figure, value] of Object.entries(line)) {
     if (figure === 'maxRss') result.maxRss = Math.max(result.maxRss, value as number)
     else result.least[figure] = Math.min(result.least[figure] ?? Number.POSITIVE_INFINITY, value as number)

@@ -1,24 +1,35 @@
 /*
- * Our side of a benchmark, a process of its own: gets ready, says so, then does one measured run for each line on its
- * standard input and writes one line of JSON for each.
+ * Our side of a benchmark, a process of its own: `side NAME FOLDER`. Gets ready, says so, then does one measured run for
+ * each line on its standard input and writes one line of JSON for each. `side model FOLDER` writes the model for both sides.
  */
 import { createInterface } from 'node:readline'
-import { inference, preparation, training } from './unet.ts'
+import { inference, preparation, training, writeModel } from './unet.ts'
 
-const works = { 'unet-inference': inference, 'unet-training': training }
-const task = process.argv[2] as keyof typeof works | 'trace-and-compile'
+const [name, dir] = process.argv.slice(2) as [string, string]
 const say = (line: object) => process.stdout.write(`${JSON.stringify(line)}\n`)
 
-if (task === 'trace-and-compile') {
-  say({ ready: true })
-  for await (const _ of createInterface(process.stdin))
-    say({ ...(await preparation()), maxRss: process.resourceUsage().maxRSS * 1024 })
-} else {
-  const run = await works[task]()
-  say({ ready: true })
-  for await (const _ of createInterface(process.stdin)) {
+async function timed(run: Promise<() => Promise<unknown>>): Promise<() => Promise<object>> {
+  const once = await run
+  return async () => {
     const before = performance.now()
-    await run()
-    say({ ms: performance.now() - before, maxRss: process.resourceUsage().maxRSS * 1024 })
+    await once()
+    return { ms: performance.now() - before }
   }
+}
+
+const works: Record<string, () => Promise<() => Promise<object>>> = {
+  model: async () => {
+    writeModel(dir)
+    return async () => ({})
+  },
+  'unet-inference': () => timed(inference(dir)),
+  'unet-training': () => timed(training()),
+  'trace-and-compile': async () => () => preparation(dir),
+}
+
+const run = await (works[name] as () => Promise<() => Promise<object>>)()
+say({ ready: true })
+for await (const _ of createInterface(process.stdin)) {
+  const figures = await run()
+  say({ ...figures, maxRss: process.resourceUsage().maxRSS * 1024 })
 }

@@ -1,3 +1,4 @@
+import { openWeights, saveModel } from '../../checkpoints/folder.ts'
 import { input } from '../../core/tensor.ts'
 import { unet2d, unet2dSchema } from '../../models/unet/index.ts'
 import { Params } from '../../nn/params.ts'
@@ -31,18 +32,24 @@ function draw() {
 }
 
 const generator = new Generator(0)
+
+/** Writes the network with fresh weights as a folder in diffusers' layout, which both sides of a benchmark then load. */
+export function writeModel(dir: string): void {
+  const { params } = draw()
+  saveModel(dir, { _class_name: 'UNet2DModel', ...config }, params.initialise(generator))
+}
+
 const x = generator.randn([BATCH, 3, 32, 32])
 const t = NdArray.full([BATCH], 10)
 const noise = generator.randn([BATCH, 3, 32, 32])
 
-/** One evaluation of the network. */
-export async function inference(): Promise<() => Promise<unknown>> {
-  const { params, y } = draw()
-  const program = await compile({ outputs: { y }, weights: params.initialise(generator) })
+/** One evaluation of the network in a folder. */
+export async function inference(dir: string): Promise<() => Promise<unknown>> {
+  const program = await compile({ outputs: { y: draw().y }, weights: openWeights(dir) })
   return () => program.run({ x, t })
 }
 
-/** One step: forward, backward, AdamW. */
+/** One step from fresh weights: forward, backward, AdamW. */
 export async function training(): Promise<() => Promise<unknown>> {
   const { params, loss } = draw()
   const optimizer = adamw()
@@ -52,18 +59,18 @@ export async function training(): Promise<() => Promise<unknown>> {
 }
 
 /** Milliseconds to draw the network and its loss, and to compile the programs of inference and of training. */
-export async function preparation(): Promise<Record<string, number>> {
+export async function preparation(dir: string): Promise<Record<string, number>> {
   const clock = () => performance.now()
   let before = clock()
   const { params, y, loss } = draw()
   const tracing = clock() - before
-  const values = params.initialise(generator)
 
   before = clock()
-  const program = await compile({ outputs: { y }, weights: values })
+  const program = await compile({ outputs: { y }, weights: openWeights(dir) })
   const inferenceProgram = clock() - before
   await program.release()
 
+  const values = params.initialise(generator)
   before = clock()
   const step = await TrainingStep.compile({ params, loss }, values, { optimizer: adamw() })
   const trainingPrograms = clock() - before
