@@ -284,6 +284,11 @@ case(name, {**SD, "algorithm_type": "noise_prediction", "predictor_order": 3, "c
 for options in [K, E, B, {"timestep_spacing": "trailing"}, {"timestep_spacing": "leading"}, DYNAMIC]:
     case(name, {**SD, **options})
 
+case("DDPMParallelScheduler", {**SD, "clip_sample": False})
+case("DDIMParallelScheduler", {**SD, "clip_sample": False}, eta=0.7)
+case("EulerDiscreteScheduler", {"interpolation_type": "log_linear", "timestep_type": "continuous", "prediction_type": "v_prediction"})
+case("DPMSolverMultistepScheduler", {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "use_dynamic_shifting": True}, mu=1.1)
+
 name = "PNDMScheduler"
 for options in [{}, SD, {**SD, "skip_prk_steps": True}, {**SD, "skip_prk_steps": True, "steps_offset": 1}]:
     case(name, options)

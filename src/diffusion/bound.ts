@@ -69,3 +69,25 @@ export async function variationalBound(
   }
   return total
 }
+
+/**
+ * The bound K ≤ E log₂ p(x_0) of a continuous density, bits a sample (Sohl-Dickstein et al. 2015, eq. 14): −Σ_{t≥2} KL, and the
+ * entropies H_q(X_T | X_0) − H_q(X_1 | X_0) − H_p(X_T). The last reverse step is the forward step, so the reverse is asked for
+ * t ≥ 1 only (timesteps from 0). One draw of noise a term.
+ */
+export async function thermodynamicBound(
+  process: GaussianDiffusion,
+  reverse: ReverseStep,
+  data: NdArray,
+  generator: Generator,
+): Promise<NdArray> {
+  const size = data.size / (data.shape[0] as number)
+  const entropy = (variance: number) => (size / 2) * Math.log2(2 * Math.PI * Math.E * variance)
+  const last = process.level(process.steps - 1).sigma ** 2
+  let kl: NdArray = data.mul(0).mean({ axes: data.shape.map((_, i) => i).slice(1) })
+  for (let t = process.steps - 1; t >= 1; t--) {
+    const x = process.addNoise(data, generator.randn(data.shape), new Array<number>(data.shape[0] as number).fill(t))
+    kl = kl.add(await boundTerm(process, reverse, data, x, t))
+  }
+  return kl.mul(-size).add(entropy(last) - entropy(process.betas[0] as number) - entropy(1))
+}

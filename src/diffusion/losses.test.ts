@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { NdArray } from '../runtime/ndarray.ts'
 import { Generator } from '../runtime/random.ts'
 import { betaSchedule } from './betas.ts'
-import { discretizedLogLikelihood, gaussianKl, type ReverseStep, variationalBound } from './bound.ts'
+import { discretizedLogLikelihood, gaussianKl, type ReverseStep, thermodynamicBound, variationalBound } from './bound.ts'
 import { levelOf, ve, vp } from './denoiser.ts'
 import { consistencyScaling, preconditioning } from './edm.ts'
 import { GaussianDiffusion } from './gaussian.ts'
@@ -177,4 +177,16 @@ test.each([
   }
   const pair = between(mix(0.3), start, start.mul(2), start.mul(0))
   expect(pair.x.shape).toEqual([6000, 1])
+})
+
+test('K of isotropic Gaussian data is the null’s: diffusion has nothing to learn there', async () => {
+  const process = new GaussianDiffusion(betaSchedule('linear', { steps: 30, start: 0.02, end: 0.4 }))
+  const generator = new Generator(6)
+  const data = generator.randn([4000, 3])
+  const reverse: ReverseStep = async (x, t) => {
+    const beta = process.betas[t] as number
+    return { mean: x.mul(Math.sqrt(1 - beta)), logVariance: x.mul(0).add(Math.log(beta)) }
+  }
+  const bound = (await thermodynamicBound(process, reverse, data, generator)).mean().item()
+  expect(Math.abs(bound + 1.5 * Math.log2(2 * Math.PI * Math.E))).toBeLessThan(0.06)
 })

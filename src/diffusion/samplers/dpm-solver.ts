@@ -23,6 +23,8 @@ export interface DpmSolver {
   readonly variant?: 'midpoint' | 'heun'
   /** Adds the reverse SDE's noise at every step. */
   readonly stochastic?: boolean
+  /** Keeps a wrong sign that diffusers has in the third order with noise; for the same numbers only. */
+  readonly likeDiffusers?: boolean
 }
 
 /** Two evaluations, weighed as DPM-Solver++(2M) does: the slope counts half the step (Lu et al. 2022b, Algorithm 2). */
@@ -33,13 +35,13 @@ const midpoint: Weigh = ([one = 0]) => [one, one / 2]
  * is weighed as if it were the whole, so the solver converges with order 2; `exponentialAdams` has the exact weights.
  */
 const published3: Weigh = ([one = 0, slope = 0, curve = 0]) => [one, slope, curve / 2]
-/** As published3, with the sign that diffusers has in the stochastic form. */
-const published3Stochastic: Weigh = ([one = 0, slope = 0, curve = 0]) => [one, slope, curve / 2 - 1]
 
-function weights({ form = 'data', variant = 'midpoint', stochastic = false }: DpmSolver): Weigh {
+function weights({ variant = 'midpoint', stochastic = false, likeDiffusers = false }: DpmSolver): Weigh {
   return (exact, length) => {
-    if (exact.length === 3) return (form === 'data' && stochastic ? published3Stochastic : published3)(exact, length)
-    return exact.length === 2 && variant === 'midpoint' ? midpoint(exact, length) : exact
+    if (exact.length === 2 && variant === 'midpoint') return midpoint(exact, length)
+    if (exact.length !== 3) return exact
+    const published = published3(exact, length)
+    return stochastic && likeDiffusers ? published.with(2, (published[2] as number) - 1) : published
   }
 }
 
@@ -94,7 +96,15 @@ export async function* dpmSinglestep(
   options: SinglestepOptions = {},
 ): Sampling {
   checkSigmas(sigmas, 'dpmSinglestep', 'any')
-  const { form = 'data', variant = 'midpoint', stochastic = false, order = 2, path = vp, generator } = options
+  const {
+    form = 'data',
+    variant = 'midpoint',
+    stochastic = false,
+    likeDiffusers = false,
+    order = 2,
+    path = vp,
+    generator,
+  } = options
   const levels = sigmas.map((sigma) => levelOf(path, sigma))
   const orders = options.orders ?? singlestepOrders(levels.length - 1, order)
   let block: { level: Level; output: NdArray }[] = []
@@ -114,7 +124,7 @@ export async function* dpmSinglestep(
     const used = now === 1 ? [origin] : now === 3 && variant === 'heun' ? block : ends
     const weigh: Weigh = (exact, length) => {
       if (now === 2 && variant === 'midpoint') return midpoint(exact, length)
-      return exact.length === 3 && stochastic ? exact.with(2, (exact[2] as number) - 2) : exact
+      return exact.length === 3 && stochastic && likeDiffusers ? exact.with(2, (exact[2] as number) - 2) : exact
     }
     const step = exponentialStep(
       { form, weigh, tau: stochastic ? 1 : 0 },

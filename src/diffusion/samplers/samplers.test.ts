@@ -5,7 +5,7 @@ import { NdArray } from '../../runtime/ndarray.ts'
 import { Generator } from '../../runtime/random.ts'
 import { finite, NonFiniteError, type Sampling, ve, vp } from '../denoiser.ts'
 import { GaussianMixture } from '../oracle.ts'
-import { exponentialSigmas, karrasSigmas } from '../sigmas.ts'
+import { alignYourSteps, exponentialSigmas, karrasSigmas, resampleSigmas } from '../sigmas.ts'
 import { lms, pndm } from './adams.ts'
 import { ddim } from './ddim.ts'
 import { ddpm } from './ddpm.ts'
@@ -173,4 +173,13 @@ test('a checked denoiser names the evaluation that gave NaN', async () => {
   const failed = await finish(euler(broken, NdArray.full([1, 1], 3), [4, 3, 2, 1, 0])).catch((error: unknown) => error)
   expect(failed).toBeInstanceOf(NonFiniteError)
   expect(failed).toMatchObject({ step: 2 })
+})
+
+test('ten-step schedules stretch to other numbers of steps', () => {
+  const { sigmas, timesteps } = alignYourSteps.stableDiffusion
+  expect([sigmas.length, timesteps.length]).toEqual([11, 10])
+  for (const [i, sigma] of resampleSigmas(sigmas, 10).entries()) expect(sigma).toBeCloseTo(sigmas[i] as number, 10)
+  const more = resampleSigmas(sigmas, 25)
+  expect([more.length, more[0], more.at(-1)]).toEqual([26, expect.closeTo(14.615), 0])
+  expect(more).toEqual([...more].sort((a, b) => b - a))
 })

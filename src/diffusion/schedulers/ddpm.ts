@@ -162,3 +162,7 @@ export const UnCLIPScheduler = kind({
     }
   },
 })
+
+// The same numbers; diffusers' parallel classes only also step in batches.
+export const DDPMParallelScheduler = DDPMScheduler
+export const DDIMParallelScheduler = DDIMScheduler

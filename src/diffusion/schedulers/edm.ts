@@ -88,10 +88,13 @@ export const EDMDPMSolverMultistepScheduler = kind({
     const sigmas = levelsOf(options, run)
     const { solver_order: order, solver_type: variant, dynamic_thresholding_ratio: ratio, sample_max_value: max } = options
     const short = options.lower_order_final && (run.steps as number) < 15
-    const solver = dpmSolver({ order, variant, stochastic: options.algorithm_type === 'sde-dpmsolver++' }, (i, steps) => {
-      if (i === steps - 1 && (options.euler_at_final || short || options.final_sigmas_type === 'zero')) return 1
-      return i === steps - 2 && short ? 2 : 3
-    })
+    const solver = dpmSolver(
+      { order, variant, stochastic: options.algorithm_type === 'sde-dpmsolver++', likeDiffusers: true },
+      (i, steps) => {
+        if (i === steps - 1 && (options.euler_at_final || short || options.final_sigmas_type === 'zero')) return 1
+        return i === steps - 2 && short ? 2 : 3
+      },
+    )
     return {
       timesteps: noises(sigmas),
       initialSigma: Math.sqrt(options.sigma_max ** 2 + 1),

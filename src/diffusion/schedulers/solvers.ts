@@ -72,7 +72,13 @@ function solverOf(options: typeof dpmOptions): DpmSolver {
   if (form === 'noise' && final === 'zero')
     throw new ArgumentError(`algorithm_type ${algorithm} cannot end at noise level 0; set final_sigmas_type to sigma_min`)
   if (algorithm === 'sde-dpmsolver' && order === 3) throw new ArgumentError('sde-dpmsolver has no third order; use 1 or 2')
-  return { order, form, variant: type === 'heun' ? 'heun' : 'midpoint', stochastic: algorithm.startsWith('sde') }
+  return {
+    order,
+    form,
+    variant: type === 'heun' ? 'heun' : 'midpoint',
+    stochastic: algorithm.startsWith('sde'),
+    likeDiffusers: true,
+  }
 }
 
 export const DPMSolverMultistepScheduler = kind({
