@@ -1,0 +1,6 @@
+export { type Chunk, chunkPrompt, equalChunks, tokensOf, type WeightMode, weighStates } from './chunks.ts'
+export { type PromptNode, parseEditing, promptAt, splitAnd } from './editing.ts'
+export { type PromptLora, type PromptPart, type PromptSyntax, parsePrompt, takeLoras } from './emphasis.ts'
+export { maxPrompt, PromptError } from './errors.ts'
+export { addInversions, InversionError, readInversion, type TextualInversion } from './inversion.ts'
+export { ClipTokenizer } from './tokenizer.ts'

@@ -1,0 +1,88 @@
+import { basename, extname } from 'node:path'
+import { openSafetensors, readTensor } from '../checkpoints/safetensors.ts'
+import { ArgumentError, LangevinError, ShapeError } from '../core/errors.ts'
+import { NdArray } from '../runtime/ndarray.ts'
+import type { FileTensor, Weights } from '../runtime/weights.ts'
+import type { ClipTokenizer } from './tokenizer.ts'
+
+/** A learnt token (Gal et al. 2022): what stands for it in each text encoder. */
+export interface TextualInversion {
+  /** As prompts write it. */
+  readonly token: string
+  /** f32 [vectors, D] of the first encoder; of XL's second. Files for XL have both. */
+  readonly first: NdArray<'f32'>
+  readonly second?: NdArray<'f32'>
+}
+
+/** A file that holds no learnt token that could be told. */
+export class InversionError extends LangevinError {}
+
+/**
+ * Reads a learnt token: `emb_params` or one tensor under the token's own name (diffusers); `clip_l` and `clip_g` for XL.
+ *
+ * @param token as prompts write it; by default the tensor's name, or the file's
+ * @throws InversionError; what `openSafetensors` does, so that pickles are refused
+ */
+export function readInversion(file: string, token?: string): TextualInversion {
+  const { tensors } = openSafetensors(file)
+  const named = token ?? basename(file, extname(file))
+  const take = (key: string) => vectors(tensors.get(key) as FileTensor, file, key)
+  if (tensors.has('clip_l') && tensors.has('clip_g')) return { token: named, first: take('clip_l'), second: take('clip_g') }
+  if (tensors.has('emb_params')) return { token: named, first: take('emb_params') }
+  const [only, ...others] = tensors.keys()
+  if (only !== undefined && others.length === 0) return { token: token ?? only, first: take(only) }
+  throw new InversionError(
+    `${file}: expected emb_params, clip_l and clip_g, or one tensor named as the token; got ${[...tensors.keys()].slice(0, 5).join(', ') || 'none'}`,
+  )
+}
+
+function vectors(tensor: FileTensor, file: string, key: string): NdArray<'f32'> {
+  const array = readTensor(tensor).cast('f32')
+  const [count, width] = array.shape.length === 1 ? [1, array.size] : array.shape
+  if (array.shape.length > 2 || !count || !width) {
+    throw new InversionError(`${file}: ${key}: expected [vectors, width], got [${array.shape.join(', ')}]`)
+  }
+  return new NdArray(array.data, [count, width], 'f32')
+}
+
+/** The key of the table that embeds tokens. */
+const tableKey = 'text_model.embeddings.token_embedding.weight'
+
+/**
+ * A text encoder that knows learnt tokens: its tokenizer with them, and its weights with a longer table of tokens (`vocab_size`
+ * of the config is then the tokenizer's `size`). No other tensor is touched or copied.
+ *
+ * @param which of a learnt token's vectors: those of the first encoder or of XL's second
+ * @throws ArgumentError, ShapeError
+ */
+export function addInversions(
+  { tokenizer, weights }: { tokenizer: ClipTokenizer; weights: Weights },
+  inversions: readonly TextualInversion[],
+  which: 'first' | 'second' = 'first',
+): { tokenizer: ClipTokenizer; weights: Weights } {
+  if (inversions.length === 0) return { tokenizer, weights }
+  const stored = weights.get(tableKey)
+  if (!stored) throw new ArgumentError(`textual inversion: the weights have no ${tableKey}`)
+  const [rows, width] = stored.shape as [number, number]
+  if (rows !== tokenizer.size) {
+    throw new ShapeError(
+      `textual inversion: the tokenizer has ${tokenizer.size} tokens and ${tableKey} ${rows} rows: they belong to different models`,
+    )
+  }
+  const added = inversions.map(({ token, [which]: own }) => {
+    if (!own)
+      throw new ArgumentError(`textual inversion: "${token}" has no vectors for the second text encoder: it is not for XL`)
+    if (own.shape[1] !== width)
+      throw new ShapeError(
+        `textual inversion: "${token}" has width ${own.shape[1]} and the text encoder ${width}: it was learnt with another model`,
+      )
+    return [token, own] as const
+  })
+  const counts = new Map(added.map(([token, { shape }]) => [token, shape[0] as number]))
+  if (counts.size < added.length) throw new ArgumentError('textual inversion: two files are for one token; name one otherwise')
+  const table = ('file' in stored ? readTensor(stored) : stored).cast('f32')
+  return {
+    tokenizer: tokenizer.with(counts),
+    weights: new Map([...weights, [tableKey, NdArray.concat([table, ...added.map(([, own]) => own)])]]),
+  }
+}
