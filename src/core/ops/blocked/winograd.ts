@@ -62,22 +62,20 @@ function tiles(b: Lowering, x: Tensor, outputs: number, filters: readonly string
   const n = b.channelBlock
   const [B, C, H, W] = x.shape as [number, number, number, number]
   const picture = blocked(b, x)
-  const places = range(16).map((place) => {
-    const transformed = inputPlace(b, picture, C, place)
+  const product = (place: number, ...more: string[]) =>
+    convolve(b, [inputPlace(b, picture, C, place), filters[place] as string, ...more], [1, 1], pointwise)
+  // Down the columns: the outer two products are added to the inner ones by their own convolutions.
+  const columns = range(4).map((column) => {
     // Place (1, 1) enters all four results with factor 1, so the bias can ride on it.
-    const operands = [transformed, filters[place] as string, ...(bias && place === 5 ? [bias] : [])]
-    return convolve(b, operands, [1, 1], pointwise)
+    const first = column === 1 && bias ? product(5, bias) : product(4 + column)
+    const second = product(8 + column)
+    const [sum, difference] = [b.emit('Add', [first, second]), b.emit('Sub', [first, second])]
+    return [product(column, '', sum), product(12 + column, '', difference)] as const
   })
-  const rows = range(4).map((column) =>
-    outputPair(
-      b,
-      range(4).map((row) => at(places, row * 4 + column)),
-    ),
-  )
   const results = [0, 1].flatMap((row) =>
     outputPair(
       b,
-      rows.map((pair) => at(pair, row)),
+      columns.map((pair) => at(pair, row)),
     ),
   )
   const stacked = b.emit('Concat', results, { axis: 0 })
@@ -107,9 +105,9 @@ function outputPair(b: Lowering, [m0, m1, m2, m3]: readonly string[]): [string, 
   return [b.emit('Add', [m0 as string, sum]), b.emit('Sub', [difference, m3 as string])]
 }
 
-/** G ⊗ G [16, 9] times the nine taps of blocked filters [9, …], split into 16 filters of the shape given. */
+/** G ⊗ G [16, 9], its last four rows negated (a minus of Aᵀ that the sums of `tiles` leave to the filters), times the nine taps of blocked filters [9, …], split into 16 filters of the shape given. */
 function transformedTaps(b: Lowering, taps: string, shape: Shape): string[] {
-  const kronecker = tapRows.flatMap((r) => tapRows.map((c) => r.flatMap((x) => c.map((y) => x * y))))
+  const kronecker = tapRows.flatMap((r, i) => tapRows.map((c) => r.flatMap((x) => c.map((y) => (i === 3 ? -x : x) * y))))
   const matrix = b.constant(Float32Array.from(kronecker.flat()), 'f32', [16, 9])
   const places = b.emit('MatMul', [matrix, reshape(b, taps, [9, sizeOf(shape)])])
   return range(16).map((i) => reshape(b, b.emit('Slice', [places, b.ints([i]), b.ints([i + 1]), b.ints([0])]), [...shape, 1, 1]))
