@@ -1,3 +1,4 @@
+export { chooseDevice, type Device, DeviceError, listDevices } from './devices.ts'
 export { channelBlock, type DeviceName, EngineError } from './engine.ts'
 export { type ExportOptions, exportOnnx } from './export.ts'
 export { NdArray } from './ndarray.ts'

@@ -1,0 +1,121 @@
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { availableParallelism, cpus } from 'node:os'
+import { dirname, extname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { ArgumentError, LangevinError } from '../core/errors.ts'
+import { channelBlock, type DeviceName } from './engine.ts'
+
+/** What a machine can run programs on. */
+export interface Device {
+  readonly name: DeviceName
+  readonly available: boolean
+  /** Why it is not available, and what would make it so. */
+  readonly reason?: string
+  readonly description: string
+  readonly goodFor: string
+}
+
+/** No such device here; the message lists those that are. */
+export class DeviceError extends LangevinError {}
+
+/** Every device that the engine knows, available or not. The GPU is tried in a process of its own: about a second. */
+export const listDevices = (): Promise<Device[]> => Promise.all([cpu(), probeWebgpu(), cuda()])
+
+/**
+ * The device of that name, where it is available.
+ * @throws ArgumentError for another name, DeviceError where it is not available
+ */
+export async function chooseDevice(name: string): Promise<DeviceName> {
+  const devices = { cpu, webgpu: probeWebgpu, cuda }
+  if (!Object.hasOwn(devices, name)) {
+    throw new ArgumentError(`no device is called "${name}"; choose one of ${Object.keys(devices).join(', ')}`)
+  }
+  const chosen = await devices[name as DeviceName]()
+  if (chosen.available) return chosen.name
+  const there = (await listDevices()).filter(({ available }) => available)
+  const list = there.map((device) => `${device.name} (${device.description})`).join(', ')
+  throw new DeviceError(`${name} is not available: ${chosen.reason}; available: ${list}`)
+}
+
+async function cpu(): Promise<Device> {
+  const block = await channelBlock()
+  const layout = block > 0 ? `convolutions in blocks of ${block} channels` : 'convolutions without blocks of channels'
+  return {
+    name: 'cpu',
+    available: true,
+    description: `${cpus()[0]?.model.trim() ?? 'unknown processor'}, ${availableParallelism()} cores, ${layout}`,
+    goodFor: 'everything; training of small networks, sampling within seconds to minutes',
+  }
+}
+
+interface Found {
+  readonly right: boolean
+  readonly gigaflops: number
+  readonly f16: boolean
+  readonly fusedAttention: boolean
+}
+
+/** Tries WebGPU in a child process, with these environment variables, for at most `patience` milliseconds. */
+export async function probeWebgpu(env: NodeJS.ProcessEnv = process.env, patience = 30_000): Promise<Device> {
+  const { output, end } = await runProbe(env, patience)
+  const line = output.split('\n').find((text) => text.startsWith('{"right"'))
+  const found = line ? (JSON.parse(line) as Found) : undefined
+  if (!found?.right) {
+    const message = /Failed to get a WebGPU adapter[^\n]*/.exec(output) ?? /^\w*Error: [^\n]*/m.exec(output)
+    const cause = found ? 'it computes wrong numbers' : (message?.[0] ?? end)
+    return {
+      name: 'webgpu',
+      available: false,
+      reason: `${cause}; a GPU with a Vulkan, Metal or Direct3D 12 driver is needed`,
+      description: 'the GPU through WebGPU',
+      goodFor: 'sampling and training on a GPU of any make',
+    }
+  }
+  // Software renderers give about 0.2; the slowest of GPUs some 50.
+  const software = found.gigaflops < 5
+  const features = [found.f16 ? 'half precision' : 'no half precision']
+  if (!found.fusedAttention) features.push('attention from plain operations')
+  return {
+    name: 'webgpu',
+    available: true,
+    description: `${software ? 'software rendering' : 'the GPU'} through WebGPU, ${features.join(', ')}`,
+    goodFor: software ? 'tests only' : 'sampling and training',
+  }
+}
+
+/** All that the probe printed, and how it ended. */
+function runProbe(env: NodeJS.ProcessEnv, patience: number): Promise<{ output: string; end: string }> {
+  const probe = fileURLToPath(new URL(`./webgpu-probe${extname(import.meta.url)}`, import.meta.url))
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, [probe], { env, timeout: patience, stdio: ['ignore', 'pipe', 'pipe'] })
+    let output = ''
+    const collect = (chunk: Buffer) => {
+      output += chunk
+    }
+    child.stdout.on('data', collect)
+    child.stderr.on('data', collect)
+    child.on('error', (error) => resolve({ output, end: error.message }))
+    child.on('close', (code, signal) => resolve({ output, end: `trying it ended with ${signal ?? `exit code ${code}`}` }))
+  })
+}
+
+async function cuda(): Promise<Device> {
+  const package_ = dirname(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'))
+  const library = process.platform === 'win32' ? 'onnxruntime_providers_cuda.dll' : 'libonnxruntime_providers_cuda.so'
+  const available = existsSync(join(package_, 'bin/napi-v6', process.platform, process.arch, library))
+  return {
+    name: 'cuda',
+    available,
+    ...(available
+      ? {}
+      : {
+          reason:
+            'the engine’s CUDA libraries are not installed; on 64-bit Linux with CUDA 12, ' +
+            '`node node_modules/onnxruntime-node/script/install.js --onnxruntime-node-install=cuda12` fetches them',
+        }),
+    description: 'an NVIDIA GPU through CUDA 12',
+    goodFor: 'sampling; in training every step’s state passes through the host',
+  }
+}
