@@ -70,7 +70,7 @@ export function finite(denoise: Denoise): Denoise {
   let call = 0
   return async (x, sigma) => {
     const data = await denoise(x, sigma)
-    if (!data.cast('f32').allFinite()) throw new NonFiniteError(call, `σ = ${sigma}`)
+    if (!data.allFinite()) throw new NonFiniteError(call, `σ = ${sigma}`)
     call++
     return data
   }
@@ -97,7 +97,7 @@ export function checkSigmas(
   }
 }
 
-/** The noise in x, (x − α·x0)/σ; on `ve` and `flow` also half of the ODE's slope dx/dσ. */
+/** The noise in x, (x − α·x0)/σ. No answer at σ = 0. */
 export function noiseIn(x: NdArray, denoised: NdArray, { alpha, sigma }: Level): NdArray {
   return x.sub(denoised.mul(alpha)).div(sigma)
 }

@@ -6,7 +6,8 @@ import { Generator } from '../runtime/random.ts'
 import { alphasCumprod, type BetaSchedule, betaSchedule, rescaleZeroTerminalSnr } from './betas.ts'
 import { vp } from './denoiser.ts'
 import { GaussianDiffusion } from './gaussian.ts'
-import { type Prediction, targetOf, toData, toNoise } from './predictions.ts'
+import { clipped, denoiserFrom, type Prediction, targetOf, thresholded, toData, toNoise } from './predictions.ts'
+import { dynamicShift, shiftSigma } from './sigmas.ts'
 
 const diffusers = fixture('schedulers')
 const ulps = (a: Float32Array, b: Float32Array) => {
@@ -84,4 +85,23 @@ test('L_simple is a mean square per sample; its target is the added noise', () =
   expect(process.target('epsilon', data, noise, [10, 900]).data).toEqual(noise.data)
   expect(process.lossSimple(noise.add(2), noise).toNested()).toEqual([expect.closeTo(4, 5), expect.closeTo(4, 5)])
   expect(() => process.addNoise(data, noise, [10])).toThrow(ArgumentError)
+})
+
+test('a network of any prediction is a denoiser; clipping and thresholding are denoisers around it', async () => {
+  const g = new Generator(2)
+  const [data, noise] = [g.randn([3, 5]).mul(2), g.randn([3, 5])]
+  const level = { sigma: 0.6, alpha: 0.8, lambda: 0 }
+  const x = data.mul(level.alpha).add(noise.mul(level.sigma))
+  const denoise = denoiserFrom('v_prediction', () => targetOf('v_prediction', data, noise, level), vp)
+  expect((await denoise(x, 0.6)).sub(data).abs().max().item()).toBeLessThan(1e-5)
+  expect((await clipped(denoise, 1.5)(x, 0.6)).abs().max().item()).toBe(1.5)
+  const limited = await thresholded(denoise, { ratio: 0.9 })(x, 0.6)
+  expect(limited.abs().max().item()).toBe(1)
+  const small = thresholded(() => data.mul(0.01))
+  expect((await small(x, 0.6)).data).toEqual(data.mul(0.01).data)
+})
+
+test('the shift of a resolution is 0.5 at 256 tokens and 1.15 at 4096; shifting keeps the ends', () => {
+  expect([dynamicShift(256), dynamicShift(4096)]).toEqual([0.5, 1.15])
+  expect([shiftSigma(0, 3), shiftSigma(0.5, 3), shiftSigma(1, 3)]).toEqual([0, 0.75, 1])
 })

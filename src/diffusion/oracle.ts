@@ -109,12 +109,16 @@ export class GaussianMixture {
     return (alpha * (this.components[k] as Component).std) ** 2 + sigma ** 2
   }
 
-  private logJoint(row: Float32Array, level: Level): number[] {
-    return this.components.map(({ weight, mean }, k) => {
-      const variance = this.variance(k, level)
-      const square = mean.reduce((sum, m, j) => sum + ((row[j] as number) - level.alpha * m) ** 2, 0)
-      return Math.log(weight) - 0.5 * (square / variance + this.size * Math.log(2 * Math.PI * variance))
-    })
+  private logJoint(row: Float32Array, { alpha, sigma }: Level): Float64Array {
+    const out = new Float64Array(this.components.length)
+    // Plain loops: samplers spend their time here.
+    for (const [k, { weight, mean, std }] of this.components.entries()) {
+      const variance = (alpha * std) ** 2 + sigma ** 2
+      let square = 0
+      for (let j = 0; j < this.size; j++) square += ((row[j] as number) - alpha * (mean[j] as number)) ** 2
+      out[k] = Math.log(weight) - 0.5 * (square / variance + this.size * Math.log(2 * Math.PI * variance))
+    }
+    return out
   }
 
   private split(x: NdArray): Float32Array[] {
@@ -127,7 +131,7 @@ export class GaussianMixture {
   private rows(
     x: NdArray,
     level: Level,
-    fill: (shares: readonly number[], row: Float32Array, out: Float64Array) => void,
+    fill: (shares: Float64Array, row: Float32Array, out: Float64Array) => void,
   ): NdArray {
     const result = NdArray.zeros(x.shape)
     for (const [i, row] of this.split(x).entries()) {
@@ -145,7 +149,7 @@ export class GaussianMixture {
   }
 }
 
-function logSum(logs: readonly number[]): number {
-  const max = Math.max(...logs)
+function logSum(logs: Float64Array): number {
+  const max = logs.reduce((a, b) => Math.max(a, b), -Infinity)
   return max === -Infinity ? max : max + Math.log(logs.reduce((sum, l) => sum + Math.exp(l - max), 0))
 }

@@ -1,6 +1,6 @@
 import { ArgumentError } from '../core/errors.ts'
 import type { NdArray } from '../runtime/ndarray.ts'
-import type { Denoise, Level } from './denoiser.ts'
+import { type Denoise, type Level, levelOf, type Path } from './denoiser.ts'
 
 /**
  * What a network was taught to give, for x = αx0 + σε: the noise ε, the data x0, v = αε − σx0 (Salimans and Ho 2022),
@@ -55,6 +55,12 @@ export function targetOf(prediction: Prediction, data: NdArray, noise: NdArray, 
       return noise.div(-sigma)
   }
 }
+
+/** A network that predicts something else, as a denoiser on a path. It is called with x and σ as they are. */
+export const denoiserFrom =
+  (prediction: Prediction, predict: Denoise, path: Path): Denoise =>
+  async (x, sigma) =>
+    toData(prediction, await predict(x, sigma), x, levelOf(path, sigma))
 
 /** Clips the predicted data to ±limit: for pixels in [−1, 1] (Ho et al. 2020). */
 export const clipped =

@@ -13,7 +13,7 @@ import {
   vp,
 } from '../denoiser.ts'
 import { ancestralStep } from './euler.ts'
-import { combine, exponentialStep, type MultistepSolver, type Weigh } from './exponential.ts'
+import { advance, type Evaluation, type MultistepSolver, type Weigh } from './exponential.ts'
 
 export interface DpmSolver {
   /** 1, 2 or 3 evaluations. */
@@ -107,7 +107,7 @@ export async function* dpmSinglestep(
   } = options
   const levels = sigmas.map((sigma) => levelOf(path, sigma))
   const orders = options.orders ?? singlestepOrders(levels.length - 1, order)
-  let block: { level: Level; output: NdArray }[] = []
+  let block: Evaluation[] = []
   let start = x
   for (const [i, wanted] of orders.entries()) {
     const [from, to] = [levels[i] as Level, levels[i + 1] as Level]
@@ -119,26 +119,15 @@ export async function* dpmSinglestep(
       start = x
     }
     block.push({ level: from, output: form === 'data' ? denoised : noiseIn(x, denoised, from) })
-    const origin = block[0] as (typeof block)[number]
-    const ends = [origin, block.at(-1) as (typeof block)[number]]
+    const origin = block[0] as Evaluation
+    const ends = [origin, block.at(-1) as Evaluation]
     const used = now === 1 ? [origin] : now === 3 && variant === 'heun' ? block : ends
     const weigh: Weigh = (exact, length) => {
       if (now === 2 && variant === 'midpoint') return midpoint(exact, length)
       return exact.length === 3 && stochastic && likeDiffusers ? exact.with(2, (exact[2] as number) - 2) : exact
     }
-    const step = exponentialStep(
-      { form, weigh, tau: stochastic ? 1 : 0 },
-      origin.level,
-      to,
-      used.map((b) => b.level),
-    )
     const z = stochastic ? noiseSource(generator, 'dpmSinglestep').randn(x.shape) : undefined
-    x = combine(
-      step,
-      start,
-      used.map((b) => b.output),
-      z,
-    )
+    x = advance({ form, weigh, tau: stochastic ? 1 : 0 }, start, [origin.level, to], used, z)
   }
   return x
 }
@@ -155,7 +144,7 @@ export async function* dpmppSde(
 ): Sampling {
   checkSigmas(sigmas, 'dpmppSde')
   const noise = noiseSource(generator, 'dpmppSde')
-  const advance = (from: number, to: number, state: NdArray, data: NdArray, z: NdArray) => {
+  const carry = (from: number, to: number, state: NdArray, data: NdArray, z: NdArray) => {
     const { up, down } = ancestralStep(from, to)
     return state
       .mul(down / from)
@@ -171,8 +160,8 @@ export async function* dpmppSde(
       const [first, second] = [noise.randn(x.shape), noise.randn(x.shape)]
       const share = (sigma - middle) / (sigma - next)
       const whole = first.mul(Math.sqrt(share)).add(second.mul(Math.sqrt(1 - share)))
-      const half = advance(sigma, middle, x, denoised, first)
-      x = advance(sigma, next, x, await denoise(half, middle), whole)
+      const half = carry(sigma, middle, x, denoised, first)
+      x = carry(sigma, next, x, await denoise(half, middle), whole)
     }
   }
   return x

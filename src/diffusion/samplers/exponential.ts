@@ -111,6 +111,25 @@ export function combine({ keep, use, noise }: Combination, x: NdArray, outputs: 
   return z && noise !== 0 ? sum.add(z.mul(noise)) : sum
 }
 
+/** What the network gave at a level, as the integrand's form has it. */
+export interface Evaluation {
+  readonly level: Level
+  readonly output: NdArray
+}
+
+/** x carried from a level to another by the evaluations. */
+export function advance(
+  integrand: Integrand,
+  x: NdArray,
+  [from, to]: readonly [Level, Level],
+  used: readonly Evaluation[],
+  z?: NdArray,
+): NdArray {
+  const levels = used.map(({ level }) => level)
+  const outputs = used.map(({ output }) => output)
+  return combine(exponentialStep(integrand, from, to, levels), x, outputs, z)
+}
+
 export interface MultistepSolver extends Omit<Integrand, 'tau'> {
   /** How many evaluations the i-th of `steps` steps may use. */
   readonly order: (i: number, steps: number) => number
@@ -127,6 +146,9 @@ export interface MultistepOptions {
   readonly generator?: Generator
 }
 
+/** How many evaluations are remembered; higher orders are unstable long before. */
+const longest = 8
+
 /** Any multistep exponential integrator with or without its corrector; the solvers are in dpm-solver.ts and unipc.ts. */
 export async function* multistep(
   denoise: Denoise,
@@ -139,47 +161,20 @@ export async function* multistep(
   const levels = sigmas.map((sigma) => levelOf(path, sigma))
   const steps = levels.length - 1
   const { form, weigh, order, correct, tau = () => 0, draws = () => 0 } = solver
-  const history: { level: Level; output: NdArray }[] = []
+  let history: Evaluation[] = []
   let last: { x: NdArray; z?: NdArray; tau: number } | undefined
   for (let i = 0; i < steps; i++) {
-    const [from, to] = [levels[i] as Level, levels[i + 1] as Level]
+    const [before, from, to] = [levels[i - 1], levels[i] as Level, levels[i + 1] as Level]
     const denoised = await denoise(x, from.sigma)
     yield { i, sigma: from.sigma, x, denoised }
-    const output = form === 'data' ? denoised : noiseIn(x, denoised, from)
-    history.unshift({ level: from, output })
-    const corrections = last && correct ? correct(i, steps) : 0
-    if (last && corrections > 0) {
-      const used = history.slice(0, corrections)
-      const step = exponentialStep(
-        { form, weigh, tau: last.tau },
-        levels[i - 1] as Level,
-        from,
-        used.map((h) => h.level),
-      )
-      x = combine(
-        step,
-        last.x,
-        used.map((h) => h.output),
-        last.z,
-      )
-    }
-    const used = history.slice(0, order(i, steps))
-    history.splice(8)
+    history = [{ level: from, output: form === 'data' ? denoised : noiseIn(x, denoised, from) }, ...history.slice(0, longest)]
+    const corrections = correct?.(i, steps) ?? 0
+    if (last && before && corrections > 0)
+      x = advance({ form, weigh, tau: last.tau }, last.x, [before, from], history.slice(0, corrections), last.z)
     let z: NdArray | undefined
     for (let k = draws(i, steps); k > 0; k--) z = noiseSource(generator, 'this solver').randn(x.shape)
     last = { x, z, tau: tau(i) }
-    const step = exponentialStep(
-      { form, weigh, tau: last.tau },
-      from,
-      to,
-      used.map((h) => h.level),
-    )
-    x = combine(
-      step,
-      x,
-      used.map((h) => h.output),
-      z,
-    )
+    x = advance({ form, weigh, tau: last.tau }, x, [from, to], history.slice(0, order(i, steps)), z)
   }
   return x
 }
