@@ -1,7 +1,7 @@
 import { ddpmKind } from './ddpm.ts'
 import { recipeOf } from './recipe.ts'
 
-/** The bundled unconditional DDPM: faces, animals and food at 32×32, a network that two CPU cores train in an hour. */
+/** The bundled unconditional DDPM: faces, animals and food at 32×32, a network that one CPU core trains in an hour. */
 export const ddpmStickers32 = recipeOf(ddpmKind, {
   summary: 'unconditional DDPM on 32×32 stickers',
   config: {
@@ -25,7 +25,7 @@ export const ddpmStickers32 = recipeOf(ddpmKind, {
   },
   training: {
     train_batch_size: 32,
-    max_train_steps: 8000,
+    max_train_steps: 6500,
     learning_rate: 5e-4,
     lr_warmup_steps: 500,
     ema_decay: 0.999,
