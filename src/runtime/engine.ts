@@ -36,7 +36,13 @@ export interface SessionOptions {
 }
 
 /** A weight's file as a graph names it: relative to the root, symbolic links resolved (the engine refuses both otherwise). */
-export const locateFromRoot = (file: string): string => realpathSync(file).replace(/^[/\\]+/, '')
+export function locateFromRoot(file: string): string {
+  try {
+    return realpathSync(file).replace(/^[/\\]+/, '')
+  } catch (cause) {
+    throw new EngineError(`the weights' file ${file} cannot be opened: ${(cause as Error).message}`, { cause })
+  }
+}
 
 /** One session of the engine. Creating and running it block the calling thread. */
 export async function createSession(
@@ -53,6 +59,9 @@ export async function createSession(
     graphOptimizationLevel: rewrite ? 'all' : 'disabled',
     // One block for all values, laid out beforehand, is larger than what they take as they come and go.
     enableMemPattern: device !== 'cpu',
+    // In training values of many sizes come and go: the engine's own allocator then holds twice what they take. glibc's
+    // holds less and is as fast; of other systems' that is not known.
+    enableCpuMemArena: rewrite || process.platform !== 'linux',
     logSeverityLevel: 4, // Its errors come as exceptions.
     ...(threads ? { intraOpNumThreads: threads } : {}),
     ...(stays.length > 0

@@ -241,6 +241,8 @@ function contents(
     return { rawData: new Uint8Array(stored.data.buffer, stored.data.byteOffset, stored.data.byteLength) }
   }
   const length = sizeOf(stored.shape) * bytesPer[stored.dtype]
+  // To the engine a length of 0 in a file is the rest of the file.
+  if (length === 0) return { rawData: new Uint8Array() }
   const entry = (key: string, value: string | number) => ({ key, value: String(value) })
   return {
     dataLocation: 1,
