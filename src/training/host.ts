@@ -1,6 +1,7 @@
 import { grad } from '../core/grad.ts'
 import { type Shape, sizeOf } from '../core/shape.ts'
 import { input, type Tensor } from '../core/tensor.ts'
+import { free } from '../runtime/free.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { compile, type Program } from '../runtime/program.ts'
 import { State } from '../runtime/state.ts'
@@ -60,7 +61,7 @@ export async function hostMover(
       for (const batch of batches) {
         const before = accumulation === 1 ? {} : named(places, sums)
         const outputs = await gradients.run({ ...batch, ...before })
-        for (const sum of sums) release(sum)
+        for (const sum of sums) free(sum)
         sums = [...places.keys()].map((key) => outputs[gradientName(key)] as NdArray)
         results.push(Object.fromEntries(Object.entries(outputs).filter(([name]) => !name.startsWith(GRADIENT))))
       }
@@ -130,7 +131,7 @@ async function moveAll(
     for (const [slot, all] of flat) {
       const moved = outputs[newName(slot)] as NdArray
       all.set(moved.data as Float32Array, start)
-      release(moved)
+      free(moved)
     }
   }
 }
@@ -146,7 +147,7 @@ function joined(arrays: readonly NdArray[]): (into: Float32Array) => void {
       filled += part.length
       taken += part.length
       if (taken === array.size) {
-        release(array)
+        free(array)
         index++
         taken = 0
       }
@@ -159,6 +160,3 @@ function joined(arrays: readonly NdArray[]): (into: Float32Array) => void {
 function named(places: ReadonlyMap<string, Place>, sums: readonly NdArray[]): Feeds {
   return Object.fromEntries([...places].map(([key, { shape }], i) => [sumName(key), sums[i] ?? NdArray.zeros(shape, 'f32')]))
 }
-
-/** Frees a program's output now, not when garbage is next collected: there may be hundreds of megabytes of it. */
-const release = ({ data }: NdArray) => (data.buffer as ArrayBuffer).transfer(0)

@@ -2,6 +2,7 @@ import { openWeights, saveModel } from '../../checkpoints/folder.ts'
 import { input } from '../../core/tensor.ts'
 import { unet2d, unet2dSchema } from '../../models/unet/index.ts'
 import { Params } from '../../nn/params.ts'
+import { free } from '../../runtime/free.ts'
 import { compile, NdArray } from '../../runtime/index.ts'
 import { Generator } from '../../runtime/random.ts'
 import { adamw } from '../../training/optimizer.ts'
@@ -53,7 +54,9 @@ export async function inference(dir: string): Promise<() => Promise<unknown>> {
 export async function training(): Promise<() => Promise<unknown>> {
   const { params, loss } = draw()
   const optimizer = adamw()
-  const step = await TrainingStep.compile({ params, loss }, params.initialise(generator), { optimizer })
+  const values = params.initialise(generator)
+  const step = await TrainingStep.compile({ params, loss }, values, { optimizer })
+  for (const value of values.values()) free(value)
   let count = 0
   return () => step.run([{ x, t, noise }], optimizer.scalars(++count, 1e-4))
 }
