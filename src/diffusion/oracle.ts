@@ -128,11 +128,7 @@ export class GaussianMixture {
     return Array.from({ length: data.length / this.size }, (_, i) => data.subarray(i * this.size, (i + 1) * this.size))
   }
 
-  private rows(
-    x: NdArray,
-    level: Level,
-    fill: (shares: Float64Array, row: Float32Array, out: Float64Array) => void,
-  ): NdArray {
+  private rows(x: NdArray, level: Level, fill: (shares: Float64Array, row: Float32Array, out: Float64Array) => void): NdArray {
     const result = NdArray.zeros(x.shape)
     for (const [i, row] of this.split(x).entries()) {
       const joint = this.logJoint(row, level)
