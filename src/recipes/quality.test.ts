@@ -75,7 +75,7 @@ describe('pictures measured', () => {
       found[name] = quality
       places = nearest.map(({ position }) => position)
     }
-  })
+  }, 120_000)
   const at = (name: string, set: string) => found[name]?.sets.find((one) => one.name === set)
 
   test('pictures of a kind lie at the floor of that kind', () => {

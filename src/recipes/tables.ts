@@ -53,7 +53,8 @@ export function inColumns(table: Table): string {
     .join('\n')
 }
 
-export function inMarkdown([heads = [], ...rows]: Table): string {
+/** `words` says that the columns hold words, not numbers. */
+export function inMarkdown([heads = [], ...rows]: Table, { words = false } = {}): string {
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
-  return [line(heads), line(heads.map((_, i) => (i === 0 ? '---' : '---:'))), ...rows.map(line)].join('\n')
+  return [line(heads), line(heads.map((_, i) => (i === 0 || words ? '---' : '---:'))), ...rows.map(line)].join('\n')
 }

@@ -38,7 +38,7 @@ export interface RunIo {
 export async function runTraining(job: TrainingJob, config: TrainingConfig, io: RunIo): Promise<number> {
   const { dir, signal, warn = console.warn } = io
   const { max_train_steps: total, train_batch_size: batch, gradient_accumulation_steps: accumulation } = config
-  saving(dir, () => mkdirSync(join(dir, 'samples'), { recursive: true }))
+  saving(dir, () => mkdirSync(job.preview ? join(dir, 'samples') : dir, { recursive: true }))
   writeJson(join(dir, environmentFile), { ...environment() })
   if (job.recipe) writeJson(join(dir, recipeFile), job.recipe)
   const options = { ...trainingOptions(config, dir), warn, ...(signal ? { signal } : {}) }

@@ -71,7 +71,11 @@ export async function stickerDataset(options: StickerOptions): Promise<StickerDa
       ? groundNames.filter((ground) => isHeldOutPair(icon.name, ground) === (split === 'pairs'))
       : groundNames
   const icons = stickerCatalogue().filter(
-    (icon) => wanted.has(icon.category) && (split === 'all' || icon.heldOut === (split === 'test')) && groundsOf(icon).length > 0,
+    (icon) =>
+      wanted.has(icon.category) &&
+      (split === 'all' || icon.heldOut === (split === 'test')) &&
+      shown.some((style) => icon.slugs[style]) &&
+      groundsOf(icon).length > 0,
   )
   const entries = icons.flatMap((icon) => {
     const allowed = groundsOf(icon)

@@ -44,7 +44,7 @@ const readText = (...path: string[]) => readFileSync(join(desk, ...path), 'utf8'
 beforeAll(async () => {
   await publishRun(await train(classifier, 'classifier'), join(desk, 'tiny-classifier'), { evaluate })
   await publishRun(await train(ddpm, 'ddpm'), join(desk, 'tiny-ddpm'), { evaluate, note: 'beside other work' })
-})
+}, 120_000)
 
 test('a run becomes a folder with its averaged weights as float16', () => {
   const { weights, step } = readRun(join(desk, 'runs', 'ddpm'), () => {})

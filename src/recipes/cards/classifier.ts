@@ -51,7 +51,7 @@ Residual blocks with norm and activation before each convolution, ${widths.join(
 the one before; the average over the picture, layer norm (these are the features), a linear head a question. The loss is the
 sum of the heads' cross-entropies. Everything is in [recipe.json](recipe.json).
 
-${inMarkdown(runTable(run, parameters, note))}
+${inMarkdown(runTable(run, parameters, note), { words: true })}
 
 ![Loss](pictures/loss.png)
 

@@ -79,7 +79,7 @@ ${await dataSection(data, side)}
 A \`UNet2DModel\` of ${network?.block_out_channels?.join(', ') ?? '?'} channels (${network?.down_block_types?.join(', ') ?? '?'});
 ${noise.map(([key, value]) => `\`${key}\` ${value}`).join(', ')}. Everything is in [recipe.json](recipe.json).
 
-${inMarkdown(runTable(run, parameters, note))}
+${inMarkdown(runTable(run, parameters, note), { words: true })}
 
 ![Loss](pictures/loss.png)
 
