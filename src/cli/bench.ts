@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { type Environment, environment } from '../runtime/environment.ts'
-import { type BenchmarkName, type BenchmarkResult, benchmarks, compare } from './bench/compare.ts'
+import { type BenchmarkName, type BenchmarkResult, benchmarks, compare, subject } from './bench/compare.ts'
 import { defineCommand } from './command.ts'
 
 const names = Object.keys(benchmarks) as [BenchmarkName, ...BenchmarkName[]]
@@ -18,7 +18,7 @@ export function report({ name, what, sides, without, ratio, memoryRatio }: Bench
     return `  ${side.padEnd(width)}  ${times.join(', ')}, peak memory ${(maxRss / 1e6).toFixed()} MB`
   })
   return [
-    `${name}: ${what}`,
+    `${name}: ${subject}: ${what}`,
     ...rows,
     ...(without ? [`  without PyTorch (${without}); choose another Python with --python`] : []),
     ...(memoryRatio === undefined ? [] : [`  memory ${memoryRatio.toFixed(2)} of PyTorch's`]),
@@ -32,7 +32,7 @@ const machineLine = ({ cpu, memory, platform, node, packages }: Environment) =>
 export const bench = defineCommand({
   name: 'bench',
   summary: 'measure this machine, next to PyTorch where it is installed',
-  description: `Measures langevin, and PyTorch in the same run where a Python with torch and diffusers is found (LANGEVIN_PYTHON, else python3). Each side runs in a process of its own; the sides take turns, and the least time of all rounds counts. Nothing else should run meanwhile. The ratio is PyTorch's best time over ours (above 1 langevin is faster); for trace-and-compile it is the time allowed over the time taken, where that is least.\n\nBenchmarks:\n${summaries}`,
+  description: `Measures langevin, and PyTorch in the same run where a Python with torch and diffusers is found (LANGEVIN_PYTHON, else python3). Each side runs in a process of its own; the sides take turns, and the least time of all rounds counts. Nothing else should run meanwhile. The ratio is PyTorch's best time over ours (above 1 langevin is faster); for trace-and-compile it is the time allowed over the time taken, where that is least.\n\nBenchmarks, on the ${subject}:\n${summaries}`,
   positional: ['name'],
   options: z.object({
     name: z.enum(names).optional().meta({ description: 'one benchmark; all of them unless given' }),

@@ -16,13 +16,14 @@ export interface Benchmark {
   readonly limits?: Readonly<Record<string, number>>
 }
 
-const unet = 'U-Net of DDPM for CIFAR-10 (35,746,307 parameters), batch 8, float32'
+/** What all of them measure on. */
+export const subject = 'U-Net of DDPM for CIFAR-10 (35,746,307 parameters), batch 8, float32'
 
 export const benchmarks = {
-  'unet-inference': { what: `${unet}: one evaluation`, peers: ['eager', 'channels_last'], warmUp: 3, repeats: 3 },
-  'unet-training': { what: `${unet}: forward, backward and AdamW`, peers: ['eager'], warmUp: 2, repeats: 2 },
+  'unet-inference': { what: 'one evaluation', peers: ['eager', 'channels_last'], warmUp: 3, repeats: 3 },
+  'unet-training': { what: 'forward, backward and AdamW', peers: ['eager'], warmUp: 2, repeats: 2 },
   'trace-and-compile': {
-    what: `${unet}: drawing it, compiling its programs`,
+    what: 'drawing it, compiling its programs',
     peers: [],
     warmUp: 0,
     repeats: 1,
