@@ -1,6 +1,7 @@
 export * from './classifier/index.ts'
 export * from './clip/index.ts'
 export { type ConfigFault, ModelConfigError } from './config.ts'
+export * from './controlnet/index.ts'
 export * from './unet/index.ts'
 export * from './unet-condition/index.ts'
 export * from './vae/index.ts'

@@ -1,6 +1,6 @@
 import * as core from '../core/index.ts'
 import type { Tensor } from '../core/tensor.ts'
-import { fanIn, normal, onesInit, type Params, zerosInit } from './params.ts'
+import { fanIn, type Init, normal, onesInit, type Params, zerosInit } from './params.ts'
 
 export type Layer = (x: Tensor) => Tensor
 
@@ -15,15 +15,17 @@ export interface ConvOptions extends core.WindowOptions {
   readonly bias?: boolean
   /** Spatial axes: 2 unless given. */
   readonly axes?: 1 | 2 | 3
+  /** How weight and bias start. */
+  readonly init?: Init
 }
 
 /** x [B, inputs, …] → [B, outputs, …], a square kernel. */
 export function conv(p: Params, inputs: number, outputs: number, kernel: number, options: ConvOptions = {}): Layer {
   const { bias = true, axes = 2, groups = 1 } = options
   const window = Array<number>(axes).fill(kernel)
-  const fan = (inputs / groups) * kernel ** axes
-  const weight = p.get('weight', [outputs, inputs / groups, ...window], fanIn(fan))
-  const b = bias ? p.get('bias', [outputs], fanIn(fan)) : undefined
+  const init = options.init ?? fanIn((inputs / groups) * kernel ** axes)
+  const weight = p.get('weight', [outputs, inputs / groups, ...window], init)
+  const b = bias ? p.get('bias', [outputs], init) : undefined
   return (x) => core.conv(x, weight, { ...options, bias: b })
 }
 
