@@ -61,7 +61,7 @@ export class TrainingStep {
     this.keys = [...params.tensors.keys()]
   }
 
-  /** Compiles the step. `values` are those of a step before, or fresh values of the parameters alone; they are copied. */
+  /** Compiles the step. `values` are those of a step before, or fresh values of the parameters alone; on the host they are copied. */
   static async compile(objective: Objective, values: ReadonlyMap<string, NdArray>, options: StepOptions): Promise<TrainingStep> {
     for (const key of objective.params.tensors.keys()) {
       if (!values.has(key)) throw new ArgumentError(`no value for the parameter ${key}; initialise all of them`)
