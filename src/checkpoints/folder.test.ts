@@ -19,6 +19,16 @@ const contents = (weights: ReadonlyMap<string, NdArray | FileTensor>) =>
 const weightsIn = (dir: string) => readdirSync(dir).filter((name) => name.includes('safetensors'))
 const sameFile = (a: string, b: string) => readFileSync(a).equals(readFileSync(b))
 
+test("Python's infinities are read, and words in strings left alone", () => {
+  const file = join(temporaryFolder(), 'scheduler_config.json')
+  writeFileSync(file, '{"lambda_min_clipped": -Infinity, "most": Infinity, "note": "\\"Infinity\\" is a word"}')
+  expect(loadConfig(join(file, '..'), 'scheduler_config.json')).toEqual({
+    lambda_min_clipped: -Infinity,
+    most: Infinity,
+    note: '"Infinity" is a word',
+  })
+})
+
 describe('openWeights', () => {
   test('reads single files, shards and variants', () => {
     const single = contents(openWeights(unet))

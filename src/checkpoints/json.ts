@@ -21,13 +21,20 @@ export function readJson(file: string): Json {
   }
   let value: unknown
   try {
-    value = JSON.parse(text)
+    value = JSON.parse(plainJson(text))
   } catch (cause) {
     throw new ConfigError(file, `not JSON: ${(cause as Error).message}`, { cause })
   }
   if (!isObject(value)) throw new ConfigError(file, `must hold an object, got ${describe(value)}`)
   return value
 }
+
+/**
+ * Python writes infinities bare, which JSON has not (diffusers' `"lambda_min_clipped": -Infinity`): numbers too large for a
+ * double stand for them. NaN stays an error.
+ */
+const plainJson = (text: string): string =>
+  text.replace(/"(?:[^"\\]|\\.)*"|Infinity/g, (token) => (token === 'Infinity' ? '1e999' : token))
 
 /**
  * As Python's `json.dumps(value, indent=2, sort_keys=True)` with a line end: the form of diffusers' own files. Written in one
