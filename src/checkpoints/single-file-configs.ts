@@ -1,0 +1,168 @@
+import type { Weights } from '../runtime/weights.ts'
+import type { Family, SingleFile } from './single-file.ts'
+
+/** What a pipeline does with a file's U-Net, by the channels that it takes beside the latents' four. */
+export type Task = 'text-to-image' | 'inpaint' | 'pix2pix' | 'upscale' | 'depth'
+
+const tasks: Readonly<Record<number, Task>> = { 4: 'text-to-image', 5: 'depth', 7: 'upscale', 8: 'pix2pix', 9: 'inpaint' }
+
+const pipelines: Readonly<Record<'plain' | 'xl', Readonly<Partial<Record<Task, string>>>>> = {
+  plain: {
+    'text-to-image': 'StableDiffusionPipeline',
+    inpaint: 'StableDiffusionInpaintPipeline',
+    pix2pix: 'StableDiffusionInstructPix2PixPipeline',
+    upscale: 'StableDiffusionUpscalePipeline',
+    depth: 'StableDiffusionDepth2ImgPipeline',
+  },
+  xl: {
+    'text-to-image': 'StableDiffusionXLPipeline',
+    inpaint: 'StableDiffusionXLInpaintPipeline',
+    pix2pix: 'StableDiffusionXLInstructPix2PixPipeline',
+  },
+}
+
+/** What a single file is, as far as it can be told. */
+export interface SingleFileKind {
+  readonly family: Family
+  readonly task: Task
+  /** diffusers' class. */
+  readonly pipeline: string
+  readonly prediction: 'epsilon' | 'v_prediction'
+  /**
+   * False where nothing in the file tells the prediction: Stable Diffusion 2's own models of 512 pixels predict the noise and those
+   * of 768 the velocity, with the same tensors. The choice is then diffusers', the velocity; ask the user where it matters.
+   */
+  readonly predictionKnown: boolean
+  /** Configurations by component: `unet`, `vae`, `text_encoder`, `text_encoder_2`, `scheduler`. */
+  readonly configs: Readonly<Record<string, Readonly<Record<string, unknown>>>>
+}
+
+/**
+ * What a file is, from its tensors' names and shapes.
+ *
+ * @param original as the file has them: some fine-tunes mark their prediction there
+ */
+export function kindOf({ family, components }: SingleFile, original: Weights): SingleFileKind {
+  const unet = components.get('unet') ?? new Map()
+  const channels = unet.get('conv_in.weight')?.shape[1] ?? 4
+  const task = tasks[channels] ?? 'text-to-image'
+  const xl = family.startsWith('xl')
+  const refiner = family === 'xl-refiner' && task === 'text-to-image'
+  const known = !(family === 'sd2' && task === 'text-to-image') || original.has('v_pred')
+  const velocity = original.has('v_pred') || (family === 'sd2' && (task === 'text-to-image' || task === 'upscale'))
+  const prediction = velocity ? 'v_prediction' : 'epsilon'
+  const configs: Record<string, Record<string, unknown>> = {
+    scheduler: schedulerConfig(family, prediction, original.has('ztsnr')),
+  }
+  for (const [name, weights] of components) {
+    if (name === 'unet') configs[name] = unetConfig(weights, family, task)
+    else if (name === 'vae') configs[name] = vaeConfig(weights, xl ? 0.13025 : task === 'upscale' ? 0.08333 : 0.18215, xl)
+    else configs[name] = textConfig(weights)
+  }
+  const pipeline = refiner ? 'StableDiffusionXLImg2ImgPipeline' : pipelines[xl ? 'xl' : 'plain'][task]
+  return { family, task, pipeline: pipeline as string, prediction, predictionKnown: known, configs }
+}
+
+const rows = (weights: Weights, key: string): number => weights.get(key)?.shape[0] as number
+const columns = (weights: Weights, key: string): number => weights.get(key)?.shape[1] as number
+
+/** One more than the greatest number that a pattern finds in the keys. */
+function count(weights: Weights, pattern: RegExp): number {
+  let most = 0
+  for (const key of weights.keys()) most = Math.max(most, 1 + Number(pattern.exec(key)?.[1] ?? -1))
+  return most
+}
+
+const upTo = (n: number) => Array.from({ length: n }, (_, i) => i)
+
+/** `UNet2DConditionModel`'s fields. Heads cannot be told from shapes: SD 1 and the upscaler have 8 a level, the others 64 channels a head. */
+function unetConfig(weights: Weights, family: Family, task: Task): Record<string, unknown> {
+  const levels = upTo(count(weights, /^down_blocks\.(\d+)\./))
+  const layers = count(weights, /^down_blocks\.0\.resnets\.(\d+)\./)
+  const widths = levels.map((i) => rows(weights, `down_blocks.${i}.resnets.0.conv1.weight`))
+  const depthOf = (head: string) => count(weights, new RegExp(`^${head}\\.attentions\\.0\\.transformer_blocks\\.(\\d+)\\.`))
+  const depths = levels.map((i) => depthOf(`down_blocks.${i}`))
+  const attended = depths.map((depth) => depth > 0)
+  const middle = depthOf('mid_block')
+  const depth = depths.map((n, i) => n || (i === depths.length - 1 ? middle : 1))
+  const firstAttended = `down_blocks.${attended.indexOf(true)}.attentions.0`
+  const context = columns(weights, `${firstAttended}.transformer_blocks.0.attn2.to_k.weight`)
+  const only = levels.map((i) => {
+    const key = `down_blocks.${i}.attentions.0.transformer_blocks.0.attn1.to_k.weight`
+    return weights.has(key) && columns(weights, key) === context && context !== widths[i]
+  })
+  const added = columns(weights, 'add_embedding.linear_1.weight')
+  const classes = rows(weights, 'class_embedding.weight')
+  return {
+    _class_name: 'UNet2DConditionModel',
+    sample_size: family.startsWith('xl') || task === 'upscale' ? 128 : family === 'sd2' && task === 'text-to-image' ? 96 : 64,
+    in_channels: columns(weights, 'conv_in.weight'),
+    out_channels: rows(weights, 'conv_out.weight'),
+    down_block_types: attended.map((on) => (on ? 'CrossAttnDownBlock2D' : 'DownBlock2D')),
+    up_block_types: attended.toReversed().map((on) => (on ? 'CrossAttnUpBlock2D' : 'UpBlock2D')),
+    block_out_channels: widths,
+    layers_per_block: layers,
+    transformer_layers_per_block: depth.every((n) => n === depth[0]) ? depth[0] : depth,
+    cross_attention_dim: context,
+    attention_head_dim: family === 'sd1' || task === 'upscale' ? 8 : widths.map((width) => Math.max(1, Math.floor(width / 64))),
+    use_linear_projection: weights.get(`${firstAttended}.proj_in.weight`)?.shape.length === 2,
+    only_cross_attention: only.includes(true) ? only : false,
+    num_class_embeds: classes ?? null,
+    addition_embed_type: added === undefined ? null : 'text_time',
+    addition_time_embed_dim: added === undefined ? null : 256,
+    projection_class_embeddings_input_dim: added ?? null,
+  }
+}
+
+/** `AutoencoderKL`'s fields. */
+function vaeConfig(weights: Weights, scaling: number, xl: boolean): Record<string, unknown> {
+  const levels = upTo(count(weights, /^encoder\.down_blocks\.(\d+)\./))
+  return {
+    _class_name: 'AutoencoderKL',
+    in_channels: columns(weights, 'encoder.conv_in.weight'),
+    out_channels: rows(weights, 'decoder.conv_out.weight'),
+    down_block_types: levels.map(() => 'DownEncoderBlock2D'),
+    up_block_types: levels.map(() => 'UpDecoderBlock2D'),
+    block_out_channels: levels.map((i) => rows(weights, `encoder.down_blocks.${i}.resnets.0.conv1.weight`)),
+    layers_per_block: count(weights, /^encoder\.down_blocks\.0\.resnets\.(\d+)\./),
+    latent_channels: columns(weights, 'decoder.conv_in.weight'),
+    sample_size: xl ? 1024 : 512,
+    scaling_factor: scaling,
+    force_upcast: xl,
+  }
+}
+
+/** `CLIPTextModel`'s fields: OpenAI's large model has the quick GELU, OpenCLIP's the exact one; every head has 64 channels. */
+function textConfig(weights: Weights): Record<string, unknown> {
+  const width = columns(weights, 'text_model.embeddings.token_embedding.weight')
+  return {
+    model_type: 'clip_text_model',
+    vocab_size: rows(weights, 'text_model.embeddings.token_embedding.weight'),
+    hidden_size: width,
+    intermediate_size: rows(weights, 'text_model.encoder.layers.0.mlp.fc1.weight'),
+    num_hidden_layers: count(weights, /^text_model\.encoder\.layers\.(\d+)\./),
+    num_attention_heads: Math.max(1, Math.floor(width / 64)),
+    max_position_embeddings: rows(weights, 'text_model.embeddings.position_embedding.weight'),
+    hidden_act: width > 768 ? 'gelu' : 'quick_gelu',
+    projection_dim: rows(weights, 'text_projection.weight') ?? width,
+    eos_token_id: 49407,
+  }
+}
+
+/** The scheduler that each family was published with. */
+function schedulerConfig(family: Family, prediction: string, zeroTerminal: boolean): Record<string, unknown> {
+  const common = {
+    beta_schedule: 'scaled_linear',
+    beta_start: 0.00085,
+    beta_end: 0.012,
+    num_train_timesteps: 1000,
+    prediction_type: prediction,
+    steps_offset: 1,
+    ...(zeroTerminal && { rescale_betas_zero_snr: true, timestep_spacing: 'trailing' }),
+  }
+  if (family === 'sd1' && !zeroTerminal) {
+    return { _class_name: 'PNDMScheduler', ...common, set_alpha_to_one: false, skip_prk_steps: true }
+  }
+  if (family.startsWith('xl')) return { timestep_spacing: 'leading', ...common, _class_name: 'EulerDiscreteScheduler' }
+  return { _class_name: 'DDIMScheduler', ...common, clip_sample: false, set_alpha_to_one: false }
+}
