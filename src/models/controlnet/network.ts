@@ -34,6 +34,7 @@ export function controlNet(p: Params, config: ControlNetConfig): ControlNet {
 
   return (sample, timestep, context, hint, extras = {}) => {
     const { B, H, W } = dims(sample, 'B C H W', { C: config.in_channels })
+    dims(context, 'B M D', { B })
     dims(hint, 'B C H W', { B, C: channels, H: factor * H, W: factor * W })
     const given = embed(timestep, context, extras)
     const seen = encodeHint(config.controlnet_conditioning_channel_order === 'bgr' ? hint.flip(1) : hint)
