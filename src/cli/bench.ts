@@ -8,14 +8,17 @@ const summaries = names.map((name) => `  ${name.padEnd(18)} ${benchmarks[name].w
 
 const milliseconds = (ms: number) => `${ms.toFixed(ms < 100 ? 1 : 0)} ms`
 
+function inWords(figure: string, value: number): string {
+  if (figure === 'percent') return `${value.toFixed(2)} %`
+  return figure === 'ms' ? milliseconds(value) : `${figure} ${milliseconds(value)}`
+}
+
 /** A benchmark as lines of text; the last is the ratio. */
 export function report({ name, what, sides, without, ratio, memoryRatio }: BenchmarkResult): string {
   const width = Math.max(...sides.map(({ side }) => side.length))
   const rows = sides.map(({ side, least, maxRss }) => {
-    const times = Object.entries(least).map(([figure, ms]) =>
-      figure === 'ms' ? milliseconds(ms) : `${figure} ${milliseconds(ms)}`,
-    )
-    return `  ${side.padEnd(width)}  ${times.join(', ')}, peak memory ${(maxRss / 1e6).toFixed()} MB`
+    const figures = Object.entries(least).map(([figure, value]) => inWords(figure, value))
+    return `  ${side.padEnd(width)}  ${figures.join(', ')}, peak memory ${(maxRss / 1e6).toFixed()} MB`
   })
   return [
     `${name}: ${subject}: ${what}`,
@@ -32,7 +35,7 @@ const machineLine = ({ cpu, memory, platform, node, packages }: Environment) =>
 export const bench = defineCommand({
   name: 'bench',
   summary: 'measure this machine, next to PyTorch where it is installed',
-  description: `Measures langevin, and PyTorch in the same run where a Python with torch and diffusers is found (LANGEVIN_PYTHON, else python3). Each side runs in a process of its own; the sides take turns, and the least time of all rounds counts. Nothing else should run meanwhile. The ratio is PyTorch's best time over ours (above 1 langevin is faster); for trace-and-compile it is the time allowed over the time taken, where that is least.\n\nBenchmarks, on the ${subject}:\n${summaries}`,
+  description: `Measures langevin, and PyTorch in the same run where a Python with torch and diffusers is found (LANGEVIN_PYTHON, else python3). Each side runs in a process of its own; the sides take turns, and the least time of all rounds counts. Nothing else should run meanwhile. The ratio is PyTorch's best time over ours (above 1 langevin is faster); for trace-and-compile and sampler-step it is what is allowed over what was taken, where that is least.\n\nBenchmarks, on the ${subject}:\n${summaries}`,
   positional: ['name'],
   options: z.object({
     name: z.enum(names).optional().meta({ description: 'one benchmark; all of them unless given' }),

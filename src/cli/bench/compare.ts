@@ -12,7 +12,7 @@ export interface Benchmark {
   /** Runs before the measured ones, and measured runs in each round. */
   readonly warmUp: number
   readonly repeats: number
-  /** Where there is no peer: the most milliseconds that each figure may be, in a process that has not done it before. */
+  /** Where there is no peer: the most that each figure may be, in a process that has not done it before. */
   readonly limits?: Readonly<Record<string, number>>
 }
 
@@ -28,6 +28,13 @@ export const benchmarks = {
     warmUp: 0,
     repeats: 1,
     limits: { tracing: 300, inferenceProgram: 2000, trainingPrograms: 2000 },
+  },
+  'sampler-step': {
+    what: 'a step of the slowest sampler, in per cent of one evaluation of the network',
+    peers: [],
+    warmUp: 0,
+    repeats: 1,
+    limits: { percent: 1 },
   },
 } as const satisfies Record<string, Benchmark>
 export type BenchmarkName = keyof typeof benchmarks

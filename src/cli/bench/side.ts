@@ -3,6 +3,7 @@
  * each line on its standard input and writes one line of JSON for each. `side model FOLDER` writes the model for both sides.
  */
 import { createInterface } from 'node:readline'
+import { samplerShare } from './samplers.ts'
 import { inference, preparation, training, writeModel } from './unet.ts'
 
 const [name, dir] = process.argv.slice(2) as [string, string]
@@ -25,6 +26,7 @@ const works: Record<string, () => Promise<() => Promise<object>>> = {
   'unet-inference': () => timed(inference(dir)),
   'unet-training': () => timed(training()),
   'trace-and-compile': async () => () => preparation(dir),
+  'sampler-step': () => samplerShare(dir),
 }
 
 const run = await (works[name] as () => Promise<() => Promise<object>>)()

@@ -40,7 +40,8 @@ export function writeModel(dir: string): void {
   saveModel(dir, { _class_name: 'UNet2DModel', ...config }, params.initialise(generator))
 }
 
-const x = generator.randn([BATCH, 3, 32, 32])
+/** What the network is given. */
+export const x = generator.randn([BATCH, 3, 32, 32])
 const t = NdArray.full([BATCH], 10)
 const noise = generator.randn([BATCH, 3, 32, 32])
 

@@ -1,0 +1,37 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { expect, test } from 'vitest'
+import type { NdArray } from '../../runtime/ndarray.ts'
+import { Generator } from '../../runtime/random.ts'
+import { schedulerFromConfig } from '../schedulers/index.ts'
+
+setFlagsFromString('--expose-gc')
+const collect = runInNewContext('gc') as () => void
+
+/** Bytes that are reachable, arrays included. */
+function inUse(): number {
+  collect()
+  const { heapUsed, arrayBuffers } = process.memoryUsage()
+  return heapUsed + arrayBuffers
+}
+
+test.each(['DDPMScheduler', 'UniPCMultistepScheduler', 'EulerAncestralDiscreteScheduler'])(
+  '%s holds no more after 1,000 steps than after 100',
+  async (name) => {
+    const x = new Generator(0).randn([1, 3, 32, 32])
+    const run = schedulerFromConfig({ _class_name: name }).run(
+      (sample: NdArray, t: number) => sample.mul(Math.sqrt(t / 1000)),
+      x,
+      { steps: 1000, seed: 0 },
+    )
+    let early = 0
+    let calls = 0
+    for await (const _ of run) {
+      calls++
+      if (calls === 100) early = inUse()
+    }
+    expect(calls).toBeGreaterThanOrEqual(999)
+    // 900 samples kept would be 11 MB.
+    expect(inUse() - early).toBeLessThan(2e6)
+  },
+)
