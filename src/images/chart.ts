@@ -61,6 +61,7 @@ export async function chartSvg(chart: LineChart): Promise<string> {
   const { width = 800, height = 450 } = chart
   const legend = chart.series.length > 1
   const top = 26 + (chart.subtitle ? 20 : 0)
+  const below = legend ? 54 + 24 * (legendRows(chart, width - 40) - 1) : 28
   return renderSvg(
     {
       animation: false,
@@ -90,7 +91,7 @@ export async function chartSvg(chart: LineChart): Promise<string> {
             },
           }
         : {}),
-      grid: { left: 24, right: 36, top: top + (legend ? 54 : 28), bottom: 18, outerBoundsMode: 'same' },
+      grid: { left: 24, right: 36, top: top + below, bottom: 18, outerBoundsMode: 'same' },
       xAxis: axisOption(chart, 'x'),
       yAxis: axisOption(chart, 'y'),
       series: chart.series.flatMap(seriesOption),
@@ -98,6 +99,17 @@ export async function chartSvg(chart: LineChart): Promise<string> {
     width,
     height,
   )
+}
+
+/** Rows of the legend: a symbol, a gap and about 7 pixels a letter for every series. */
+function legendRows({ series }: LineChart, width: number): number {
+  let [rows, used] = [1, 0]
+  for (const { name } of series) {
+    const wide = 24 + 5 + 7 * name.length
+    if (used > 0 && used + wide > width) [rows, used] = [rows + 1, 0]
+    used += wide + 18
+  }
+  return rows
 }
 
 function checkPoints({ title, x, y }: LineChart, { name, points }: ChartSeries): void {

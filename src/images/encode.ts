@@ -1,5 +1,6 @@
 import sharp from 'sharp'
 import { writeAll, writeAtomic } from '../checkpoints/atomic.ts'
+import { ArgumentError, ShapeError } from '../core/errors.ts'
 import { type Picture, pixelsOf, sizeOf, toRgb } from './pixels.ts'
 import { withPngText } from './pngtext.ts'
 
@@ -38,6 +39,28 @@ export async function encodeWebp(
   { quality = 90, lossless = false }: LossyOptions & { readonly lossless?: boolean } = {},
 ): Promise<Buffer> {
   return pipeline(picture).webp({ quality, lossless }).toBuffer()
+}
+
+/**
+ * WebP bytes of a film: pictures of one size, each shown for its milliseconds, forever again.
+ *
+ * @param delay milliseconds a picture, one for all or one each
+ */
+export async function encodeAnimation(
+  frames: readonly Picture[],
+  { delay = 50, quality = 80 }: LossyOptions & { readonly delay?: number | readonly number[] } = {},
+): Promise<Buffer> {
+  const all = frames.map((frame) => toRgb(pixelsOf(frame)))
+  const [H, W] = all[0]?.shape ?? []
+  if (!H || !W) throw new ArgumentError('encodeAnimation: no pictures')
+  const odd = all.findIndex(({ shape }) => shape[0] !== H || shape[1] !== W)
+  if (odd >= 0)
+    throw new ShapeError(`encodeAnimation: picture ${odd} is [${all[odd]?.shape.join(', ')}], picture 0 [${H}, ${W}, 3]`)
+  const stacked = sharp(Buffer.concat(all.map(({ data }) => data)), {
+    raw: { width: W, height: H * all.length, channels: 3, pageHeight: H },
+    limitInputPixels: false,
+  })
+  return stacked.webp({ quality, loop: 0, delay: typeof delay === 'number' ? all.map(() => delay) : [...delay] }).toBuffer()
 }
 
 /** Writes a PNG in one step: whoever looks sees the old file or the new one. @throws SaveError */

@@ -9,8 +9,9 @@ export {
   type ImageHeader,
   readHeader,
 } from './decode.ts'
-export { encodeJpeg, encodePng, encodeWebp, type LossyOptions, type PngOptions, savePng } from './encode.ts'
+export { encodeAnimation, encodeJpeg, encodePng, encodeWebp, type LossyOptions, type PngOptions, savePng } from './encode.ts'
 export { ImageError, type ImageFault } from './errors.ts'
+export { drawParticles, type ParticleLayer, type ParticleOptions, type ParticlePanel } from './particles.ts'
 export {
   type Colour,
   type GridOptions,

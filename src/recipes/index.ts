@@ -6,18 +6,25 @@ import type { TrainingJob } from '../training/run.ts'
 import { classifierKind } from './classifier.ts'
 import { ddpmKind } from './ddpm.ts'
 import { ddpmStickers32 } from './ddpm-stickers-32.ts'
+import { heartbeat, heartbeatKind } from './heartbeat.ts'
 import { type Recipe, type RecipeKind, recipeOf, type TrainingFlags } from './recipe.ts'
+import { scoreKind } from './score.ts'
+import { scoreStickers32 } from './score-stickers-32.ts'
 import { stickerClassifier32 } from './sticker-classifier-32.ts'
+import { swissRoll, swissRollKind } from './swiss-roll.ts'
 
 export { type JobContext, type Recipe, type RecipeKind, recipeOf, type TrainingFlags } from './recipe.ts'
 
 /** The kinds of models that can be trained. */
-export const kinds: readonly RecipeKind[] = [ddpmKind, classifierKind]
+export const kinds: readonly RecipeKind[] = [ddpmKind, scoreKind, classifierKind, swissRollKind, heartbeatKind]
 
 /** The bundled models, by name. */
 export const recipes: Readonly<Record<string, Recipe>> = {
   'ddpm-stickers-32': ddpmStickers32,
+  'score-stickers-32': scoreStickers32,
   'sticker-classifier-32': stickerClassifier32,
+  'swiss-roll': swissRoll,
+  heartbeat,
 }
 
 /** A recipe as its JSON file has it: the kind, the kind's fields, and `training`. */

@@ -1,0 +1,133 @@
+import { join } from 'node:path'
+import { z } from 'zod'
+import { saveConfig, saveModel, writeModelIndex } from '../checkpoints/index.ts'
+import { input, type Tensor } from '../core/tensor.ts'
+import { sampleBatch } from '../data/index.ts'
+import { type SchedulerConfig, type Sde, vpSde } from '../diffusion/index.ts'
+import { encodePng, imageGrid } from '../images/index.ts'
+import { type UNet2DConfig, unet2d, unet2dConfig } from '../models/unet/index.ts'
+import { Params } from '../nn/params.ts'
+import { createDdpm, finish } from '../pipelines/index.ts'
+import { NdArray } from '../runtime/ndarray.ts'
+import { dataSchema, trainingData } from './data.ts'
+import { previewSampling } from './ddpm.ts'
+import type { RecipeKind } from './recipe.ts'
+
+/** A variance-preserving score SDE: its pictures, network, drift and weighting. Fields of the network are diffusers'. */
+export const scoreSchema = z.object({
+  data: dataSchema,
+  resolution: z.int().positive().default(32),
+  unet: z.record(z.string(), z.unknown()),
+  sde: z
+    .strictObject({
+      /** β(0) and β(1) of dx = −½β(t)x dt + √β(t) dw. */
+      beta_min: z.number().positive().default(0.1),
+      beta_max: z.number().positive().default(20),
+      /** The least time that is trained. */
+      sampling_eps: z.number().positive().default(1e-3),
+    })
+    .prefault({}),
+  /** λ(t) of the loss: σ² (`simple`), or g² (`likelihood`), whose loss bounds −ln p (Song et al. 2021b). */
+  weighting: z.enum(['simple', 'likelihood']).default('simple'),
+})
+export type ScoreConfig = z.infer<typeof scoreSchema>
+type VpConfig = ScoreConfig['sde']
+
+/** What the network is told of the time t from 0 to 1 is 999·t (Song et al. 2021, the VP models). */
+const TIMES = 999
+
+const betaIntegral = (t: number, { beta_min: low, beta_max: high }: VpConfig) => low * t + ((high - low) * t * t) / 2
+
+/** The time at which ∫₀ᵗ β has a given value. */
+const timeOf = (integral: number, { beta_min: low, beta_max: high }: VpConfig): number =>
+  (2 * integral) / (low + Math.sqrt(low * low + 2 * (high - low) * integral))
+
+/**
+ * Times for uniform draws in [0, 1). `simple` spreads them evenly. `likelihood` draws them by g²/σ², which then stands in the
+ * place of that weight (Song et al. 2021b, section 5); as g²/σ² is d ln(σ²/α²)/dt, their log signal-to-noise ratios are even.
+ */
+export function scoreTimes(uniform: readonly number[], { sde, weighting }: Pick<ScoreConfig, 'sde' | 'weighting'>): number[] {
+  const eps = sde.sampling_eps
+  if (weighting === 'simple') return uniform.map((u) => eps + u * (1 - eps))
+  const [from, to] = [eps, 1].map((t) => Math.log(Math.expm1(betaIntegral(t, sde)))) as [number, number]
+  return uniform.map((u) => timeOf(Math.log1p(Math.exp(from + u * (to - from))), sde))
+}
+
+/** Denoising score matching with s_θ = −output/σ: ‖σs_θ + ε‖² as a mean over elements (Song et al. 2021, eq. 7). */
+export const scoreMatching = (output: Tensor, noise: Tensor): Tensor => output.sub(noise).square().mean()
+
+/** A score SDE on pictures of one size. */
+export const scoreKind: RecipeKind<typeof scoreSchema> = {
+  name: 'score',
+  summary: 'a score SDE of pictures, in continuous time',
+  schema: scoreSchema,
+  training: {},
+  async job({ data, resolution, unet, sde: vp, weighting }, { batchSize, seed }) {
+    const network = unet2dConfig({ ...unet, sample_size: resolution }, 'unet')
+    const dataset = await trainingData(data, { size: resolution, seed })
+    const scheduler = schedulerOf(vp)
+    const sde: Sde = vpSde({ min: vp.beta_min, max: vp.beta_max })
+
+    const params = new Params()
+    const shape = [batchSize, 3, resolution, resolution]
+    const [x, t, noise] = [input('x', shape), input('t', [batchSize]), input('noise', shape)]
+
+    return {
+      task: {
+        params,
+        loss: scoreMatching(unet2d(params, network)(x, t), noise),
+        async batch(generator) {
+          const { images } = await sampleBatch(dataset, generator, batchSize)
+          const times = scoreTimes(Array.from(generator.rand([batchSize]).data), { sde: vp, weighting })
+          const noise = generator.randn(shape)
+          const column = (f: (t: number) => number) => NdArray.from(times.map(f), [batchSize, 1, 1, 1])
+          const mixed = images.mul(column((t) => sde.path.alpha(sde.sigma(t)))).add(noise.mul(column(sde.sigma)))
+          return { x: mixed, t: NdArray.from(times.map((t) => TIMES * t)), noise }
+        },
+      },
+      async preview(weights) {
+        const ddpm = createDdpm({ config: network, scheduler, weights })
+        try {
+          const pictures = await finish(ddpm.sample({ ...previewSampling, batch: 64 }))
+          return await encodePng(imageGrid(pictures, { columns: 8 }))
+        } finally {
+          await ddpm.release()
+        }
+      },
+      save: (weights, dir) => saveScore(dir, network, scheduler, weights),
+    }
+  },
+}
+
+const DIFFUSERS = '0.40.0'
+
+/** The SDE at 1,000 even times is Ho et al.'s chain, of which the network predicts the noise (Song et al. 2021, appendix B). */
+const schedulerOf = ({ beta_min, beta_max }: VpConfig): SchedulerConfig => ({
+  _class_name: 'DDPMScheduler',
+  _diffusers_version: DIFFUSERS,
+  num_train_timesteps: TIMES + 1,
+  beta_schedule: 'linear',
+  beta_start: beta_min / (TIMES + 1),
+  beta_end: beta_max / (TIMES + 1),
+  prediction_type: 'epsilon',
+  clip_sample: true,
+  variance_type: 'fixed_large',
+  timestep_spacing: 'trailing',
+})
+
+/** A folder that diffusers' DDPMPipeline loads. */
+function saveScore(dir: string, network: UNet2DConfig, scheduler: SchedulerConfig, weights: ReadonlyMap<string, NdArray>): void {
+  saveModel(join(dir, 'unet'), { _class_name: 'UNet2DModel', _diffusers_version: DIFFUSERS, ...network }, weights, {
+    dtype: 'f16',
+  })
+  saveConfig(join(dir, 'scheduler'), { ...scheduler }, 'scheduler_config.json')
+  writeModelIndex(dir, {
+    _class_name: 'DDPMPipeline',
+    _diffusers_version: DIFFUSERS,
+    components: new Map([
+      ['unet', { library: 'diffusers', className: 'UNet2DModel' }],
+      ['scheduler', { library: 'diffusers', className: 'DDPMScheduler' }],
+    ]),
+    options: {},
+  })
+}
