@@ -1,0 +1,77 @@
+import { existsSync, writeFileSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { z } from 'zod'
+import { defineCommand, onInterrupt, printResult } from './command.ts'
+import { setNames } from './demo/sets.ts'
+import { UsageError } from './errors.ts'
+
+const pictures = ['process', 'descent', 'solvers', 'samplers'] as const
+
+const options = z.object({
+  picture: z.enum(pictures).default('process').meta({ description: 'what to draw' }),
+  set: z.enum(setNames).default('swiss-roll').meta({ description: 'the points in the plane' }),
+  text: z.string().min(1).max(12).default('p(x)').meta({ description: 'what the letters say' }),
+  out: z
+    .string()
+    .regex(/\.(webp|png)$/, 'must end in .webp or .png')
+    .optional()
+    .meta({ description: 'the file: .webp for a film, .png for a strip or a chart; <picture>.webp or .png unless given' }),
+  particles: z.int().min(10).max(20_000).default(500).meta({ description: 'how many points' }),
+  seed: z.int().default(0).meta({ description: 'decides every picture' }),
+  draw: z.boolean().default(true).meta({ description: 'do not show the picture in the terminal' }),
+  json: z.boolean().default(false).meta({ description: 'print one line of JSON, draw nothing' }),
+})
+
+export const demo = defineCommand({
+  name: 'demo',
+  summary: 'what diffusion does, drawn on points in the plane',
+  description: `Draws diffusion on a set whose score is known exactly, so that nothing is learned or downloaded:
+  process   data to noise; back with fresh noise (the reverse SDE); back without (the probability flow)
+  descent   particles that follow the gradient of the log-density collapse onto its modes; with noise they sample it
+  solvers   error against evaluations for solvers of the probability-flow ODE
+  samplers  distance from the distribution against evaluations for samplers that draw noise`,
+  positional: ['picture'],
+  options,
+  examples: [
+    ['langevin demo', 'a film, process.webp'],
+    ['langevin demo process --out process.png', 'the same as a strip'],
+    ['langevin demo descent --set moons', 'why samplers add noise'],
+    ['langevin demo process --set letters --text ΔS', 'letters of your own'],
+    ['langevin demo solvers', 'a chart, solvers.png'],
+  ],
+  async run({ picture, set: name, text, out, particles, seed, draw, json }, io) {
+    const chart = picture === 'solvers' || picture === 'samplers'
+    const file = resolve(out ?? `${picture}.${chart ? 'png' : 'webp'}`)
+    if (!existsSync(dirname(file))) throw new UsageError(`--out: no such folder: ${dirname(file)}`)
+    if (chart && file.endsWith('.webp')) throw new UsageError('--out: a chart does not move; give a .png')
+    const signal = onInterrupt()
+    const [{ drawChart, drawInTerminal, drawParticles, encodeAnimation, savePng }, { planeSet }] = await Promise.all([
+      import('../images/index.ts'),
+      import('./demo/sets.ts'),
+    ])
+    const set = await planeSet(name, text)
+    const show = (pixels: Parameters<typeof drawInTerminal>[0]) =>
+      draw && !json ? drawInTerminal(pixels, { stream: io.out }) : undefined
+
+    if (chart) {
+      const { solverChart, stochasticChart } = await import('./demo/samplers.ts')
+      const pixels = await drawChart(await (picture === 'solvers' ? solverChart(set, seed) : stochasticChart(set, seed)))
+      await savePng(file, pixels)
+      await show(pixels)
+    } else {
+      const { descentScene, processScene } = await import('./demo/scenes.ts')
+      const { frames, strip } = await (picture === 'process' ? processScene : descentScene)(set, { particles, seed, signal })
+      const columns = Math.max(...strip.rows.map((row) => row.length))
+      const still = await drawParticles(strip.rows.flat(), { columns, side: 170 })
+      if (file.endsWith('.png')) await savePng(file, still)
+      else {
+        const film = []
+        for (const panels of frames) film.push(await drawParticles(panels, { side: 220 }))
+        const delay = frames.map((_, i) => (i === frames.length - 1 ? 2000 : i === 0 ? 600 : 60))
+        writeFileSync(file, await encodeAnimation(film, { delay, quality: 60 }))
+      }
+      await show(still)
+    }
+    printResult(io, json, { file, picture, set: name, seed }, () => file)
+  },
+})
