@@ -102,3 +102,13 @@ test('two keys renamed to one: the second is unexpected', () => {
   )
   expect(error).toMatchObject({ missing: [], unexpected: ['y'] })
 })
+
+test('what is ignored is neither matched nor missed', () => {
+  const weights = new Map([
+    ['embeddings.position_ids', zeros(1, 5)],
+    ['norm.weight', zeros(2)],
+  ])
+  const ignore = (key: string) => key.endsWith('position_ids')
+  expect([...matchWeights(shapes({ 'norm.weight': [2] }), weights, { place: 'text', ignore }).keys()]).toEqual(['norm.weight'])
+  expect(mismatch(shapes({ 'norm.weight': [2] }), weights, { place: 'text' }).unexpected).toEqual(['embeddings.position_ids'])
+})

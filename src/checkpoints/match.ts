@@ -74,18 +74,24 @@ export class CheckpointError extends LangevinError implements Differences {
  *
  * @param place what errors call these weights: their file, or the part of the pipeline
  * @param rename from a file's key to the network's, for checkpoints of older layouts
+ * @param ignore for keys of the file that are no parameters, as the buffers of older checkpoints
  * @throws CheckpointError
  */
 export function matchWeights(
   expected: ReadonlyMap<string, Expected>,
   weights: Weights,
-  { place, rename = (key) => key }: { place: string; rename?: (key: string) => string },
+  {
+    place,
+    rename = (key) => key,
+    ignore = () => false,
+  }: { place: string; rename?: (key: string) => string; ignore?: (key: string) => boolean },
 ): Weights {
   const matched = new Map<string, NdArray | FileTensor>()
   const unexpected: string[] = []
   const misshaped: Mismatch<readonly number[]>[] = []
   const mistyped: Mismatch<DType>[] = []
   for (const [key, tensor] of weights) {
+    if (ignore(key)) continue
     const name = rename(key)
     const want = expected.get(name)
     if (!want || matched.has(name)) {
