@@ -52,11 +52,24 @@ test('a recipe file trains on a folder of pictures, resumes, and leaves a model 
   await ddpm.release()
 })
 
+test('a recipe goes on from a trained model', async () => {
+  const file = join(dir, 'finer.json')
+  const training = { train_batch_size: 2, max_train_steps: 1, learning_rate: 1e-9, ema_decay: 0, adam_weight_decay: 0 }
+  const data = { kind: 'folder', train_data_dir: dir }
+  writeFileSync(file, JSON.stringify({ recipe: 'ddpm', data, resolution: 16, pretrained: join(out, 'model'), training }))
+  const finer = join(dir, 'finer')
+  expect(await langevin('train', file, '--output-dir', finer)).toMatchObject({ code: 0 })
+  const [before, after] = [out, finer].map((run) => readFileSync(join(run, 'model/unet/diffusion_pytorch_model.safetensors')))
+  expect(after!.equals(before!)).toBe(true)
+})
+
 test('what is wrong with a recipe is told, all of it', async () => {
   const broken = join(dir, 'broken.json')
   writeFileSync(broken, JSON.stringify({ recipe: 'ddpm', data: { kind: 'folder' }, colour: 1, training: { lr: 1 } }))
   const { code, err } = await langevin('train', broken)
   expect(code).toBe(2)
-  for (const word of ['data.train_data_dir', 'colour', 'unet', 'lr']) expect(err).toContain(word)
+  for (const word of ['data.train_data_dir', 'colour', 'lr']) expect(err).toContain(word)
+  writeFileSync(broken, JSON.stringify({ recipe: 'ddpm', data: { kind: 'folder', train_data_dir: dir } }))
+  expect((await langevin('train', broken)).err).toContain('give either unet or pretrained')
   expect((await langevin('train', 'nothing')).err).toMatch(/no recipe "nothing"; recipes: .*ddpm-stickers-32/)
 })

@@ -25,7 +25,7 @@ export const ddpmStickers32 = recipeOf(ddpmKind, {
   },
   training: {
     train_batch_size: 32,
-    max_train_steps: 6500,
+    max_train_steps: 6000,
     learning_rate: 5e-4,
     lr_warmup_steps: 500,
     ema_decay: 0.999,

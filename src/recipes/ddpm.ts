@@ -1,13 +1,22 @@
 import { join } from 'node:path'
 import { z } from 'zod'
-import { saveConfig, saveModel, writeModelIndex } from '../checkpoints/index.ts'
+import {
+  loadConfig,
+  matchWeights,
+  openWeights,
+  readTensor,
+  saveConfig,
+  saveModel,
+  writeModelIndex,
+} from '../checkpoints/index.ts'
+import { ArgumentError } from '../core/errors.ts'
 import { input } from '../core/tensor.ts'
 import { sampleBatch } from '../data/index.ts'
 import { betaSchedule, GaussianDiffusion, type SchedulerConfig } from '../diffusion/index.ts'
 import { encodePng, imageGrid } from '../images/index.ts'
 import { type UNet2DConfig, unet2d, unet2dConfig } from '../models/unet/index.ts'
 import { Params } from '../nn/params.ts'
-import { createDdpm, finish } from '../pipelines/index.ts'
+import { createDdpm, finish, modelFolder } from '../pipelines/index.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { dataSchema, trainingData } from './data.ts'
 import type { RecipeKind } from './recipe.ts'
@@ -16,7 +25,10 @@ import type { RecipeKind } from './recipe.ts'
 export const ddpmSchema = z.object({
   data: dataSchema,
   resolution: z.int().positive().default(32),
-  unet: z.record(z.string(), z.unknown()),
+  /** The network, where it does not come with `pretrained` weights. */
+  unet: z.record(z.string(), z.unknown()).optional(),
+  /** A model to go on from, by its folder or the name of a bundled one: fine-tuning. */
+  pretrained: z.string().optional(),
   scheduler: z
     .strictObject({
       num_train_timesteps: z.int().positive().default(1000),
@@ -36,8 +48,10 @@ export const ddpmKind: RecipeKind<typeof ddpmSchema> = {
   summary: 'an unconditional diffusion model of pictures',
   schema: ddpmSchema,
   training: {},
-  async job({ data, resolution, unet, scheduler: noise }, { batchSize, seed }) {
-    const network = unet2dConfig({ ...unet, sample_size: resolution }, 'unet')
+  async job({ data, resolution, unet, pretrained, scheduler: noise }, { batchSize, seed }) {
+    if ((unet === undefined) === (pretrained === undefined)) throw new ArgumentError('ddpm: give either unet or pretrained')
+    const folder = pretrained === undefined ? undefined : join(modelFolder(pretrained), 'unet')
+    const network = unet2dConfig({ ...(folder ? loadConfig(folder) : unet), sample_size: resolution }, folder ?? 'unet')
     const scheduler = schedulerOf(noise)
     const dataset = await trainingData(data, { size: resolution, seed })
 
@@ -45,6 +59,7 @@ export const ddpmKind: RecipeKind<typeof ddpmSchema> = {
     const shape = [batchSize, 3, resolution, resolution]
     const [x, t, target] = [input('x', shape), input('t', [batchSize]), input('target', shape)]
     const loss = unet2d(params, network)(x, t).sub(target).square().mean()
+    const start = folder ? { start: valuesIn(folder, params) } : {}
 
     const { num_train_timesteps: steps, beta_schedule: schedule, prediction_type: prediction } = noise
     const process = new GaussianDiffusion(betaSchedule(schedule, { steps, start: 1e-4, end: 0.02 }))
@@ -53,6 +68,7 @@ export const ddpmKind: RecipeKind<typeof ddpmSchema> = {
       task: {
         params,
         loss,
+        ...start,
         async batch(generator) {
           const { images } = await sampleBatch(dataset, generator, batchSize)
           const times = Array.from(generator.randint(0, steps, [batchSize]).data, Number)
@@ -76,6 +92,12 @@ export const ddpmKind: RecipeKind<typeof ddpmSchema> = {
       save: (weights, dir) => saveDdpm(dir, network, scheduler, weights),
     }
   },
+}
+
+/** A stored model's parameters. */
+function valuesIn(folder: string, params: Params): Map<string, NdArray> {
+  const weights = matchWeights(params.tensors, openWeights(folder), { place: folder })
+  return new Map([...weights].map(([key, value]) => [key, (value instanceof NdArray ? value : readTensor(value)).cast('f32')]))
 }
 
 const DIFFUSERS = '0.40.0'

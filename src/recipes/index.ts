@@ -5,6 +5,7 @@ import { type TrainingConfig, trainingSchema } from '../training/options.ts'
 import type { TrainingJob } from '../training/run.ts'
 import { classifierKind } from './classifier.ts'
 import { ddpmKind } from './ddpm.ts'
+import { ddpmFaces32 } from './ddpm-faces-32.ts'
 import { ddpmStickers32 } from './ddpm-stickers-32.ts'
 import { heartbeat, heartbeatKind } from './heartbeat.ts'
 import { type Recipe, type RecipeKind, recipeOf, type TrainingFlags } from './recipe.ts'
@@ -21,6 +22,7 @@ export const kinds: readonly RecipeKind[] = [ddpmKind, scoreKind, classifierKind
 /** The bundled models, by name. */
 export const recipes: Readonly<Record<string, Recipe>> = {
   'ddpm-stickers-32': ddpmStickers32,
+  'ddpm-faces-32': ddpmFaces32,
   'score-stickers-32': scoreStickers32,
   'sticker-classifier-32': stickerClassifier32,
   'swiss-roll': swissRoll,

@@ -8,6 +8,8 @@ import { type Objective, TrainingStep } from './step.ts'
 
 /** An objective and its data. */
 export interface TrainingTask extends Objective {
+  /** Values of the parameters to start from, where it is not from fresh ones: fine-tuning. */
+  readonly start?: ReadonlyMap<string, NdArray>
   /**
    * Values of the objective's inputs for one batch. Everything random comes from the generator, which depends on the
    * seed and the step alone: so a resumed run sees the same batches as one that was never stopped.
@@ -85,7 +87,7 @@ export async function* train(task: TrainingTask, given: TrainingOptions): AsyncG
   if (saved) checkSameRun(dir, saved.step, saved.run, run)
 
   const root = new Generator(seed)
-  const values = saved?.values ?? task.params.initialise(root.fork('parameters'))
+  const values = saved?.values ?? task.start ?? task.params.initialise(root.fork('parameters'))
   const optimizer = adamw(options.adam)
   const trainer = await TrainingStep.compile(task, values, {
     optimizer,

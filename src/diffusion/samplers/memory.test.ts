@@ -15,23 +15,24 @@ function inUse(): number {
   return heapUsed + arrayBuffers
 }
 
-test.each(['DDPMScheduler', 'UniPCMultistepScheduler', 'EulerAncestralDiscreteScheduler'])(
-  '%s holds no more after 1,000 steps than after 100',
-  async (name) => {
-    const x = new Generator(0).randn([1, 3, 32, 32])
-    const run = schedulerFromConfig({ _class_name: name }).run(
-      (sample: NdArray, t: number) => sample.mul(Math.sqrt(t / 1000)),
-      x,
-      { steps: 1000, seed: 0 },
-    )
-    let early = 0
-    let calls = 0
-    for await (const _ of run) {
-      calls++
-      if (calls === 100) early = inUse()
-    }
-    expect(calls).toBeGreaterThanOrEqual(999)
-    // 900 samples kept would be 11 MB.
-    expect(inUse() - early).toBeLessThan(2e6)
-  },
-)
+test.each([
+  { _class_name: 'DDPMScheduler' },
+  { _class_name: 'EulerAncestralDiscreteScheduler' },
+  // Its own timesteps would repeat one of the thousand, at which diffusers divides by zero too.
+  { _class_name: 'UniPCMultistepScheduler', use_karras_sigmas: true },
+])('$_class_name holds no more after 1,000 steps than after 100', async (config) => {
+  const x = new Generator(0).randn([1, 3, 32, 32])
+  const run = schedulerFromConfig(config).run((sample: NdArray, t: number) => sample.mul(Math.sqrt(t / 1000)), x, {
+    steps: 1000,
+    seed: 0,
+  })
+  let early = 0
+  let calls = 0
+  for await (const _ of run) {
+    calls++
+    if (calls === 100) early = inUse()
+  }
+  expect(calls).toBeGreaterThanOrEqual(999)
+  // 900 samples kept would be 11 MB.
+  expect(inUse() - early).toBeLessThan(2e6)
+})
