@@ -70,32 +70,58 @@ export async function mergeLoras(
   const names = moduleNames(networks)
   const all = loras.map(({ lora, weight }) => ({ lora, weight, changes: changesOf(lora, networks, names) }))
   for (const [component, weights] of networks) {
-    const outputs: Record<string, Tensor> = {}
-    const values = new Map<string, Value>()
-    for (const [i, { lora, weight, changes }] of all.entries()) {
-      const factor = typeof weight === 'number' ? weight : (weight[component] ?? 1)
-      for (const [key, change] of changes.get(component) ?? []) {
-        if (factor === 0) continue
+    const touched = [...weights.keys()].filter((key) => all.some(({ changes }) => changes.get(component)?.has(key)))
+    const made = new Map<string, NdArray>()
+    for (const keys of groups(touched, weights)) {
+      const outputs: Record<string, Tensor> = {}
+      const values = new Map<string, Value>()
+      for (const key of keys) {
         const base = weights.get(key) as Value
-        const symbols = new Map(
-          [...change.parts].map(([part, value]) => {
-            const name = `${i} ${part} ${key}`
-            values.set(name, value)
-            return [part, parameter(name, value.shape)]
-          }),
-        )
-        const delta = deltaOf(symbols).reshape(base.shape)
-        const known = outputs[key]
-        if (!known) values.set(key, base)
-        outputs[key] = (known ?? parameter(key, base.shape)).add(delta.mul(factor * scaleOf(lora, component, key, change.parts)))
+        const deltas = all.flatMap(({ lora, weight, changes }, i) => {
+          const factor = typeof weight === 'number' ? weight : (weight[component] ?? 1)
+          const parts = changes.get(component)?.get(key)?.parts
+          if (!parts || factor === 0) return []
+          const symbols = new Map(
+            [...parts].map(([part, value]) => {
+              const name = `${i} ${part} ${key}`
+              values.set(name, value)
+              return [part, parameter(name, value.shape)]
+            }),
+          )
+          return deltaOf(symbols)
+            .reshape(base.shape)
+            .mul(factor * scaleOf(lora, component, key, parts))
+        })
+        if (deltas.length === 0) continue
+        values.set(key, base)
+        outputs[`merged ${key}`] = deltas.reduce((sum, delta) => sum.add(delta), parameter(key, base.shape))
       }
+      if (Object.keys(outputs).length === 0) continue
+      const found = await evaluate({ outputs, weights: values })
+      for (const [name, value] of Object.entries(found)) made.set(name.slice('merged '.length), value)
     }
-    if (Object.keys(outputs).length === 0) continue
-    const results = Object.fromEntries(Object.entries(outputs).map(([key, x]) => [`merged ${key}`, x]))
-    const found = await evaluate({ outputs: results, weights: values })
-    merged.set(component, new Map([...weights].map(([key, value]) => [key, found[`merged ${key}`] ?? value])))
+    if (made.size > 0) merged.set(component, new Map([...weights].map(([key, value]) => [key, made.get(key) ?? value])))
   }
   return merged
+}
+
+/** Elements that are merged at once, so that the engine's copies of them stay small beside the network. */
+const most = 2 ** 24
+
+/** Keys in their order, in runs of at most so many elements, or of one tensor. */
+function groups(keys: readonly string[], weights: Weights): string[][] {
+  const out: string[][] = []
+  let size = Infinity
+  for (const key of keys) {
+    const own = (weights.get(key) as Value).shape.reduce((a, b) => a * b, 1)
+    if (size + own > most) {
+      out.push([])
+      size = 0
+    }
+    out.at(-1)?.push(key)
+    size += own
+  }
+  return out
 }
 
 /** An adapter's changes by network and key. */

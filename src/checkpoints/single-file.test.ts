@@ -131,6 +131,14 @@ test('heads, activations and predictions follow the family', () => {
   })
 })
 
+test('what merged files leave beside a text encoder is no part of it', () => {
+  const original = originalOf('sd1')
+  const plain = fromSingleFile(original).components.get('text_encoder')
+  original.set('cond_stage_model.transformer.text_projection.weight', NdArray.zeros([6, 6]))
+  original.set('cond_stage_model.logit_scale', NdArray.zeros([]))
+  expect([...(fromSingleFile(original).components.get('text_encoder') ?? [])]).toEqual([...(plain ?? [])])
+})
+
 test('a file of another kind, and a key without a place, are told', () => {
   expect(() => familyOf(new Map([['conv_in.weight', NdArray.zeros([1])]]), 'x.safetensors')).toThrow(SingleFileError)
   const alone = new Map([

@@ -57,8 +57,8 @@ const vaePrefixes = ['first_stage_model.', 'vae.']
 const ignored =
   /^(model_ema\.|first_stage_model\.(loss|model_ema)\.|(sqrt_|log_)|(alphas_cumprod|betas|posterior_|logvar|lvlb_|denoiser\.|cond_stage_key|global_step|v_pred|ztsnr|edm_mean|edm_std|scale_factor|low_scale_model\.|depth_model\.|embedding_manager\.)|.*logit_scale$)/
 
-/** Stable Diffusion 2 takes the state before the last layer: diffusers' text encoder has 23 of the original's 24, and no projection. */
-const unusedIn2 = /^(transformer\.resblocks\.23\.|text_projection$)/
+/** Stable Diffusion 2 takes the state before the last layer: diffusers' text encoder has 23 of the original's 24. */
+const unusedIn2 = /^transformer\.resblocks\.23\./
 
 /** The family, by where the text encoders lie; by the width of the context where the file holds a U-Net alone. */
 export function familyOf(weights: Weights, place = 'single file'): Family {
@@ -112,8 +112,9 @@ export function fromSingleFile(weights: Weights, place = 'single file'): SingleF
       const name = vaeKey(key.slice(vaePrefix.length), levels)
       put('vae', name, key, name?.includes('.attentions.') ? flattened(value) : value)
     } else if (text) {
-      const [component, { prefix, form }] = text
+      const [component, { prefix, form, projected }] = text
       const rest = key.slice(prefix.length)
+      if (!projected && rest.startsWith('text_projection')) continue
       if (form === 'open-clip') putOpenClip(rest, value, family, (name, part) => put(component, name, key, part))
       else if (!rest.endsWith('position_ids')) put(component, clipKey(rest), key, value)
     } else unknown.push(key)
