@@ -1,7 +1,7 @@
 import { ArgumentError, ShapeError } from '../errors.ts'
 import { dims, showShape } from '../shape.ts'
 import { constant, type Tensor } from '../tensor.ts'
-import { at, op } from './op.ts'
+import { at, checkDTypes, op } from './op.ts'
 
 export interface AttentionAttrs {
   readonly heads: number
@@ -18,6 +18,7 @@ export interface AttentionAttrs {
 export const attention = op<AttentionAttrs>('attention', {
   shape: (inputs, { heads, causal }) => {
     const [q, k, v, mask] = [at(inputs, 0), at(inputs, 1), at(inputs, 2), inputs[3]]
+    checkDTypes('attention', inputs, 'floats')
     const { B, N, D } = dims(q, 'B N D')
     const { M } = dims(k, 'B M D', { B, D })
     const { E } = dims(v, 'B M E', { B, M })

@@ -5,7 +5,7 @@ import type { Tensor } from '../tensor.ts'
 import { blockedConv, blockedInputGrad, blockedWeightGrad, canBlockWeightGrad } from './blocked/direct.ts'
 import { canBlock } from './blocked/layout.ts'
 import { canWinograd, canWinogradWeightGrad, winogradConv, winogradInputGrad, winogradWeightGrad } from './blocked/winograd.ts'
-import { at, op } from './op.ts'
+import { at, checkDTypes, op } from './op.ts'
 
 /** How a window moves over n spatial axes; each list has n entries. */
 export interface ConvAttrs {
@@ -161,6 +161,7 @@ function offsets(shape: Shape): number[][] {
 }
 
 function checkRank(place: string, x: Tensor, w: Tensor, attrs: ConvAttrs): void {
+  checkDTypes(place, [x, w], 'floats')
   const n = x.rank - 2
   if (n < 1 || n > 3 || w.rank !== x.rank || attrs.stride.length !== n) {
     throw new ArgumentError(`${place}: x and weight need one to three spatial axes after batch and channels, the same number`)

@@ -3,27 +3,30 @@ import { DTypeError } from '../errors.ts'
 import { where as whereOf } from '../functions.ts'
 import { broadcastShapes } from '../shape.ts'
 import type { Tensor } from '../tensor.ts'
-import { at, type Lowering, type Op, op, type Spec } from './op.ts'
+import { type Accepts, at, checkDTypes, type Lowering, type Op, op, type Spec } from './op.ts'
 
-const same = (inputs: readonly Tensor[]): Spec => at(inputs, 0)
+const same =
+  (name: string, accepts: Accepts) =>
+  (inputs: readonly Tensor[]): Spec => {
+    checkDTypes(name, inputs, accepts)
+    return at(inputs, 0)
+  }
 
 const broadcast =
-  (name: string, dtype?: DType) =>
+  (name: string, accepts: Accepts, dtype?: DType) =>
   (inputs: readonly Tensor[]): Spec => {
     const [x, y] = [at(inputs, 0), at(inputs, 1)]
-    if (x.dtype !== y.dtype) {
-      throw new DTypeError(`${name}: ${x.describe()} is ${x.dtype} and ${y.describe()} is ${y.dtype}; cast one of them`)
-    }
+    checkDTypes(name, inputs, accepts)
     return { shape: broadcastShapes(x.shape, y.shape, `${name} of ${x.describe()} and ${y.describe()}`), dtype: dtype ?? x.dtype }
   }
 
 /** An operation on one tensor whose gradient is `g · slope`. */
-const unary = (name: string, lower: Op['lower'], slope: (g: Tensor, x: Tensor, y: Tensor) => Tensor) =>
-  op(name, { shape: same, lower, vjp: (g, [x], y) => [slope(g, x as Tensor, y)] })
+const unary = (name: string, lower: string, slope: (g: Tensor, x: Tensor, y: Tensor) => Tensor, accepts: Accepts = 'floats') =>
+  op(name, { shape: same(name, accepts), lower, vjp: (g, [x], y) => [slope(g, x as Tensor, y)] })
 
 const binary = (name: string, lower: Op['lower'], vjp: (g: Tensor, x: Tensor, y: Tensor, out: Tensor) => [Tensor, Tensor]) =>
   op(name, {
-    shape: broadcast(name),
+    shape: broadcast(name, 'numbers'),
     lower,
     vjp: (g, inputs, out) => {
       const [x, y] = [at(inputs, 0), at(inputs, 1)]
@@ -32,13 +35,14 @@ const binary = (name: string, lower: Op['lower'], vjp: (g: Tensor, x: Tensor, y:
     },
   })
 
-const comparison = (name: string, lower: string) => op(name, { shape: broadcast(name, 'bool'), lower, vjp: 'not differentiable' })
+const comparison = (name: string, lower: string, accepts: Accepts = 'numbers') =>
+  op(name, { shape: broadcast(name, accepts, 'bool'), lower, vjp: 'not differentiable' })
 
-export const neg = unary('neg', 'Neg', (g) => g.neg())
+export const neg = unary('neg', 'Neg', (g) => g.neg(), 'numbers')
 export const exp = unary('exp', 'Exp', (g, _, y) => g.mul(y))
 export const log = unary('log', 'Log', (g, x) => g.div(x))
 export const sqrt = unary('sqrt', 'Sqrt', (g, _, y) => g.div(y.mul(2)))
-export const abs = unary('abs', 'Abs', (g, x) => g.mul(x.sign()))
+export const abs = unary('abs', 'Abs', (g, x) => g.mul(x.sign()), 'numbers')
 export const tanh = unary('tanh', 'Tanh', (g, _, y) => g.mul(y.square().neg().add(1)))
 export const sigmoid = unary('sigmoid', 'Sigmoid', (g, _, y) => g.mul(y.mul(y.neg().add(1))))
 export const erf = unary('erf', 'Erf', (g, x) =>
@@ -54,7 +58,7 @@ export const sin = unary('sin', 'Sin', (g, x) => g.mul(x.cos()))
 export const cos = unary('cos', 'Cos', (g, x) => g.mul(x.sin().neg()))
 /** −1, 0 or 1. WebGPU's provider has no Sign, so there it is two comparisons. */
 export const sign = op('sign', {
-  shape: same,
+  shape: same('sign', 'numbers'),
   lower: (b, [x], node) => {
     if (b.target !== 'webgpu') return b.emit('Sign', [x as string])
     const input = at(node.inputs, 0)
@@ -62,8 +66,8 @@ export const sign = op('sign', {
   },
   vjp: 'not differentiable',
 })
-export const floor = op('floor', { shape: same, lower: 'Floor', vjp: 'not differentiable' })
-export const round = op('round', { shape: same, lower: 'Round', vjp: 'not differentiable' })
+export const floor = op('floor', { shape: same('floor', 'floats'), lower: 'Floor', vjp: 'not differentiable' })
+export const round = op('round', { shape: same('round', 'floats'), lower: 'Round', vjp: 'not differentiable' })
 
 export const add = binary('add', 'Add', (g) => [g, g])
 export const sub = binary('sub', 'Sub', (g) => [g, g.neg()])
@@ -88,7 +92,7 @@ const share = (x: Tensor, y: Tensor) => x.gt(y).cast(x.dtype).add(x.eq(y).cast(x
 
 /** min(max(x, lo), hi); the gradient passes where lo ≤ x ≤ hi. */
 export const clip = op<{ lo: number; hi: number }>('clip', {
-  shape: same,
+  shape: same('clip', 'numbers'),
   lower: (b, [x], { attrs, dtype }) => b.emit('Clip', [x as string, b.scalar(attrs.lo, dtype), b.scalar(attrs.hi, dtype)]),
   vjp: (g, inputs, _, { lo, hi }) => {
     const x = at(inputs, 0)
@@ -96,21 +100,21 @@ export const clip = op<{ lo: number; hi: number }>('clip', {
   },
 })
 
-export const eq = comparison('eq', 'Equal')
+export const eq = comparison('eq', 'Equal', 'anything')
 export const lt = comparison('lt', 'Less')
 export const le = comparison('le', 'LessOrEqual')
 export const gt = comparison('gt', 'Greater')
 export const ge = comparison('ge', 'GreaterOrEqual')
-export const and = comparison('and', 'And')
-export const or = comparison('or', 'Or')
-export const not = op('not', { shape: same, lower: 'Not', vjp: 'not differentiable' })
+export const and = comparison('and', 'And', 'bools')
+export const or = comparison('or', 'Or', 'bools')
+export const not = op('not', { shape: same('not', 'bools'), lower: 'Not', vjp: 'not differentiable' })
 
 /** x where the condition holds, else y; the three broadcast. */
 export const where = op('where', {
   shape: (inputs) => {
     const [c, x, y] = [at(inputs, 0), at(inputs, 1), at(inputs, 2)]
     if (c.dtype !== 'bool') throw new DTypeError(`where: the condition ${c.describe()} is ${c.dtype}; it must be bool`)
-    const { shape, dtype } = broadcast('where')([x, y])
+    const { shape, dtype } = broadcast('where', 'anything')([x, y])
     return { shape: broadcastShapes(c.shape, shape, 'where'), dtype }
   },
   lower: 'Where',
@@ -128,14 +132,14 @@ export const cast = op<{ to: DType }>('cast', {
 
 /** The same values, through which no gradient passes. */
 export const stopGradient = op('stopGradient', {
-  shape: same,
+  shape: same('stopGradient', 'anything'),
   lower: (_, [x]) => x as string,
   vjp: 'not differentiable',
 })
 
 /** x · σ(x) (Elfwing et al. 2017), one kernel on the CPU. */
 export const silu = op('silu', {
-  shape: same,
+  shape: same('silu', 'floats'),
   lower: (b, inputs, node) => {
     if (b.target === 'cpu') return b.emit('QuickGelu', inputs, { alpha: { float: 1 } }, 'com.microsoft')
     const x = at(node.inputs, 0)
@@ -152,7 +156,7 @@ export type GeluKind = 'exact' | 'tanh' | 'quick'
 
 /** x · Φ(x) (Hendrycks and Gimpel 2016). */
 export const gelu = op<{ kind: GeluKind }>('gelu', {
-  shape: same,
+  shape: same('gelu', 'floats'),
   lower: (b, inputs, node) => {
     const { kind } = node.attrs
     if (kind !== 'quick') return b.emit('Gelu', inputs, { approximate: kind === 'tanh' ? 'tanh' : 'none' })

@@ -1,7 +1,7 @@
-import { ArgumentError, DTypeError, ShapeError } from '../errors.ts'
+import { ArgumentError, ShapeError } from '../errors.ts'
 import { broadcastShapes, range, showShape } from '../shape.ts'
 import type { Tensor } from '../tensor.ts'
-import { at, op } from './op.ts'
+import { at, checkDTypes, op } from './op.ts'
 
 /** Which operands are read with their last two axes swapped. */
 export interface MatmulAttrs {
@@ -15,7 +15,7 @@ export const matmul = op<MatmulAttrs>('matmul', {
     const [a, b] = [at(inputs, 0), at(inputs, 1)]
     const place = `matmul of ${a.describe()} ${showShape(a.shape)} and ${b.describe()} ${showShape(b.shape)}`
     if (a.rank < 2 || b.rank < 2) throw new ArgumentError(`${place}: both need at least two axes; reshape a vector to [1, n]`)
-    if (a.dtype !== b.dtype) throw new DTypeError(`${place}: ${a.dtype} and ${b.dtype} do not multiply; cast one of them`)
+    checkDTypes('matmul', inputs, 'numbers')
     const [n, k] = lastTwo(a, transA)
     const [k2, m] = lastTwo(b, transB)
     if (k !== k2) throw new ShapeError(`${place}${transA || transB ? ' (transposed)' : ''}: inner sizes ${k} and ${k2} differ`)

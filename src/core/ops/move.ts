@@ -3,7 +3,7 @@ import { ArgumentError, DTypeError, ShapeError } from '../errors.ts'
 import { scatterRows } from '../functions.ts'
 import { axisOf, broadcastShapes, range, type Shape, sameShape, showShape, sizeOf } from '../shape.ts'
 import { arange, type Tensor } from '../tensor.ts'
-import { at, op } from './op.ts'
+import { at, checkDTypes, op } from './op.ts'
 
 /** The same elements, row-major, in another shape. */
 export const reshape = op<{ shape: Shape }>('reshape', {
@@ -143,9 +143,7 @@ export const concat = op<{ axis: number }>('concat', {
 export const gather = op<{ axis: number }>('gather', {
   shape: (inputs, { axis }) => {
     const [x, index] = [at(inputs, 0), at(inputs, 1)]
-    if (index.dtype !== 'i64' && index.dtype !== 'i32') {
-      throw new DTypeError(`gather: the index ${index.describe()} is ${index.dtype}; it must be i64 or i32`)
-    }
+    checkIndex('gather', index)
     const k = axisOf(axis, x.rank)
     return { shape: [...x.shape.slice(0, k), ...index.shape, ...x.shape.slice(k + 1)], dtype: x.dtype }
   },
@@ -159,6 +157,12 @@ export const gather = op<{ axis: number }>('gather', {
   },
 })
 
+function checkIndex(name: string, index: Tensor): void {
+  if (index.dtype !== 'i64' && index.dtype !== 'i32') {
+    throw new DTypeError(`${name}: the index ${index.describe()} is ${index.dtype}; it must be i64 or i32`)
+  }
+}
+
 /**
  * Rows added up at their indices: updates [M, …], index [M] → [rows, …], zero where no index points.
  *
@@ -169,6 +173,8 @@ export const gather = op<{ axis: number }>('gather', {
 export const scatterAdd = op<{ rows: number }>('scatterAdd', {
   shape: (inputs, { rows }) => {
     const [updates, index] = [at(inputs, 0), at(inputs, 1)]
+    checkIndex('scatterAdd', index)
+    checkDTypes('scatterAdd', [updates], 'numbers')
     if (index.rank !== 1 || index.shape[0] !== updates.shape[0]) {
       throw new ShapeError(
         `scatterAdd: ${showShape(updates.shape)} needs an index [${updates.shape[0]}], got ${showShape(index.shape)}`,
@@ -188,6 +194,7 @@ export const scatterAdd = op<{ rows: number }>('scatterAdd', {
         .cast(node.dtype)
       return b.value(hits.matmul(source.reshape([count, sizeOf(source.shape.slice(1))])).reshape(node.shape))
     }
+    if (b.target !== 'webgpu' && node.dtype === 'f16') return b.value(scatterRows(source.cast('f32'), index, rows).cast('f16'))
     const zeros = b.emit('Expand', [b.scalar(0, node.dtype), b.ints(node.shape)])
     if (b.target === 'webgpu') {
       return b.emit('ScatterND', [zeros, b.value(column.reshape([count, 1])), updates as string], { reduction: 'add' })

@@ -1,7 +1,7 @@
 import { ShapeError } from '../errors.ts'
 import { range, type Shape, showShape } from '../shape.ts'
 import type { Tensor } from '../tensor.ts'
-import { at, op, type Spec } from './op.ts'
+import { at, checkDTypes, op, type Spec } from './op.ts'
 
 interface NormAttrs {
   readonly eps: number
@@ -23,6 +23,7 @@ function throughStandardize(g: Tensor, x: Tensor, normal: Tensor, axes: readonly
 export const standardize = op<NormAttrs>('standardize', {
   shape: (inputs) => {
     const x = at(inputs, 0)
+    checkDTypes('standardize', inputs, 'floats')
     if (x.rank < 3) throw new ShapeError(`standardize: ${x.describe()} ${showShape(x.shape)} needs an axis after the second`)
     return x
   },
@@ -64,6 +65,7 @@ export const rmsNorm = op<NormAttrs>('rmsNorm', {
 function overLast(name: string, inputs: readonly Tensor[]): Spec {
   const x = at(inputs, 0)
   const wanted: Shape = x.shape.slice(-1)
+  checkDTypes(name, inputs, 'floats')
   for (const p of inputs.slice(1)) {
     if (p.rank !== 1 || p.shape[0] !== wanted[0]) {
       throw new ShapeError(

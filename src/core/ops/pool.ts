@@ -3,7 +3,7 @@ import { avgPool as avgPoolOf, convInputGrad } from '../functions.ts'
 import { type Shape, showShape, sizeOf } from '../shape.ts'
 import { full, type Tensor } from '../tensor.ts'
 import { type ConvAttrs, onnxConv, windowCount } from './conv.ts'
-import { at, op } from './op.ts'
+import { at, checkDTypes, op } from './op.ts'
 
 /** Windows over all spatial axes, each channel by itself. */
 export type PoolAttrs = ConvAttrs & { readonly kernel: Shape }
@@ -13,6 +13,7 @@ const pooled =
   (inputs: readonly Tensor[], { kernel, ...attrs }: PoolAttrs) => {
     const x = at(inputs, 0)
     const place = `${name} of ${x.describe()} ${showShape(x.shape)}`
+    checkDTypes(name, inputs, 'floats')
     if (x.rank !== kernel.length + 2)
       throw new ArgumentError(`${place}: a window ${showShape(kernel)} needs ${kernel.length + 2} axes`)
     return { shape: [at(x.shape, 0), at(x.shape, 1), ...windowCount(place, x.shape.slice(2), kernel, attrs)], dtype: x.dtype }
