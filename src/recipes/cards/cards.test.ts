@@ -9,6 +9,7 @@ import { runTraining } from '../../training/run.ts'
 import { evaluateOptions } from '../evaluate.ts'
 import { parseRecipe, prepare } from '../index.ts'
 import { distanceTable, inMarkdown } from '../tables.ts'
+import { wrapped } from './common.ts'
 import { publishRun } from './index.ts'
 import { lastMean, parseLog, readRun, secondsOf } from './run.ts'
 
@@ -97,4 +98,14 @@ test('a log is read by its columns', () => {
   expect(log[1]).toEqual({ step: 2, loss: NaN, seconds: 3 })
   expect(secondsOf(log)).toBe(9)
   expect(lastMean(log, 'seconds', 2)).toBe(3.5)
+})
+
+test('long lines are broken between words, but for tables, pictures and code', () => {
+  const text =
+    'a word and another word and more\n\n| a long row of a table |\n![a long name of a picture](p.png)\n- an item that is long\n'
+  expect(wrapped(text, 12)).toBe(
+    'a word and\nanother word\nand more\n\n| a long row of a table |\n![a long name of a picture](p.png)\n- an item\n  that is\n  long\n',
+  )
+  const code = '```sh\na command that is long\n```\n'
+  expect(wrapped(code, 12)).toBe(code)
 })

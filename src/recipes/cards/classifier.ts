@@ -33,8 +33,8 @@ export async function classifierCard(card: ClassifierCard): Promise<string> {
 
 # ${name}
 
-A small residual classifier of ${side}×${side} stickers: ${told.join(', ')}. ${(parameters / 1e3).toFixed(0)} thousand parameters, ${kilobytes.toFixed(0)} kB.
-Trained from nothing in TypeScript by langevin. Its use is to measure models that sample such stickers: \`langevin evaluate\`
+A small residual classifier of ${side}×${side} stickers: ${told.join(', ')}. ${(parameters / 1e3).toFixed(0)} thousand parameters, ${kilobytes.toFixed(0)} kB. \
+Trained from nothing in TypeScript by langevin. Its use is to measure models that sample such stickers: \`langevin evaluate\` \
 compares pictures by its ${widths.at(-1)} features, what is left of a picture before the heads.
 
 \`\`\`sh
@@ -47,8 +47,8 @@ ${await dataSection(data, side)}
 
 ## Network and training
 
-Residual blocks with norm and activation before each convolution, ${widths.join(', ')} channels, each level at half the resolution of
-the one before; the average over the picture, layer norm (these are the features), a linear head a question. The loss is the
+Residual blocks with norm and activation before each convolution, ${widths.join(', ')} channels, each level at half the resolution of \
+the one before; the average over the picture, layer norm (these are the features), a linear head a question. The loss is the \
 sum of the heads' cross-entropies. Everything is in [recipe.json](recipe.json).
 
 ${inMarkdown(runTable(run, parameters, note), { words: true })}

@@ -44,9 +44,9 @@ export async function dataSection(data: StickersConfig, side: number): Promise<s
   return [
     ...sources.map(({ title, author, licence, url }) => `- [${title}](${url}), © ${author}, ${licence} licence`),
     '',
-    `Categories: ${categories.join(', ')}. ${whole(shown)} icons, each at a random place and size (72–94 % of the side), on one of`,
-    `${groundNames.length} plain grounds, rendered at ${side}×${side}. ${heldOut} more icons, one in ten by a hash of the name, were held out,`,
-    'and of the icons that were trained on, one ground in ten each. Nothing was mirrored, cropped or recoloured.',
+    `Categories: ${categories.join(', ')}. ${whole(shown)} icons, each at a random place and size (72–94 % of the side), on one of \
+${groundNames.length} plain grounds, rendered at ${side}×${side}. ${heldOut} more icons, one in ten by a hash of the name, were held out, \
+and of the icons that were trained on, one ground in ten each. Nothing was mirrored, cropped or recoloured.`,
   ].join('\n')
 }
 
@@ -85,3 +85,22 @@ export const frontMatter = (fields: Readonly<Record<string, string | readonly st
     ),
     '---',
   ].join('\n')
+
+/** Paragraphs and list items broken at a width; tables, code, headings and pictures as they are. */
+export function wrapped(markdown: string, width = 120): string {
+  const parts = markdown.split(/(^```[\s\S]*?^```$|^---\n[\s\S]*?^---$)/m)
+  return parts.map((part, i) => (i % 2 === 1 ? part : part.split('\n').flatMap(wrapLine).join('\n'))).join('')
+
+  function wrapLine(line: string): string[] {
+    if (line.length <= width || /^[|#!]/.test(line)) return [line]
+    const indent = line.startsWith('- ') ? '  ' : ''
+    const lines = ['']
+    for (const word of line.split(' ')) {
+      const last = lines.at(-1) as string
+      if (last === '') lines[lines.length - 1] = word
+      else if (last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`
+      else lines.push(indent + word)
+    }
+    return lines
+  }
+}

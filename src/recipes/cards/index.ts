@@ -9,7 +9,7 @@ import { stickersSchema } from '../data.ts'
 import { type EvaluateContext, type EvaluateOptions, evaluateClassifier, evaluateDdpm, isClassifier } from '../evaluate.ts'
 import { parseRecipe, prepare, recipes } from '../index.ts'
 import { classifierCard } from './classifier.ts'
-import { writeLossChart } from './common.ts'
+import { wrapped, writeLossChart } from './common.ts'
 import { pictureCard } from './pictures.ts'
 import { readRun } from './run.ts'
 
@@ -40,10 +40,10 @@ export async function publishRun(runDir: string, dir: string, options: PublishOp
   writeJson(join(dir, recipeFile), run.recipe)
   await writeLossChart(dir, name, run, config.train_batch_size * config.gradient_accumulation_steps)
 
-  const command = Object.hasOwn(recipes, name) ? `langevin train ${name}` : `langevin train ${join(name, recipeFile)}`
+  const command = `langevin train ${Object.hasOwn(recipes, name) ? name : `${name}/${recipeFile}`}`
   const shared = { dir, name, run, data: parsed.data, parameters: job.task.params.count, command, note }
   const card = isClassifier(dir) ? await ofClassifier() : await ofPictures()
-  writeAtomic(join(dir, 'README.md'), card)
+  writeAtomic(join(dir, 'README.md'), wrapped(card))
 
   async function ofPictures(): Promise<string> {
     const { evaluation, ...found } = await evaluateDdpm(dir, evaluate, { ...context, name })

@@ -54,7 +54,7 @@ export async function pictureCard(card: PictureCard): Promise<string> {
 
 # ${name}
 
-An unconditional diffusion model of ${side}×${side} stickers, trained from nothing in TypeScript by langevin. ${(parameters / 1e6).toFixed(1)} million
+An unconditional diffusion model of ${side}×${side} stickers, trained from nothing in TypeScript by langevin. ${(parameters / 1e6).toFixed(1)} million \
 parameters, ${megabytes.toFixed(1)} MB. The folder has diffusers' layout: langevin and Python's diffusers both load it.
 
 ![${shown} samples](pictures/samples.png)
@@ -76,7 +76,7 @@ ${await dataSection(data, side)}
 
 ## Network and training
 
-A \`UNet2DModel\` of ${network?.block_out_channels?.join(', ') ?? '?'} channels (${network?.down_block_types?.join(', ') ?? '?'});
+A \`UNet2DModel\` of ${network?.block_out_channels?.join(', ') ?? '?'} channels (${network?.down_block_types?.join(', ') ?? '?'}); \
 ${noise.map(([key, value]) => `\`${key}\` ${value}`).join(', ')}. Everything is in [recipe.json](recipe.json).
 
 ${inMarkdown(runTable(run, parameters, note), { words: true })}
@@ -87,14 +87,14 @@ Again, from nothing: \`${command}\`
 
 ## Quality
 
-Squared Fréchet distances (± standard error, by bootstrap) between Gaussians fitted to the ${evaluation.dimension} features of
-[${evaluation.classifier}](../${evaluation.classifier}), a small classifier trained on the same icons. **These are not FIDs**, which use another network's
+Squared Fréchet distances (± standard error, by bootstrap) between Gaussians fitted to the ${evaluation.dimension} features of \
+[${evaluation.classifier}](../${evaluation.classifier}), a small classifier trained on the same icons. **These are not FIDs**, which use another network's \
 features, and compare with nothing outside this page. Every set has ${whole(evaluation.num)} pictures; ${sampled}.
 
 ${inMarkdown(distanceTable(evaluation))}
 
-Real pictures of the training icons are at the floor of the first column; those of held-out icons show how far other
-stickers of the same style are, with a floor of their own in the second column. To measure again: \`langevin evaluate ${name}\`
+Real pictures of the training icons are at the floor of the first column; those of held-out icons show how far other \
+stickers of the same style are, with a floor of their own in the second column. To measure again: \`langevin evaluate ${name}\` \
 (what it printed is in [evaluation.json](evaluation.json)).
 
 **Does it copy?** Each sample against ${whole(evaluation.nearest.gallery)} training pictures, by the distance of features:
