@@ -20,7 +20,7 @@ const EMBEDDED_LIMIT = 2 ** 31 - 2 ** 26
 const PAGE = 4096
 
 /**
- * Writes a computation as an ONNX file of standard operators only (opset 23, no custom domain). Parameters take their
+ * Writes a computation as an ONNX file of standard operators only (opset 21, no custom domain). Parameters take their
  * values from the weights and the state; updates are left out. A file of that name is replaced once all is written.
  *
  * @returns the files written

@@ -37,8 +37,11 @@ export interface Lowered {
   readonly state: readonly Tensor[]
 }
 
-/** Opset 23 brings RMSNormalization; IR version 10 is the oldest that may carry it. */
-const OPSET = 23
+/**
+ * From opset 22 on, ConvTranspose, MaxPool, Sin and Cos are new versions that WebGPU's provider lacks (ONNX Runtime 1.30):
+ * they would run on the CPU. IR version 10 is opset 21's.
+ */
+const OPSET = 21
 const IR_VERSION = 10
 const DOMAINS = ['com.microsoft', 'com.microsoft.nchwc']
 

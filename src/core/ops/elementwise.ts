@@ -106,7 +106,16 @@ export const le = comparison('le', 'LessOrEqual')
 export const gt = comparison('gt', 'Greater')
 export const ge = comparison('ge', 'GreaterOrEqual')
 export const and = comparison('and', 'And', 'bools')
-export const or = comparison('or', 'Or', 'bools')
+/** WebGPU's provider has no Or. */
+export const or = op('or', {
+  shape: broadcast('or', 'bools', 'bool'),
+  lower: (b, operands, { inputs }) => {
+    if (b.target !== 'webgpu') return b.emit('Or', operands)
+    const [x, y] = [at(inputs, 0), at(inputs, 1)]
+    return b.value(x.not().and(y.not()).not())
+  },
+  vjp: 'not differentiable',
+})
 export const not = op('not', { shape: same('not', 'bools'), lower: 'Not', vjp: 'not differentiable' })
 
 /** x where the condition holds, else y; the three broadcast. */

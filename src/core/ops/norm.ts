@@ -51,7 +51,20 @@ export const layerNorm = op<NormAttrs>('layerNorm', {
 /** x · weight / √(mean x² + ε) over the last axis (Zhang and Sennrich 2019): x [.., D], weight [D]. */
 export const rmsNorm = op<NormAttrs>('rmsNorm', {
   shape: (inputs) => overLast('rmsNorm', inputs),
-  lower: (b, inputs, { attrs }) => b.emit('RMSNormalization', inputs, { axis: -1, epsilon: { float: attrs.eps } }),
+  lower: (b, inputs, node) => {
+    const { eps } = node.attrs
+    if (b.target !== 'portable') return b.emit('SimplifiedLayerNormalization', inputs, { axis: -1, epsilon: { float: eps } })
+    const [x, weight] = [at(node.inputs, 0), at(node.inputs, 1)]
+    return b.value(
+      x
+        .div(
+          mean(x.square(), [x.rank - 1])
+            .add(eps)
+            .sqrt(),
+        )
+        .mul(weight),
+    )
+  },
   vjp: (g, inputs, _y, { eps }) => {
     const [x, weight] = [at(inputs, 0), at(inputs, 1)]
     const last = [x.rank - 1]
