@@ -101,11 +101,11 @@ export async function chartSvg(chart: LineChart): Promise<string> {
   )
 }
 
-/** Rows of the legend: a symbol, a gap and about 7 pixels a letter for every series. */
+/** Rows of the legend: a symbol, a gap and about 7.5 pixels a letter for every series. */
 function legendRows({ series }: LineChart, width: number): number {
   let [rows, used] = [1, 0]
   for (const { name } of series) {
-    const wide = 24 + 5 + 7 * name.length
+    const wide = 24 + 5 + 7.5 * name.length
     if (used > 0 && used + wide > width) [rows, used] = [rows + 1, 0]
     used += wide + 18
   }

@@ -182,33 +182,41 @@ export async function swissRollBound(
   return (k as NdArray).item()
 }
 
-/**
- * Points from pure noise, or from `start` [B, 2], back through the learned steps: x_T, x_{T−1}, … x_0, and the betas with which
- * the forward process went.
- */
-export async function sampleSwissRoll(config: SwissRollConfig, weights: Weights, count: number, generator: Generator) {
+/** Points from pure noise back through the learned steps. */
+export interface SwissRollPath {
+  /** x_T, x_{T−1}, … x_0, [count, 2] each. */
+  readonly path: readonly NdArray[]
+  /** The means of x_{T−1}, … x_0 that the steps gave. */
+  readonly means: readonly NdArray[]
+  /** β_1 … β_T as they were learned. */
+  readonly betas: readonly number[]
+}
+
+export async function sampleSwissRoll(
+  config: SwissRollConfig,
+  weights: Weights,
+  count: number,
+  generator: Generator,
+): Promise<SwissRollPath> {
   const { steps } = config
-  const { betas, step } = reverseOf(new Params(), config)
-  const program = await compile({ outputs: { betas, ...step(input('x', [steps, count, 2])) }, weights }, { threads: 1 })
+  const reverse = reverseOf(new Params(), config)
+  const outputs = { betas: reverse.betas, ...reverse.step(input('x', [steps, count, 2])) }
+  const program = await compile({ outputs, weights }, { threads: 1 })
   try {
     let x: NdArray = generator.randn([count, 2])
     const path = [x]
-    let learned: NdArray | undefined
+    const means: NdArray[] = []
+    let betas: readonly number[] = []
     for (let t = steps; t >= 1; t--) {
-      const { mean, variance, betas } = (await program.run({ x: NdArray.stack(new Array(steps).fill(x)) })) as Record<
-        string,
-        NdArray
-      >
-      learned = betas
-      const at = (y: NdArray | undefined) => (y as NdArray).row(t - 1)
-      x = at(mean).add(
-        at(variance)
-          .sqrt()
-          .mul(generator.randn([count, 2])),
-      )
+      // The program makes the steps of all times; that of t is taken.
+      const found = await program.run({ x: NdArray.stack(new Array<NdArray>(steps).fill(x)) })
+      const [mean, variance] = [found.mean, found.variance].map((y) => (y as NdArray).row(t - 1)) as [NdArray, NdArray]
+      betas = Array.from((found.betas as NdArray).data, Number)
+      x = mean.add(variance.sqrt().mul(generator.randn([count, 2])))
+      means.push(mean)
       path.push(x)
     }
-    return { path, betas: Array.from((learned as NdArray).data, Number) }
+    return { path, means, betas }
   } finally {
     await program.release()
   }

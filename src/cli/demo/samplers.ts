@@ -5,7 +5,6 @@ import {
   dpm2,
   dpmppSde,
   dpmSolver,
-  eulerAncestral,
   exponentialAdams,
   exponentialSigmas,
   type GaussianMixture,
@@ -54,9 +53,8 @@ const deterministic: readonly Entry[] = [
 
 /** Along the reverse SDE. */
 const stochastic: readonly Entry[] = [
-  { name: 'DDPM', path: vp, sample: (d, x, s, generator) => ddpm(d, x, s, { generator }) },
-  { name: 'DDIM, η = 1', path: vp, sample: (d, x, s, generator) => ddim(d, x, s, { eta: 1, generator }) },
-  { name: 'Euler ancestral', path: ve, sample: (d, x, s, generator) => eulerAncestral(d, x, s, { generator }) },
+  // DDIM with η = 1 and Euler's ancestral steps are the same step.
+  { name: 'DDPM, ancestral', path: vp, sample: (d, x, s, generator) => ddpm(d, x, s, { generator }) },
   { name: 'DPM-Solver++ SDE', path: ve, cost: 2, sample: (d, x, s, generator) => dpmppSde(d, x, s, { generator }) },
   {
     name: 'reverse diffusion',
@@ -97,7 +95,7 @@ export async function solverChart(set: GaussianMixture, seed: number): Promise<L
     const fine = multistep(set.denoiser(path), startOn(path, noise), levels(path, 1000), unipc({ order: 3 }), { path })
     exact.set(path, await finish(fine))
   }
-  const series = await curves(deterministic, async ({ path, sample }, steps) => {
+  const series = await curves(deterministic, evaluations, async ({ path, sample }, steps) => {
     const truth = exact.get(path) as NdArray
     const found = await finish(sample(set.denoiser(path), startOn(path, noise), levels(path, steps), new Generator(seed)))
     return found.sub(truth).norm().item() / truth.norm().item()
@@ -114,21 +112,27 @@ export async function solverChart(set: GaussianMixture, seed: number): Promise<L
 }
 
 /** Distance from the distribution against evaluations, for samplers that draw noise, with a solver of the ODE beside them. */
-export async function stochasticChart(set: GaussianMixture, seed: number, count = 1000): Promise<LineChart> {
-  const root = new Generator(seed)
-  const data = set.sample(count, root.fork('data'))
-  const distance = energyDistanceTo(data)
-  const noise = root.fork('noise').randn([count, 2])
-  const solver = deterministic.find(({ name }) => name === 'DPM-Solver++(2M)') as Entry
-  const series = await curves([...stochastic, solver], async ({ path, sample }, steps) => {
-    const generator = root.fork(`steps ${steps}`)
-    return distance(await finish(sample(set.denoiser(path), startOn(path, noise), levels(path, steps), generator)))
+export async function stochasticChart(set: GaussianMixture, seed: number, { count = 500, repeats = 6 } = {}): Promise<LineChart> {
+  const rounds = Array.from({ length: repeats }, (_, r) => {
+    const root = new Generator(seed).fork(`round ${r}`)
+    const distance = energyDistanceTo(set.sample(count, root.fork('data')))
+    return { root, distance, noise: root.fork('noise').randn([count, 2]) }
   })
-  const floor = distance(set.sample(count, root.fork('other data')))
-  const ends = [evaluations[0], evaluations.at(-1)] as [number, number]
+  const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length
+  const solver = deterministic.find(({ name }) => name === 'DPM-Solver++(2M)') as Entry
+  const few = evaluations.filter((spent) => spent <= 32)
+  const series = await curves([...stochastic, solver], few, async ({ path, sample }, steps) => {
+    const found = rounds.map(async ({ root, distance, noise }) => {
+      const generator = root.fork(`steps ${steps}`)
+      return distance(await finish(sample(set.denoiser(path), startOn(path, noise), levels(path, steps), generator)))
+    })
+    return mean(await Promise.all(found))
+  })
+  const floor = mean(rounds.map(({ root, distance }) => distance(set.sample(count, root.fork('other data')))))
+  const ends = [few[0], few.at(-1)] as [number, number]
   return {
     title: 'Samplers with noise',
-    subtitle: `Energy distance of ${count.toLocaleString('en')} points from ${count.toLocaleString('en')} of the mixture`,
+    subtitle: `Energy distance of ${count} points from ${count} of the mixture, mean of ${repeats} draws`,
     x: { name: 'evaluations of the denoiser', scale: 'log' },
     y: { name: 'energy distance', scale: 'log' },
     series: [...series, { name: 'the mixture itself', dashed: true, points: ends.map((n) => [n, floor] as const) }],
@@ -139,12 +143,13 @@ export async function stochasticChart(set: GaussianMixture, seed: number, count 
 
 async function curves(
   entries: readonly Entry[],
+  costs: readonly number[],
   error: (entry: Entry, steps: number) => Promise<number>,
 ): Promise<ChartSeries[]> {
   const series: ChartSeries[] = []
   for (const [i, entry] of entries.entries()) {
     const points: [number, number][] = []
-    for (const spent of evaluations) {
+    for (const spent of costs) {
       const steps = spent / (entry.cost ?? 1)
       if (steps >= 3) points.push([spent, await error(entry, steps)])
     }

@@ -1,0 +1,71 @@
+import { afterAll, expect, test } from 'vitest'
+import { ArgumentError } from '../core/errors.ts'
+import { input } from '../core/tensor.ts'
+import { finiteDifferences } from '../diffusion/index.ts'
+import { unet2d, unet2dConfig } from '../models/unet/index.ts'
+import { Params } from '../nn/params.ts'
+import { NdArray } from '../runtime/ndarray.ts'
+import { Generator } from '../runtime/random.ts'
+import { createScoreSde } from './score-sde.ts'
+
+const config = unet2dConfig({
+  sample_size: 8,
+  block_out_channels: [8, 16],
+  layers_per_block: 1,
+  norm_num_groups: 4,
+  down_block_types: ['DownBlock2D', 'DownBlock2D'],
+  up_block_types: ['UpBlock2D', 'UpBlock2D'],
+})
+const params = new Params()
+unet2d(params, config)(input('x', [1, 3, 8, 8]), input('t', [1]))
+const initial = params.initialise(new Generator(0))
+const scheduler = { _class_name: 'DDPMScheduler', beta_schedule: 'linear', beta_start: 1e-4, beta_end: 0.02 }
+const model = createScoreSde({ config, scheduler, weights: initial })
+/** A network whose output is 0: the data then look like N(0, I/α²) at every level, and densities are known. */
+const silent = new Map([...initial].map(([key, value]) => [key, key.startsWith('conv_out') ? value.mul(0) : value]))
+const zero = createScoreSde({ config, scheduler, weights: silent })
+afterAll(async () => {
+  await model.release()
+  await zero.release()
+})
+
+test('v·J by the gradient is v·J by finite differences', async () => {
+  const generator = new Generator(1)
+  const [x, v] = [generator.randn([2, 3, 8, 8]), generator.randn([2, 3, 8, 8])]
+  for (const sigma of [0.2, 0.9]) {
+    const exact = (await model.jacobian(x, sigma, v)).dot(v)
+    const near = (await finiteDifferences(model.denoise, 1e-2)(x, sigma, v)).dot(v)
+    expect(Math.abs(exact - near)).toBeLessThan(2e-3 * Math.abs(near))
+  }
+})
+
+test.each(['pc', 'sde', 'ode'] as const)('%s: the same seed, the same pictures', async (sampler) => {
+  const options = { num: 2, steps: 4, sampler, seed: 5, tolerance: 1e-2 }
+  const [a, b] = [await model.sample(options), await model.sample(options)]
+  expect(a.shape).toEqual([2, 3, 8, 8])
+  expect(a.allFinite()).toBe(true)
+  expect([...a.data]).toEqual([...b.data])
+})
+
+test('bits per dimension of a network without output are those of a scaled standard normal', async () => {
+  const pictures = NdArray.zeros([2, 3, 8, 8]).map((_, i) => ((i * 37) % 256) / 127.5 - 1)
+  const found = await zero.bitsPerDimension(pictures, { tolerance: 1e-5 })
+  // D = x/α: y = x/α stands still in ln(σ/α), so that x grows by α(1)/α(0), from a standard normal at the end.
+  const [first, last] = [1e-3, 1].map((t) => Math.exp(-(0.1 * t + (19.9 * t * t) / 2) / 2)) as [number, number]
+  const scale = last / first
+  const u = new Generator(0).rand(pictures.shape).data
+  const exact = [0, 1].map((row) => {
+    const nats = Array.from({ length: 192 }, (_, i) => {
+      const at = row * 192 + i
+      const x = (((pictures.data[at] as number) + 1) * 127.5 + (u[at] as number)) / 128 - 1
+      return -0.5 * ((scale * x) ** 2 + Math.log(2 * Math.PI)) + Math.log(scale)
+    })
+    return -nats.reduce((a, b) => a + b) / (192 * Math.LN2) + 7
+  })
+  for (const [i, bits] of found.entries()) expect(bits).toBeCloseTo(exact[i] as number, 3)
+})
+
+test('another schedule is refused', () => {
+  const other = { ...scheduler, beta_schedule: 'squaredcos_cap_v2' }
+  expect(() => createScoreSde({ config, scheduler: other, weights: initial })).toThrow(ArgumentError)
+})
