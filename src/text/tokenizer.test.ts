@@ -49,6 +49,18 @@ test('"!" pads in XL and is then another token inside a prompt', () => {
   expect(xl.encode('wow!').at(-1)).toBe(0)
 })
 
+test('files of older and newer folders say which tokens are added and which pads', () => {
+  const dir = second()
+  writeFileSync(join(dir, 'special_tokens_map.json'), '{"pad_token": "<|endoftext|>"}')
+  expect(ClipTokenizer.open(dir).pad).toBe(0)
+  writeFileSync(join(dir, 'tokenizer_config.json'), '{}')
+  const older = ClipTokenizer.open(dir)
+  expect(older.pad).toBe(older.end)
+  writeFileSync(join(dir, 'added_tokens.json'), `{"<new>": ${older.size}}`)
+  const added = ClipTokenizer.open(dir)
+  expect([added.size, added.encode('a <NEW>').at(-1)]).toEqual([older.size + 1, older.size])
+})
+
 test('added tokens are matched whole, and one of several vectors stands for all of them', () => {
   const plain = ClipTokenizer.open(folder('sd1'))
   const { start, end } = plain

@@ -61,20 +61,23 @@ export class ClipTokenizer {
     this.start = number(parts.start)
     this.end = number(parts.end)
     this.pad = number(parts.pad)
-    this.size = 1 + Math.max(...Object.values(parts.vocab).map(Number), ...parts.added.map(({ id }) => id))
+    const numbers = [...Object.values(parts.vocab).map(Number), ...parts.added.map(({ id }) => id)]
+    this.size = 1 + numbers.reduce((most, id) => Math.max(most, id), -1)
     this.tokenizer.normalizer = normalise as unknown as Tokenizer['normalizer']
   }
 
   /**
    * A folder's tokenizer: `tokenizer.json`, or `vocab.json` and `merges.txt`; `tokenizer_config.json` and
-   * `special_tokens_map.json` say which tokens start, end and pad.
+   * `special_tokens_map.json` say which tokens start, end and pad, `added_tokens.json` which were added.
    *
    * @throws ConfigError for files that are missing or do not hold what they must
    */
   static open(dir: string): ClipTokenizer {
     const config = optional(dir, 'tokenizer_config.json')
     const whole = optional(dir, 'tokenizer.json')
-    const named = { ...config, ...optional(dir, 'special_tokens_map.json') }
+    // Where the config lists the added tokens, the reference reads no other file for them.
+    const older = isObject(config.added_tokens_decoder) ? {} : optional(dir, 'special_tokens_map.json')
+    const named = { ...config, ...older }
     const model = isObject(whole.model) ? whole.model : undefined
     const vocab = model ? model.vocab : readJson(join(dir, 'vocab.json'))
     const merges = model ? model.merges : mergesOf(join(dir, 'merges.txt'))
@@ -98,6 +101,9 @@ export class ClipTokenizer {
       })
     }
     if (Array.isArray(whole.added_tokens)) for (const token of whole.added_tokens) put(token?.id, token)
+    for (const [content, id] of Object.entries(optional(dir, 'added_tokens.json'))) {
+      put(id, { content, special: false, normalized: true })
+    }
     if (isObject(config.added_tokens_decoder))
       for (const [id, token] of Object.entries(config.added_tokens_decoder)) put(id, token)
     // The three are matched whole, whatever the files say of it.
@@ -146,15 +152,16 @@ export class ClipTokenizer {
     const runs = new Map(this.runs)
     let id = this.size
     for (const [content, count] of tokens) {
+      const first = id
       if (content === '' || count < 1)
         throw new ArgumentError(`tokenizer: ${JSON.stringify(content)} of ${count} vectors is no token`)
       if (this.idOf(content) !== undefined) throw new ArgumentError(`tokenizer: ${JSON.stringify(content)} is a token already`)
       runs.set(
         id,
-        Array.from({ length: count }, (_, i) => this.size + (id - this.size) + i),
+        Array.from({ length: count }, (_, i) => first + i),
       )
       for (let i = 0; i < count; i++) {
-        added.push({ id: id + i, content: i === 0 ? content : `${content}_${i}`, special: false, normalized: true })
+        added.push({ id: first + i, content: i === 0 ? content : `${content}_${i}`, special: false, normalized: true })
       }
       id += count
     }
