@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { StickersConfig } from '../data.ts'
 import type { ClassifierEvaluation } from '../evaluate.ts'
 import { accuracyTable, inMarkdown } from '../tables.ts'
-import { dataSection, frontMatter, runTable } from './common.ts'
+import { dataSection, frontMatter, inWords, runTable } from './common.ts'
 import type { Run } from './run.ts'
 
 export interface ClassifierCard {
@@ -33,7 +33,7 @@ export async function classifierCard(card: ClassifierCard): Promise<string> {
 
 # ${name}
 
-A small residual classifier of ${side}×${side} stickers: ${told.join(', ')}. ${(parameters / 1e3).toFixed(0)} thousand parameters, ${kilobytes.toFixed(0)} kB. \
+A small residual classifier of ${side}×${side} stickers: ${told.join(', ')}. ${inWords(parameters)} parameters, ${kilobytes.toFixed(0)} kB. \
 Trained from nothing in TypeScript by langevin. Its use is to measure models that sample such stickers: \`langevin evaluate\` \
 compares pictures by its ${widths.at(-1)} features, what is left of a picture before the heads.
 

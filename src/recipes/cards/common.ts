@@ -11,6 +11,10 @@ import { type Run, secondsOf } from './run.ts'
 
 export const whole = (count: number): string => count.toLocaleString('en-US')
 
+/** A number of parameters in words: `2.7 million`. */
+export const inWords = (count: number): string =>
+  count >= 1e6 ? `${(count / 1e6).toFixed(1)} million` : `${Math.round(count / 1e3)} thousand`
+
 export async function writePng(file: string, picture: Parameters<typeof encodePng>[0]): Promise<void> {
   const png = await encodePng(picture, { compressionLevel: 9 })
   writeAtomic(file, (fd) => writeAll(fd, png))

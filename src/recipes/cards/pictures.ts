@@ -6,7 +6,7 @@ import type { StickersConfig } from '../data.ts'
 import type { DdpmEvaluation } from '../evaluate.ts'
 import type { Nearest } from '../quality.ts'
 import { distanceTable, inMarkdown, nearestTable } from '../tables.ts'
-import { dataSection, enlargedGrid, frontMatter, runTable, whole, writePng } from './common.ts'
+import { dataSection, enlargedGrid, frontMatter, inWords, runTable, whole, writePng } from './common.ts'
 import type { Run } from './run.ts'
 
 export interface PictureCard {
@@ -54,7 +54,7 @@ export async function pictureCard(card: PictureCard): Promise<string> {
 
 # ${name}
 
-An unconditional diffusion model of ${side}×${side} stickers, trained from nothing in TypeScript by langevin. ${(parameters / 1e6).toFixed(1)} million \
+An unconditional diffusion model of ${side}×${side} stickers, trained from nothing in TypeScript by langevin. ${inWords(parameters)} \
 parameters, ${megabytes.toFixed(1)} MB. The folder has diffusers' layout: langevin and Python's diffusers both load it.
 
 ![${shown} samples](pictures/samples.png)
