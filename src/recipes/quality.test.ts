@@ -6,7 +6,14 @@ import type { ImageClassifier } from '../pipelines/index.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { Generator } from '../runtime/random.ts'
 import type { StickersConfig } from './data.ts'
-import { measureClassifier, measurePictures, nearestRows, type PictureQuality, pixelwiseGaussian } from './quality.ts'
+import {
+  measureClassifier,
+  measurePictures,
+  nearestRows,
+  type PictureQuality,
+  pixelwiseGaussian,
+  shareCertain,
+} from './quality.ts'
 import { accuracyTable, distanceTable, inColumns, inMarkdown, withError } from './tables.ts'
 
 const data: StickersConfig = { kind: 'stickers', styles: ['flat'], categories: ['Food & Drink'] }
@@ -42,6 +49,17 @@ test('nearest rows are those of all pairs', () => {
     expect(found[i]?.position).toBe(row.indexOf(Math.min(...row)))
     expect(found[i]?.distance).toBeCloseTo(Math.min(...row), 5)
   }
+})
+
+test('a row is certain where one class has nine tenths', () => {
+  const rows = NdArray.from([
+    [Math.log(9.1), 0, -50],
+    [Math.log(8.9), 0, -50],
+    [1000, 0, 0],
+    [0, 0, 0],
+  ])
+  expect(shareCertain(rows)).toBe(0.5)
+  expect(shareCertain(rows, 0.3)).toBe(1)
 })
 
 test('the Gaussian of every pixel has its mean and deviation, and no correlation', () => {

@@ -1,5 +1,6 @@
+import { ArgumentError } from '../core/errors.ts'
 import { type Split, type StickerDataset, stickerDataset } from '../data/index.ts'
-import type { ImageClassifier } from '../pipelines/index.ts'
+import type { Classification, ImageClassifier } from '../pipelines/index.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { Generator } from '../runtime/random.ts'
 import { answers } from './classifier.ts'
@@ -19,6 +20,8 @@ export interface SetQuality {
   readonly training: Distance
   /** To pictures of the icons that no training picture shows. */
   readonly heldOut: Distance
+  /** The share of pictures in which the classifier sees one icon, its probability at least 0.9. */
+  readonly named: number
 }
 
 /** The training picture that is most like a picture, by its place in `gallery`. */
@@ -49,15 +52,29 @@ function realPictures(data: StickersConfig, size: number, split: Split): Promise
 }
 const EVALUATION_SEED = 20_000
 
-/** Features of a dataset's pictures at positions [from, to). */
-async function featuresAt(classifier: ImageClassifier, dataset: StickerDataset, from: number, to: number) {
-  const found: NdArray<'f32'>[] = []
+/** Features of a dataset's pictures at positions [from, to), and the logits of their icons. */
+async function classifyAt(
+  classifier: ImageClassifier,
+  dataset: StickerDataset,
+  from: number,
+  to: number,
+): Promise<Classification> {
+  const found: Classification[] = []
   const batch = 64
   for (let at = from; at < to; at += batch) {
     const { images } = await dataset.batch(Array.from({ length: Math.min(batch, to - at) }, (_, i) => at + i))
-    found.push((await classifier.classify(images, { batch })).features)
+    found.push(await classifier.classify(images, { batch }))
   }
-  return NdArray.concat(found)
+  const icon = NdArray.concat(found.map(({ logits }) => logits.icon as NdArray<'f32'>))
+  return { features: NdArray.concat(found.map(({ features }) => features)), logits: { icon } }
+}
+
+/** The share of rows [N, classes] of which one class has a probability of at least `least`. */
+export function shareCertain(logits: NdArray<'f32'>, least = 0.9): number {
+  const rows = logits.sub(logits.max({ axes: [1], keep: true })).exp()
+  // The greatest is now 1, and its probability 1 over the sum.
+  const sums = rows.sum({ axes: [1] }).data
+  return sums.filter((sum) => 1 / sum >= least).length / sums.length
 }
 
 const RESAMPLES = 50
@@ -112,34 +129,34 @@ export async function measurePictures(
   { data, classifier, name }: { readonly data: StickersConfig; readonly classifier: ImageClassifier; readonly name: string },
 ): Promise<{ quality: PictureQuality; nearest: Nearest[]; gallery: StickerDataset }> {
   const [num, , size] = samples.shape as [number, number, number]
+  if (!classifier.config.heads.icon) throw new ArgumentError('measurePictures: the classifier must have a head that names icons')
   const [training, heldOut] = [await realPictures(data, size, 'train'), await realPictures(data, size, 'test')]
-  const to = {
-    training: frechetTo(fitGaussian(await featuresAt(classifier, training, num, 2 * num))),
-    heldOut: frechetTo(fitGaussian(await featuresAt(classifier, heldOut, num, 2 * num))),
-  }
+  const reference = async (dataset: StickerDataset) =>
+    frechetTo(fitGaussian((await classifyAt(classifier, dataset, num, 2 * num)).features))
+  const to = { training: await reference(training), heldOut: await reference(heldOut) }
   const root = new Generator(EVALUATION_SEED)
-  const features = async (pictures: NdArray<'f32'>) => (await classifier.classify(pictures)).features
   const { images } = await training.batch(Array.from({ length: num }, (_, i) => i))
-  const sets: [string, NdArray<'f32'>][] = [
-    [name, await features(samples)],
-    ['other pictures of the training icons', await features(images)],
-    ['pictures of held-out icons', await featuresAt(classifier, heldOut, 0, num)],
-    ['a Gaussian fitted to every pixel', await features(pixelwiseGaussian(images, num, root.fork('gaussian')))],
-    ['uniform noise', await features(root.fork('noise').rand(samples.shape).mul(2).sub(1))],
+  const sets: [string, Classification][] = [
+    [name, await classifier.classify(samples)],
+    ['other pictures of the training icons', await classifier.classify(images)],
+    ['pictures of held-out icons', await classifyAt(classifier, heldOut, 0, num)],
+    ['a Gaussian fitted to every pixel', await classifier.classify(pixelwiseGaussian(images, num, root.fork('gaussian')))],
+    ['uniform noise', await classifier.classify(root.fork('noise').rand(samples.shape).mul(2).sub(1))],
   ]
-  const [sampled, other, held] = sets.map(([, vectors]) => vectors) as [NdArray<'f32'>, NdArray<'f32'>, NdArray<'f32'>]
+  const [sampled, other, held] = sets.map(([, { features }]) => features) as [NdArray<'f32'>, NdArray<'f32'>, NdArray<'f32'>]
   const gallery = 4 * num
-  const shown = await featuresAt(classifier, training, 2 * num, 2 * num + gallery)
+  const { features: shown } = await classifyAt(classifier, training, 2 * num, 2 * num + gallery)
   const nearest = nearestRows(sampled, shown).map((one) => ({ ...one, position: one.position + 2 * num }))
   return {
     quality: {
       num,
       dimension: sampled.shape[1] as number,
       icons: { training: training.icons.length, heldOut: heldOut.icons.length },
-      sets: sets.map(([set, vectors]) => ({
+      sets: sets.map(([set, { features, logits }]) => ({
         name: set,
-        training: distanceWithError(to.training, vectors, root.fork(`${set} to training`)),
-        heldOut: distanceWithError(to.heldOut, vectors, root.fork(`${set} to held out`)),
+        training: distanceWithError(to.training, features, root.fork(`${set} to training`)),
+        heldOut: distanceWithError(to.heldOut, features, root.fork(`${set} to held out`)),
+        named: shareCertain(logits.icon as NdArray<'f32'>),
       })),
       nearest: {
         gallery,

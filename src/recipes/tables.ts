@@ -16,10 +16,16 @@ export function withError({ distance, error }: Distance): string {
   return `${fixed(distance)} ± ${fixed(error)}`
 }
 
-/** Distances of sampled and other pictures to real ones. */
+/** Distances of sampled and other pictures to real ones, and how often the classifier is certain of an icon. */
 export function distanceTable({ num, icons, sets }: DdpmEvaluation): Table {
-  const heads = [`${whole(num)} pictures each`, `to ${icons.training} training icons`, `to ${icons.heldOut} held-out icons`]
-  return [heads, ...sets.map(({ name, training, heldOut }) => [name, withError(training), withError(heldOut)])]
+  const heads = [
+    `${whole(num)} pictures each`,
+    `to ${icons.training} training icons`,
+    `to ${icons.heldOut} held-out icons`,
+    'an icon is named',
+  ]
+  const rows = sets.map(({ name, training, heldOut, named }) => [name, withError(training), withError(heldOut), percent(named)])
+  return [heads, ...rows]
 }
 
 /** Distances to the nearest training picture. */

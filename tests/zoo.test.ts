@@ -1,0 +1,43 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { bundledModels, finish, loadClassifier, loadDdpm, modelFolder } from '../src/pipelines/index.ts'
+import { openRecipe } from '../src/recipes/index.ts'
+import { measureClassifier } from '../src/recipes/quality.ts'
+
+const read = (model: string, file: string) => readFileSync(join(modelFolder(model), file), 'utf8')
+
+describe.each(bundledModels())('%s', (model) => {
+  test('has a card with pictures, what was measured, and the recipe of its name', () => {
+    const card = read(model, 'README.md')
+    for (const [, path] of card.matchAll(/\]\((?!https:)([^)]+)\)/g))
+      expect([path, existsSync(join(modelFolder(model), path as string))]).toEqual([path, true])
+    expect(JSON.parse(read(model, 'evaluation.json')).model).toBe(model)
+    const [kept, named] = [openRecipe(join(modelFolder(model), 'recipe.json')), openRecipe(model)]
+    expect([kept.kind, kept.config]).toEqual([named.kind, named.config])
+    expect(kept.training).toMatchObject(named.training)
+  })
+})
+
+test.each(bundledModels().filter((model) => existsSync(join(modelFolder(model), 'model_index.json'))))(
+  '%s samples',
+  async (model) => {
+    const ddpm = await loadDdpm(modelFolder(model))
+    const pictures = await finish(ddpm.sample({ steps: 4, scheduler: 'ddim' }))
+    await ddpm.release()
+    expect([pictures.shape, pictures.allFinite()]).toEqual([[1, 3, 32, 32], true])
+    expect(pictures.std().item()).toBeGreaterThan(0.1)
+  },
+)
+
+test('the bundled classifier knows its icons and grounds', async () => {
+  const classifier = loadClassifier(modelFolder('sticker-classifier-32'))
+  const { accuracy } = await measureClassifier(classifier, {
+    data: { kind: 'stickers', styles: ['flat'], categories: ['Smileys & Emotion', 'Animals & Nature', 'Food & Drink'] },
+    num: 128,
+  })
+  await classifier.release()
+  expect(accuracy.icon?.train).toBeGreaterThan(0.9)
+  expect(accuracy.icon?.pairs).toBeGreaterThan(0.7)
+  expect(accuracy.ground?.test).toBeGreaterThan(0.95)
+})
