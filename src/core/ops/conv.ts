@@ -6,6 +6,7 @@ import { blockedConv, blockedInputGrad, blockedWeightGrad, canBlockWeightGrad } 
 import { canBlock } from './blocked/layout.ts'
 import { canWinograd, canWinogradWeightGrad, winogradConv, winogradInputGrad, winogradWeightGrad } from './blocked/winograd.ts'
 import { at, checkDTypes, op } from './op.ts'
+import { spread } from './spread.ts'
 
 /** How a window moves over n spatial axes; each list has n entries. */
 export interface ConvAttrs {
@@ -58,6 +59,7 @@ export const conv = op<ConvAttrs>('conv', {
   },
   lower: (b, inputs, node) => {
     const [x, w] = [at(node.inputs, 0), at(node.inputs, 1)]
+    if (b.target === 'webgpu' && x.rank === 5 && node.attrs.groups > 1) return b.value(byGroup(x, w, node.inputs[2], node.attrs))
     if (canWinograd(b, x.shape, w.shape, node.attrs)) return winogradConv(b, x, w, inputs[2])
     if (!b.isConstant(w) && canBlock(b, x.shape, w.shape, node.attrs)) return blockedConv(b, x, w, node.attrs, inputs[2])
     return b.emit('Conv', inputs, onnxConv(node.attrs, w.shape.slice(2)))
@@ -68,6 +70,15 @@ export const conv = op<ConvAttrs>('conv', {
     return [inputGradOf(g, w, x.shape.slice(2), attrs), weightGradOf(x, g, w.shape.slice(2), attrs), ...forBias]
   },
 })
+
+/** A grouped convolution as one of each group: WebGPU's Conv of three axes knows no groups. */
+function byGroup(x: Tensor, w: Tensor, bias: Tensor | undefined, attrs: ConvAttrs): Tensor {
+  const { groups } = attrs
+  const weights = w.split(groups, 0)
+  const parts = x.split(groups, 1).map((part, i) => convOf(part, at(weights, i), { ...attrs, groups: 1 }))
+  const y = concat(parts, 1)
+  return bias ? y.add(bias.reshape([bias.size, 1, 1, 1])) : y
+}
 
 /** The transpose of `conv` as a map of x: g [B, O, …], weight [O, C/groups, …] → [B, C, …size]. */
 export const convInputGrad = op<ConvAttrs & { size: Shape }>('convInputGrad', {
@@ -90,6 +101,7 @@ export const convInputGrad = op<ConvAttrs & { size: Shape }>('convInputGrad', {
     const flipped = flippedAttrs(kernel, attrs)
     if (canWinograd(b, g.shape, [at(w.shape, 1), at(w.shape, 0), ...kernel], attrs)) return winogradInputGrad(b, g, w)
     if (flipped && !b.isConstant(w) && canBlock(b, g.shape, w.shape, attrs)) return blockedInputGrad(b, g, w, flipped)
+    if (b.target === 'webgpu' && kernel.length === 3) return b.value(asConvolution(g, w, size, attrs))
     const outputPadding = size.map((n, i) => {
       const reach = at(attrs.dilation, i) * (at(kernel, i) - 1) + 1
       return n - (at(attrs.stride, i) * (at(g.shape, i + 2) - 1) + reach - at(attrs.before, i) - at(attrs.after, i))
@@ -101,6 +113,33 @@ export const convInputGrad = op<ConvAttrs & { size: Shape }>('convInputGrad', {
     return [convOf(g, w, attrs), weightGradOf(g, y, w.shape.slice(2), attrs)]
   },
 })
+
+/**
+ * A transposed convolution as a plain one: zeros between the elements of g, the kernel flipped, and its inputs and outputs
+ * swapped within each group. WebGPU's ConvTranspose has no third axis.
+ */
+function asConvolution(g: Tensor, w: Tensor, size: Shape, { stride, dilation, before, groups }: ConvAttrs): Tensor {
+  const kernel = w.shape.slice(2)
+  const [out, channels] = [at(w.shape, 0), at(w.shape, 1)]
+  const axes = range(kernel.length)
+  const placed = axes.reduce((part, i) => {
+    const reach = (at(part.shape, i + 2) - 1) * at(stride, i) + 1
+    const window = at(dilation, i) * (at(kernel, i) - 1)
+    const lead = window - at(before, i)
+    const whole = spread(part, i + 2, at(stride, i), reach).padAxis(
+      i + 2,
+      Math.max(0, lead),
+      Math.max(0, at(size, i) + window - lead - reach),
+    )
+    const start = Math.max(0, -lead)
+    return whole.slice(i + 2, start, start + at(size, i) + window)
+  }, g)
+  const perGroup = w.reshape([groups, out / groups, channels, ...kernel])
+  const swapped = perGroup.transpose(0, 2, 1, ...axes.map((i) => i + 3)).reshape([groups * channels, out / groups, ...kernel])
+  const flipped = axes.reduce((part, i) => part.flip(i + 2), swapped)
+  const none = axes.map(() => 0)
+  return convOf(placed, flipped, { stride: axes.map(() => 1), dilation, before: none, after: none, groups })
+}
 
 /** At stride 1 the transpose of a convolution is one with the flipped kernel and the complementary padding. */
 function flippedAttrs(kernel: Shape, attrs: ConvAttrs): ConvAttrs | undefined {

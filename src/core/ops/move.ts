@@ -4,6 +4,7 @@ import { scatterRows } from '../functions.ts'
 import { axisOf, broadcastShapes, range, type Shape, sameShape, showShape, sizeOf } from '../shape.ts'
 import { arange, type Tensor } from '../tensor.ts'
 import { at, checkDTypes, op } from './op.ts'
+import { spread } from './spread.ts'
 
 /** The same elements, row-major, in another shape. */
 export const reshape = op<{ shape: Shape }>('reshape', {
@@ -76,15 +77,6 @@ export const slice = op<SliceAttrs>('slice', {
     return [spread(g, axis, step, size - start).padAxis(axis, start, 0)]
   },
 })
-
-/** The elements of an axis `step` apart with zeros between, cut or filled with zeros to `size`. */
-function spread(g: Tensor, axis: number, step: number, size: number): Tensor {
-  const n = at(g.shape, axis)
-  if (step === 1) return g.padAxis(axis, 0, size - n)
-  const apart = g.reshape([...g.shape.slice(0, axis), n, 1, ...g.shape.slice(axis + 1)]).padAxis(axis + 1, 0, step - 1)
-  const flat = apart.reshape([...g.shape.slice(0, axis), n * step, ...g.shape.slice(axis + 1)])
-  return n * step >= size ? flat.slice(axis, 0, size) : flat.padAxis(axis, 0, size - n * step)
-}
 
 /** An axis in reverse order. */
 export const flip = op<{ axis: number }>('flip', {

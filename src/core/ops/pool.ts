@@ -4,6 +4,7 @@ import { type Shape, showShape, sizeOf } from '../shape.ts'
 import { full, type Tensor } from '../tensor.ts'
 import { type ConvAttrs, onnxConv, windowCount } from './conv.ts'
 import { at, checkDTypes, op } from './op.ts'
+import { spread } from './spread.ts'
 
 /** Windows over all spatial axes, each channel by itself. */
 export type PoolAttrs = ConvAttrs & { readonly kernel: Shape }
@@ -67,12 +68,8 @@ export const maxPool = op<PoolAttrs>('maxPool', {
 function spreadBack(x: Tensor, offset: Shape, stride: Shape, size: Shape): Tensor {
   return offset.reduce((part, start, i) => {
     const axis = i + 2
-    const [n, step] = [at(part.shape, axis), at(stride, i)]
-    const split = [...part.shape.slice(0, axis), n, 1, ...part.shape.slice(axis + 1)]
-    const apart = part.reshape(split).padAxis(axis + 1, 0, step - 1)
-    const flat = apart.reshape([...part.shape.slice(0, axis), n * step, ...part.shape.slice(axis + 1)])
-    const used = flat.slice(axis, 0, (n - 1) * step + 1)
-    return used.padAxis(axis, start, at(size, i) - start - (n - 1) * step - 1)
+    const reach = (at(part.shape, axis) - 1) * at(stride, i) + 1
+    return spread(part, axis, at(stride, i), reach).padAxis(axis, start, at(size, i) - start - reach)
   }, x)
 }
 
