@@ -14,6 +14,26 @@ import { scoreStickers32 } from './score-stickers-32.ts'
 import { stickerClassifier32 } from './sticker-classifier-32.ts'
 import { swissRoll, swissRollKind } from './swiss-roll.ts'
 
+export {
+  type ClassifierEvaluation,
+  type DdpmEvaluation,
+  type EvaluateContext,
+  type EvaluateOptions,
+  evaluateClassifier,
+  evaluateDdpm,
+  evaluateOptions,
+} from './evaluate.ts'
+export { fitGaussian, frechetDistance, frechetTo, type GaussianFit } from './frechet.ts'
+export {
+  type ClassifierQuality,
+  type Distance,
+  measureClassifier,
+  measurePictures,
+  type Nearest,
+  nearestRows,
+  type PictureQuality,
+  type SetQuality,
+} from './quality.ts'
 export { type JobContext, type Recipe, type RecipeKind, recipeOf, type TrainingFlags } from './recipe.ts'
 
 /** The kinds of models that can be trained. */
