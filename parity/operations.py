@@ -413,6 +413,13 @@ cases(
     **{"1D_stride_dilation_groups": (conv(stride=2, dilation=2, groups=3, padding=2), normal(2, 6, 11), normal(3, 2, 3))},
     **{"3D": (conv(padding=1), normal(1, 2, 3, 4, 5), normal(3, 2, 3, 3, 3))},
     **{"3D_stride": (conv([(1, 0), (0, 1), (1, 1)], stride=(1, 2, 2)), normal(1, 2, 3, 6, 5), normal(2, 2, 2, 3, 3))},
+    **{
+        "3D_wide": (
+            conv(padding=(2, 1, 3), groups=2, dilation=(1, 2, 1), stride=(2, 1, 1)),
+            normal(1, 4, 3, 4, 3),
+            normal(6, 2, 2, 2, 3),
+        )
+    },
     **{"3D_with_bias": (conv(padding=(0, 1, 1)), normal(2, 2, 3, 4, 3), normal(3, 2, 1, 3, 3), normal(3))},
     # Channels in whole blocks of the CPU kernels' layout, and rows that make whole blocks of columns or do not.
     blocks=(conv(padding=1), normal(1, 16, 5, 6), normal(16, 16, 3, 3)),
@@ -537,8 +544,8 @@ for mode in ("nearest", "bilinear"):
             f"{mode}_up_and_down": (size(9, 3), normal(1, 2, 4, 8)),
             f"{mode}_from_one": (size(3, 4), normal(1, 2, 1, 2)),
             f"{mode}_to_one": (size(1, 1), normal(1, 2, 5, 4)),
-            # Sizes at which float32 positions land beside whole numbers.
-            f"{mode}_29_to_41": (size(41, 1), normal(1, 1, 29, 1)),
+            # Sizes at which positions in float32 fall before whole numbers.
+            f"{mode}_rounded": (size(82, 174), normal(1, 1, 2, 198)),
         },
     )
 cases("resize", **{"linear_1D": (lambda x: F.interpolate(x, size=7, mode="linear"), normal(2, 3, 5))})

@@ -148,15 +148,23 @@ export function attention(
 /** [B, C, H, W] → [B, C, height, width] as torch's interpolate with align_corners = false (half-pixel centres). */
 export function resize(x: Tensor, size: Shape, mode: 'nearest' | 'bilinear'): Tensor {
   const factors = size.map((n, i) => n / (x.shape[i + 2] as number))
-  if (mode === 'nearest' && factors.every((f) => Number.isInteger(f))) return x.upsample(factors)
+  const repeats = (f: number, i: number) =>
+    nearest(x.shape[i + 2] as number, size[i] as number).every((k, at) => k === Math.floor(at / f))
+  if (mode === 'nearest' && factors.every(Number.isInteger) && factors.every(repeats)) return x.upsample(factors)
   return size.reduce((part, n, i) => resizeAxis(part, i + 2, n, mode), x)
+}
+
+/** Where each of `size` elements lies among `from`: as in PyTorch in float32, which at some sizes rounds to the element before. */
+function nearest(from: number, size: number): Int32Array {
+  const scale = Math.fround(from / size)
+  return Int32Array.from(range(size), (i) => Math.min(from - 1, Math.floor(Math.fround(i * scale))))
 }
 
 function resizeAxis(x: Tensor, axis: number, size: number, mode: 'nearest' | 'bilinear'): Tensor {
   const from = x.shape[axis] as number
   if (from === size) return x
   if (mode === 'nearest') {
-    return x.gather(constant(Int32Array.from(range(size), (i) => Math.floor((i * from) / size))), axis)
+    return x.gather(constant(nearest(from, size)), axis)
   }
   const matrix = new Float32Array(size * from)
   for (let i = 0; i < size; i++) {

@@ -134,7 +134,7 @@ const resizes = (mode: 'nearest' | 'bilinear'): Group => ({
   [`${mode} up and down`]: (x) => core.resize(x, [9, 3], mode),
   [`${mode} from one`]: (x) => core.resize(x, [3, 4], mode),
   [`${mode} to one`]: (x) => core.resize(x, [1, 1], mode),
-  [`${mode} 29 to 41`]: (x) => core.resize(x, [41, 1], mode),
+  [`${mode} rounded`]: (x) => core.resize(x, [82, 174], mode),
 })
 
 export const groups: Readonly<Record<string, Group>> = {
@@ -347,6 +347,7 @@ export const groups: Readonly<Record<string, Group>> = {
     '1D stride dilation groups': conv({ stride: 2, dilation: 2, groups: 3, padding: 2 }),
     '3D': conv({ padding: 1 }),
     '3D stride': conv({ stride: [1, 2, 2], padding: pairs([1, 0], [0, 1], [1, 1]) }),
+    '3D wide': conv({ padding: [2, 1, 3], groups: 2, dilation: [1, 2, 1], stride: [2, 1, 1] }),
     '3D with bias': conv({ padding: [0, 1, 1] }),
     blocks: conv({ padding: 1 }),
     'blocks with bias': conv({ padding: 1 }),
