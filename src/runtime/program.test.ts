@@ -5,6 +5,7 @@ import { input, parameter } from '../core/index.ts'
 import { EngineError } from './engine.ts'
 import { NdArray } from './ndarray.ts'
 import { compile, evaluate } from './program.ts'
+import { Generator } from './random.ts'
 import { State } from './state.ts'
 
 const x = input('x', [2])
@@ -141,6 +142,32 @@ describe('parameters', () => {
       expect(numbers((await evaluate({ outputs: { y: w(0).mul(2) }, weights })).y)).toEqual([1, -6])
     }
   })
+})
+
+test('a deep network has one gradient, whether its weights are fed, fixed or trained', async () => {
+  const [layers, width] = [60, 8]
+  const shape = [width, width]
+  const generator = new Generator(0)
+  const values = Array.from({ length: layers }, (_, i) => [`w${i}`, generator.randn(shape).mul(0.5)] as const)
+  const feeds = { picture: generator.randn([2, width]) }
+  const gradients = (make: (name: string, shape: readonly number[]) => core.Tensor) => {
+    const weights = values.map(([name]) => make(name, shape))
+    const layer = (h: core.Tensor, w: core.Tensor) =>
+      core.layerNorm(h.add(core.linear(h, w).silu().mul(core.linear(h, w).sigmoid())))
+    const loss = weights
+      .reduce(layer, input('picture', [2, width]))
+      .square()
+      .mean()
+    return Object.fromEntries(core.grad(loss.mul(loss), weights).map((g, i) => [`g${i}`, g]))
+  }
+  const fed = await evaluate(gradients(input), { ...feeds, ...Object.fromEntries(values) })
+  const fixed = await evaluate({ outputs: gradients(parameter), weights: new Map(values) }, feeds)
+  const trained = await evaluate({ outputs: gradients(parameter), state: await State.from(values) }, feeds)
+  for (const [name, expected] of Object.entries(fed)) {
+    const scale = expected.abs().max().item()
+    expect(scale, name).toBeGreaterThan(1e-8)
+    for (const other of [fixed, trained]) expect(other[name]!.sub(expected).abs().max().item() / scale, name).toBeLessThan(1e-3)
+  }
 })
 
 describe('running', () => {

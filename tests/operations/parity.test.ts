@@ -4,7 +4,7 @@ import { parameter } from '../../src/core/index.ts'
 import { lower } from '../../src/core/onnx/lower.ts'
 import { encodeModel } from '../../src/core/onnx/proto.ts'
 import { fromOrt, toOrt } from '../../src/runtime/engine.ts'
-import { evaluate, type NdArray } from '../../src/runtime/index.ts'
+import { evaluate, type NdArray, State } from '../../src/runtime/index.ts'
 import { allCases, type Case, drawCase, outputsOf, relativeError } from './suite.ts'
 
 /** The largest relative error that the results and gradients of a case may have (they measure below 10⁻⁵); none for casts. */
@@ -17,15 +17,31 @@ function check(c: Case, results: Readonly<Record<string, NdArray>>): void {
   }
 }
 
+/** The case with those inputs as parameters that `names` holds, and with what is then still fed. */
+function withParameters(c: Case, names: readonly string[]) {
+  const { xs, feeds } = drawCase(c)
+  const held = xs.map((x) => (names.includes(x.name!) ? parameter(x.name!, x.shape, x.dtype) : x))
+  const values = Object.entries(feeds)
+  return {
+    outputs: outputsOf(c, held, c.draw(...held)),
+    values: new Map(values.filter(([name]) => names.includes(name))),
+    fed: Object.fromEntries(values.filter(([name]) => !names.includes(name))),
+  }
+}
+
 test.each(allCases)('$name', async (c) => {
   const { xs, y, feeds } = drawCase(c)
   check(c, await evaluate({ outputs: outputsOf(c, xs, y) }, feeds))
 
   // With weights, which the engine repacks, folds and runs through other kernels.
-  const weights = new Map(Object.entries(feeds).slice(c.inputs.length > 1 ? 1 : 0))
-  const held = xs.map((x) => (weights.has(x.name!) ? parameter(x.name!, x.shape, x.dtype) : x))
-  const fed = Object.fromEntries(Object.entries(feeds).filter(([name]) => !weights.has(name)))
-  check(c, await evaluate({ outputs: outputsOf(c, held, c.draw(...held)), weights }, fed, { threads: 1 }))
+  const names = Object.keys(feeds)
+  const fixed = withParameters(c, names.slice(c.inputs.length > 1 ? 1 : 0))
+  check(c, await evaluate({ outputs: fixed.outputs, weights: fixed.values }, fixed.fed, { threads: 1 }))
+
+  // As in training, where graphs are laid out for memory.
+  const trained = withParameters(c, names)
+  const state = await State.from(trained.values)
+  check(c, await evaluate({ outputs: trained.outputs, state }, {}, { threads: 1 }))
 
   // As exported: standard operators only, in a session of the engine's own.
   const { model } = lower({ outputs: outputsOf(c, xs, y) }, { target: 'portable' })
