@@ -15,13 +15,16 @@ export class Programs<K> {
     this.limit = limit
   }
 
-  /** The program of a key. Making one frees the least used beyond the limit first. */
+  /**
+   * The program of a key, made once however many ask for it at a time. Making one frees the least used beyond the limit
+   * first, after its run in progress.
+   */
   get(key: K): Promise<Program> {
     const known = this.kept.get(key)
     const program = known ?? this.replace(key)
     this.kept.delete(key)
     this.kept.set(key, program)
-    if (!known) program.catch(() => this.kept.delete(key))
+    if (!known) program.catch(() => this.kept.get(key) === program && this.kept.delete(key))
     return program
   }
 
@@ -38,6 +41,11 @@ export class Programs<K> {
   private async free(keys: readonly K[]): Promise<void> {
     const programs = keys.map((key) => this.kept.get(key))
     for (const key of keys) this.kept.delete(key)
-    for (const program of programs) await (await program)?.release()
+    // Whoever asked for one that could not be made was told.
+    for (const program of programs)
+      await program?.then(
+        (made) => made.release(),
+        () => undefined,
+      )
   }
 }
