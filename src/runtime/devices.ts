@@ -73,7 +73,7 @@ export async function probeWebgpu(env: NodeJS.ProcessEnv = process.env, patience
       goodFor: 'sampling and training on a GPU of any make',
     }
   }
-  // Software renderers give about 0.2; the slowest of GPUs some 50.
+  // SwiftShader gives 0.1 to 0.3 on two cores.
   const software = found.gigaflops < 5
   const features = [found.f16 ? 'half precision' : 'no half precision']
   if (!found.fusedAttention) features.push('attention from plain operations')

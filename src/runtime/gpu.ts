@@ -1,7 +1,7 @@
 import type { Tensor as OrtTensor } from 'onnxruntime-common'
 import { attention } from '../core/functions.ts'
 import { lower } from '../core/onnx/lower.ts'
-import { input } from '../core/tensor.ts'
+import { input, type Tensor } from '../core/tensor.ts'
 import { createSession, fromOrt, toOrt } from './engine.ts'
 import { NdArray } from './ndarray.ts'
 
@@ -9,7 +9,7 @@ let trial: Promise<boolean> | undefined
 /**
  * Whether the engine's attention kernel gives the right numbers on this GPU, tried once against the plain form. From 32
  * queries on it shuffles keys between the lanes of a subgroup and counts on 8 of them or more; where there are fewer
- * (software renderers have 4) its result is wrong without an error.
+ * (SwiftShader) its result is wrong without an error.
  *
  * The session that tries it is never released: with its last session a thread's engine drops the GPU and every buffer
  * there, and reading a State then aborts the process. It also keeps compiled shaders from one program to the next.
@@ -19,11 +19,7 @@ export const fusedAttentionWorks = (): Promise<boolean> => (trial ??= tryAttenti
 async function tryAttention(): Promise<boolean> {
   const [tokens, width] = [32, 8]
   const names = ['q', 'k', 'v']
-  const [q, k, v] = names.map((name) => input(name, [1, tokens, width])) as [
-    ReturnType<typeof input>,
-    ReturnType<typeof input>,
-    ReturnType<typeof input>,
-  ]
+  const [q, k, v] = names.map((name) => input(name, [1, tokens, width])) as [Tensor, Tensor, Tensor]
   const plain = q
     .matmul(k, { transB: true })
     .mul(width ** -0.5)

@@ -19,7 +19,6 @@ export interface Case {
 }
 
 const torch = fixture('operations')
-export const versions: Readonly<Record<string, string>> = torch.metadata
 export const namesInFixture: readonly string[] = JSON.parse(torch.metadata.cases as string)
 
 /** All cases, in the order of the table. */
@@ -43,7 +42,7 @@ export function drawCase({ name, draw, inputs }: Case): { xs: Tensor[]; y: Tenso
 }
 
 /** Which inputs of a case have gradients. */
-export const floatInputs = ({ inputs }: Case): number[] => [...inputs.keys()].filter((i) => isFloat(inputs[i]!.dtype))
+const floatInputs = ({ inputs }: Case): number[] => [...inputs.keys()].filter((i) => isFloat(inputs[i]!.dtype))
 
 /** Result and gradients of a case as named outputs. */
 export function outputsOf(c: Case, xs: readonly Tensor[], y: Tensor): Record<string, Tensor> {
@@ -80,9 +79,4 @@ export function relativeError(a: NdArray, b: NdArray): number {
     worst = Math.max(worst, Number.isNaN(difference) ? Infinity : difference)
   }
   return a.dtype === 'f32' ? worst / scale : worst === 0 ? 0 : Infinity
-}
-
-/** Parts of at most `size` cases, so that one graph holds many and an engine's error still tells where. */
-export function batches(cases: readonly Case[], size: number): Case[][] {
-  return Array.from({ length: Math.ceil(cases.length / size) }, (_, i) => cases.slice(i * size, (i + 1) * size))
 }
