@@ -55,7 +55,7 @@ ${inMarkdown(runTable(run, parameters, note), { words: true })}
 
 ![Loss](pictures/loss.png)
 
-Again, from nothing: \`${command}\`
+Again: \`${command}\`
 
 ## Quality
 

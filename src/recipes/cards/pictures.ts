@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
+import { loadConfig } from '../../checkpoints/index.ts'
 import type { StickerDataset } from '../../data/index.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
 import type { StickersConfig } from '../data.ts'
@@ -41,7 +42,8 @@ export async function pictureCard(card: PictureCard): Promise<string> {
 
   const { steps, seed, scheduler } = evaluation
   const megabytes = statSync(join(dir, 'unet', 'diffusion_pytorch_model.safetensors')).size / 1e6
-  const network = run.recipe.unet as { block_out_channels?: number[]; down_block_types?: string[] } | undefined
+  const network = loadConfig(join(dir, 'unet')) as { block_out_channels?: number[]; down_block_types?: string[] }
+  const before = run.recipe.pretrained as string | undefined
   const noise = Object.entries((run.recipe.scheduler ?? run.recipe.sde ?? {}) as Record<string, unknown>)
   const sampled = `${scheduler.toUpperCase()}, ${steps} steps, seed ${seed}`
 
@@ -54,7 +56,7 @@ export async function pictureCard(card: PictureCard): Promise<string> {
 
 # ${name}
 
-An unconditional diffusion model of ${side}×${side} stickers, trained from nothing in TypeScript by langevin. ${inWords(parameters)} \
+An unconditional diffusion model of ${side}×${side} stickers, ${before ? `fine-tuned from [${before}](../${before})` : 'trained from nothing'} in TypeScript by langevin. ${inWords(parameters)} \
 parameters, ${megabytes.toFixed(1)} MB. The folder has diffusers' layout: langevin and Python's diffusers both load it.
 
 ![${shown} samples](pictures/samples.png)
@@ -76,14 +78,14 @@ ${await dataSection(data, side)}
 
 ## Network and training
 
-A \`UNet2DModel\` of ${network?.block_out_channels?.join(', ') ?? '?'} channels (${network?.down_block_types?.join(', ') ?? '?'}); \
+A \`UNet2DModel\` of ${network.block_out_channels?.join(', ')} channels (${network.down_block_types?.join(', ')}); \
 ${noise.map(([key, value]) => `\`${key}\` ${value}`).join(', ')}. Everything is in [recipe.json](recipe.json).
 
 ${inMarkdown(runTable(run, parameters, note), { words: true })}
 
 ![Loss](pictures/loss.png)
 
-Again, from nothing: \`${command}\`
+Again: \`${command}\`
 
 ## Quality
 
@@ -94,8 +96,8 @@ features, and compare with nothing outside this page. Every set has ${whole(eval
 ${inMarkdown(distanceTable(evaluation))}
 
 Real pictures of the training icons are at the floor of the first column; those of held-out icons show how far other \
-stickers of the same style are, with a floor of their own in the second column. The last column is the share of pictures of which the classifier names an \
-icon with a probability of 0.9 or more. The distances are kinder than the eye: the features hold colours and coarse shapes \
+stickers of the same style are, with a floor of their own in the second column. The last column is the share of pictures in which the classifier \
+sees one icon, more likely than all others together. The distances are kinder than the eye: the features hold colours and coarse shapes \
 above all. To measure again: \`langevin evaluate ${name}\` \
 (what it printed is in [evaluation.json](evaluation.json)).
 
