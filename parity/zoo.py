@@ -52,4 +52,4 @@ for folder in folders:
             f"max {difference.max()} of 255, {(difference > 0).mean():.2%} of the levels differ",
             flush=True,
         )
-sys.exit(worst > 2)
+sys.exit(int(worst > 2))

@@ -11,7 +11,7 @@ import { parseRecipe, prepare } from '../index.ts'
 import { distanceTable, inMarkdown } from '../tables.ts'
 import { wrapped } from './common.ts'
 import { publishRun } from './index.ts'
-import { lastMean, parseLog, readRun, secondsOf } from './run.ts'
+import { parseLog, readRun, secondsOf } from './run.ts'
 
 const desk = mkdtempSync(join(tmpdir(), 'langevin-cards-'))
 afterAll(() => rmSync(desk, { recursive: true }))
@@ -97,7 +97,6 @@ test('a log is read by its columns', () => {
   const log = parseLog('step,loss,seconds\n1,0.5,2\n2,,3\n3,0.25,4\n')
   expect(log[1]).toEqual({ step: 2, loss: NaN, seconds: 3 })
   expect(secondsOf(log)).toBe(9)
-  expect(lastMean(log, 'seconds', 2)).toBe(3.5)
 })
 
 test('long lines are broken between words, but for tables, pictures and code', () => {

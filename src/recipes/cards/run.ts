@@ -49,9 +49,3 @@ export function parseLog(text: string): LogRow[] {
 
 /** Seconds that a run's steps took, the time for samples and checkpoints left aside. */
 export const secondsOf = (log: readonly LogRow[]): number => log.reduce((sum, { seconds = 0 }) => sum + seconds, 0)
-
-/** The mean of a column over the last rows. */
-export function lastMean(log: readonly LogRow[], column: string, rows = 100): number {
-  const last = log.slice(-rows).map((row) => row[column] as number)
-  return last.reduce((sum, value) => sum + value, 0) / last.length
-}
