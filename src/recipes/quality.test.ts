@@ -51,15 +51,15 @@ test('nearest rows are those of all pairs', () => {
   }
 })
 
-test('a row is certain where one class has half of it all, or what is asked', () => {
+test('a row is certain where one class has nine tenths, or what is asked', () => {
   const rows = NdArray.from([
-    [Math.log(1.1), 0, -50],
-    [Math.log(0.9), -0.01, -2],
+    [Math.log(9.1), 0, -50],
+    [Math.log(8.9), 0, -50],
     [1000, 0, 0],
     [0, 0, 0],
   ])
   expect(shareCertain(rows)).toBe(0.5)
-  expect(shareCertain(rows, 0.6)).toBe(0.25)
+  expect(shareCertain(rows, 0.95)).toBe(0.25)
   expect(shareCertain(rows, 0.3)).toBe(1)
 })
 

@@ -96,8 +96,8 @@ features, and compare with nothing outside this page. Every set has ${whole(eval
 ${inMarkdown(distanceTable(evaluation))}
 
 Real pictures of the training icons are at the floor of the first column; those of held-out icons show how far other \
-stickers of the same style are, with a floor of their own in the second column. The last column is the share of pictures in which the classifier \
-sees one icon, more likely than all others together. The distances are kinder than the eye: the features hold colours and coarse shapes \
+stickers of the same style are, with a floor of their own in the second column. The last column is the share of pictures of which the classifier \
+names an icon with a probability of 0.9 or more. The distances are kinder than the eye: the features hold colours and coarse shapes \
 above all. To measure again: \`langevin evaluate ${name}\` \
 (what it printed is in [evaluation.json](evaluation.json)).
 
