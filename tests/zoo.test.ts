@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { bundledModels, finish, loadClassifier, loadDdpm, modelFolder } from '../src/pipelines/index.ts'
+import { stickersSchema } from '../src/recipes/data.ts'
 import { openRecipe } from '../src/recipes/index.ts'
 import { measureClassifier } from '../src/recipes/quality.ts'
 
@@ -33,7 +34,7 @@ test.each(bundledModels().filter((model) => existsSync(join(modelFolder(model), 
 test('the bundled classifier knows its icons and grounds', async () => {
   const classifier = loadClassifier(modelFolder('sticker-classifier-32'))
   const { accuracy } = await measureClassifier(classifier, {
-    data: { kind: 'stickers', styles: ['flat'], categories: ['Smileys & Emotion', 'Animals & Nature', 'Food & Drink'] },
+    data: stickersSchema.parse(openRecipe('sticker-classifier-32').config.data),
     num: 128,
   })
   await classifier.release()

@@ -26,6 +26,7 @@ export { withArticle } from './stickers/names.ts'
 export { loadRasters, type RasterOptions, type RasterProgress, type Rasters } from './stickers/rasters.ts'
 export { drawScene, type Ground, groundNames, grounds, type Placed, type Scene } from './stickers/scene.ts'
 export {
+  defaultScale,
   isHeldOutPair,
   type Split,
   type StickerBatch,

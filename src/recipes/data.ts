@@ -1,5 +1,14 @@
 import { z } from 'zod'
-import { categories, type Dataset, imageFolder, stickerDataset, styles } from '../data/index.ts'
+import {
+  categories,
+  type Dataset,
+  defaultScale,
+  imageFolder,
+  type StickerDataset,
+  type StickerOptions,
+  stickerDataset,
+  styles,
+} from '../data/index.ts'
 
 /** Stickers of these styles and categories. */
 export const stickersSchema = z.strictObject({
@@ -12,6 +21,11 @@ export const stickersSchema = z.strictObject({
     .array(z.enum(categories))
     .min(1)
     .default([...categories]),
+  /** An icon's side is drawn between these fractions of the picture's. */
+  scale: z
+    .tuple([z.number().positive(), z.number().max(1)])
+    .refine(([least, most]) => least <= most, 'must be 0 < least ≤ most ≤ 1')
+    .default([...defaultScale]),
 })
 export type StickersConfig = z.infer<typeof stickersSchema>
 
@@ -22,8 +36,14 @@ export const dataSchema = z.discriminatedUnion('kind', [
 ])
 export type DataConfig = z.infer<typeof dataSchema>
 
+/** The stickers that a recipe names. */
+export const stickersOf = (
+  { styles, categories, scale }: StickersConfig,
+  rest: Pick<StickerOptions, 'size' | 'split' | 'seed'>,
+): Promise<StickerDataset> => stickerDataset({ styles, categories, scale, ...rest })
+
 /** The pictures to train on. */
 export function trainingData(data: DataConfig, { size, seed }: { size: number; seed: number }): Promise<Dataset> {
-  if (data.kind === 'stickers') return stickerDataset({ size, styles: data.styles, categories: data.categories, seed })
+  if (data.kind === 'stickers') return stickersOf(data, { size, seed })
   return imageFolder({ dir: data.train_data_dir, size, flip: data.random_flip, seed })
 }

@@ -5,7 +5,7 @@ import { classifierConfig } from '../models/classifier/index.ts'
 import type { ImageClassifier } from '../pipelines/index.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { Generator } from '../runtime/random.ts'
-import type { StickersConfig } from './data.ts'
+import { stickersSchema } from './data.ts'
 import {
   measureClassifier,
   measurePictures,
@@ -16,7 +16,7 @@ import {
 } from './quality.ts'
 import { accuracyTable, distanceTable, inColumns, inMarkdown, withError } from './tables.ts'
 
-const data: StickersConfig = { kind: 'stickers', styles: ['flat'], categories: ['Food & Drink'] }
+const data = stickersSchema.parse({ kind: 'stickers', styles: ['flat'], categories: ['Food & Drink'] })
 const SIDE = 12
 
 /** Stands for a trained classifier: its features are colours averaged over a 3 × 3 raster, its ground the colour in the corner. */

@@ -1,10 +1,10 @@
 import { ArgumentError } from '../core/errors.ts'
-import { type Split, type StickerDataset, stickerDataset } from '../data/index.ts'
+import type { Split, StickerDataset } from '../data/index.ts'
 import type { Classification, ImageClassifier } from '../pipelines/index.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { Generator } from '../runtime/random.ts'
 import { answers } from './classifier.ts'
-import type { StickersConfig } from './data.ts'
+import { type StickersConfig, stickersOf } from './data.ts'
 import { fitGaussian, frechetTo, type GaussianFit } from './frechet.ts'
 
 /** A squared Fréchet distance, and the standard error of drawing other pictures. */
@@ -47,9 +47,8 @@ export interface PictureQuality {
 }
 
 /** Real pictures: fresh draws, which no training run with its own seed has seen as they are. */
-function realPictures(data: StickersConfig, size: number, split: Split): Promise<StickerDataset> {
-  return stickerDataset({ size, styles: data.styles, categories: data.categories, split, seed: EVALUATION_SEED })
-}
+export const realPictures = (data: StickersConfig, size: number, split: Split): Promise<StickerDataset> =>
+  stickersOf(data, { size, split, seed: EVALUATION_SEED })
 const EVALUATION_SEED = 20_000
 
 /** Features of a dataset's pictures at positions [from, to), and the logits of their icons. */

@@ -76,6 +76,7 @@ describe('a recipe', () => {
     const message = faults({ ...ddpm, unets: {}, resolution: 0, training: { steps: 1, seed: 0.5 } })
     for (const place of ['resolution:', 'training.seed:', '"steps"', '"unets"']) expect(message).toContain(place)
     expect(faults({ ...classifier, data: { ...stickers, categories: ['Flags'] } })).toContain('data.categories.0')
+    expect(faults({ ...classifier, data: { ...stickers, scale: [0.9, 0.8] } })).toContain('data.scale: must be 0 < least')
   })
 
   test("has the caller's flags before its own, and those before its kind's", async () => {

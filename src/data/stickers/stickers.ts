@@ -14,6 +14,9 @@ import { drawScene, type Ground, groundNames, type Placed, type Scene } from './
  */
 export type Split = 'train' | 'test' | 'pairs' | 'all'
 
+/** Between which fractions of the picture's side an icon's is drawn, unless told. */
+export const defaultScale: readonly [least: number, most: number] = [0.72, 0.94]
+
 /** An icon on one of its grounds in ten is left for the split `pairs`. */
 export const isHeldOutPair = (name: string, ground: Ground): boolean => hashOf(`pair ${name} on ${ground}`) % 10 === 0
 
@@ -59,7 +62,7 @@ export function stickerCaption({ ground, objects: [object] }: Scene): string {
  * @throws ArgumentError for options that leave no picture
  */
 export async function stickerDataset(options: StickerOptions): Promise<StickerDataset> {
-  const { size, split = 'train', seed = 0, labels = 'category', scale = [0.72, 0.94] } = options
+  const { size, split = 'train', seed = 0, labels = 'category', scale = defaultScale } = options
   const [least, most] = scale
   if (!Number.isInteger(size) || size < 1) throw new ArgumentError(`stickers: expected a size in whole pixels, got ${size}`)
   if (!(least > 0 && least <= most && most <= 1))

@@ -16,7 +16,7 @@ import { parseLog, readRun, secondsOf } from './run.ts'
 const desk = mkdtempSync(join(tmpdir(), 'langevin-cards-'))
 afterAll(() => rmSync(desk, { recursive: true }))
 
-const shared = { data: { kind: 'stickers', styles: ['flat'], categories: ['Food & Drink'] }, resolution: 8 }
+const shared = { data: { kind: 'stickers', styles: ['flat'], categories: ['Food & Drink'], scale: [0.9, 1] }, resolution: 8 }
 const training = { train_batch_size: 4, max_train_steps: 3, lr_warmup_steps: 1, ema_decay: 0.5 }
 const classifier = { recipe: 'classifier', ...shared, network: { block_out_channels: [8, 12], norm_num_groups: 4 }, training }
 const ddpm = {
@@ -61,7 +61,15 @@ test('a run becomes a folder with its averaged weights as float16', () => {
 test.each(['tiny-ddpm', 'tiny-classifier'])('the card of %s states what was done, without gaps', (name) => {
   const card = readText(name, 'README.md')
   expect(card).toContain(`# ${name}`)
-  for (const fact of ['© Microsoft Corporation', '119 icons', '11 more icons', '3, 12 pictures', 'decay 0.5', process.version])
+  for (const fact of [
+    '© Microsoft Corporation',
+    '119 icons',
+    '11 more icons',
+    'size (90–100 % of the side)',
+    '3, 12 pictures',
+    'decay 0.5',
+    process.version,
+  ])
     expect(card).toContain(fact)
   expect(card).not.toMatch(/undefined|NaN|\[object|null/)
   const links = [...card.matchAll(/\]\((?!https:)([^)]+)\)/g)].map(([, path]) => path as string)

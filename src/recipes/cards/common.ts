@@ -1,11 +1,11 @@
 import { join } from 'node:path'
 import { writeAll, writeAtomic } from '../../checkpoints/atomic.ts'
-import { groundNames, iconSources, stickerDataset } from '../../data/index.ts'
+import { groundNames, iconSources } from '../../data/index.ts'
 import { drawChart, encodePng, imageGrid, resize } from '../../images/index.ts'
 import type { NdArray } from '../../runtime/ndarray.ts'
 import { duration } from '../../training/index.ts'
 import { trainingSchema } from '../../training/options.ts'
-import type { StickersConfig } from '../data.ts'
+import { type StickersConfig, stickersOf } from '../data.ts'
 import { short, type Table } from '../tables.ts'
 import { type Run, secondsOf } from './run.ts'
 
@@ -41,14 +41,17 @@ export async function writeLossChart(dir: string, name: string, { log }: Run, ba
 
 /** Where the pictures come from. */
 export async function dataSection(data: StickersConfig, side: number): Promise<string> {
-  const { styles, categories } = data
-  const of = async (split: 'train' | 'test') => (await stickerDataset({ size: side, styles, categories, split })).icons.length
+  const { styles, categories, scale } = data
+  const of = async (split: 'train' | 'test') => (await stickersOf(data, { size: side, split })).icons.length
+  const [least, most] = scale.map((share) => Math.round(100 * share))
+  const placed =
+    least === most ? `a random place (${most} % of the side)` : `a random place and size (${least}–${most} % of the side)`
   const [shown, heldOut] = [await of('train'), await of('test')]
   const sources = styles.map((style) => iconSources[style])
   return [
     ...sources.map(({ title, author, licence, url }) => `- [${title}](${url}), © ${author}, ${licence} licence`),
     '',
-    `Categories: ${categories.join(', ')}. ${whole(shown)} icons, each at a random place and size (72–94 % of the side), on one of \
+    `Categories: ${categories.join(', ')}. ${whole(shown)} icons, each at ${placed}, on one of \
 ${groundNames.length} plain grounds, rendered at ${side}×${side}. ${heldOut} more icons, one in ten by a hash of the name, were held out, \
 and of the icons that were trained on, one ground in ten each. Nothing was mirrored, cropped or recoloured.`,
   ].join('\n')
