@@ -18,9 +18,9 @@ def keys_of(model):
 
 
 @torch.no_grad()
-def set_weights(model):
+def set_weights(model, seed=SEED):
     """In the order of the keys, one stream of normals, scaled so that every path matters."""
-    generator = torch.Generator().manual_seed(SEED)
+    generator = torch.Generator().manual_seed(seed)
     for key, value in sorted(model.state_dict().items()):
         normal = torch.randn(value.shape, generator=generator)
         if key == "time_proj.weight" and value.ndim == 1:
