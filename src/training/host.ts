@@ -51,7 +51,7 @@ export async function hostMover(
   }
 
   const parameters = await State.from([...places.keys()].map((key) => [key, view('', key)] as const))
-  const gradients = await gradientProgram({ params, loss, metrics }, accumulation, parameters)
+  const gradients = await gradientProgram({ params, loss, metrics }, options, parameters)
   const mover = await chunkProgram(size, options)
 
   return {
@@ -84,7 +84,8 @@ const gradientName = (key: string) => GRADIENT + key
 const sumName = (key: string) => `sum:${key}`
 
 /** The loss and the metrics of a batch, the gradients (with accumulation added to `sum:…`), and the norm of their mean. */
-function gradientProgram({ params, loss, metrics }: Objective, accumulation: number, state: State): Promise<Program> {
+function gradientProgram({ params, loss, metrics }: Objective, options: StepOptions, state: State): Promise<Program> {
+  const { accumulation = 1, threads = 0 } = options
   const tensors = [...params.tensors]
   const gradients = grad(
     loss,
@@ -96,17 +97,17 @@ function gradientProgram({ params, loss, metrics }: Objective, accumulation: num
   const norm = globalNorm(gradients)
   const gradNorm = accumulation === 1 ? norm : norm.div(accumulation)
   const byKey = Object.fromEntries(tensors.map(([key], i) => [gradientName(key), gradients[i] as Tensor]))
-  return compile({ outputs: { ...reported(loss, metrics), gradNorm, ...byKey }, state })
+  return compile({ outputs: { ...reported(loss, metrics), gradNorm, ...byKey }, state }, { threads })
 }
 
 /** Moves `size` elements of the flat arrays: takes '' (the parameters), the slots and `gradient`, gives new values. */
 function chunkProgram(size: number, options: StepOptions): Promise<Program> {
-  const { optimizer, accumulation = 1 } = options
+  const { optimizer, accumulation = 1, threads = 0 } = options
   const chunk = (slot: string) => input(chunkName(slot), [size])
   const sum = input(GRADIENT, [size])
   const mean = accumulation === 1 ? sum : sum.div(accumulation)
   const next = moved(chunk(''), mean, chunk, input('gradNorm', []), scalarInputs(optimizer), options)
-  return compile({ outputs: Object.fromEntries([...next].map(([slot, x]) => [newName(slot), x])) })
+  return compile({ outputs: Object.fromEntries([...next].map(([slot, x]) => [newName(slot), x])) }, { threads })
 }
 
 const chunkName = (slot: string) => `old:${slot}`

@@ -26,6 +26,7 @@ export const trainingSchema = z.object({
   validation_steps: describe(count.min(1).default(1000), 'steps between grids of samples'),
   resume_from_checkpoint: describe(z.enum(['latest', 'no']).default('latest'), 'go on from the newest whole checkpoint, if any'),
   device: describe(z.enum(['cpu', 'webgpu', 'cuda']).default('cpu'), 'where to train'),
+  threads: describe(count.default(0), 'processor cores to use; 0 for all'),
 })
 
 export type TrainingConfig = z.infer<typeof trainingSchema>
@@ -52,5 +53,6 @@ export function trainingOptions(config: TrainingConfig, dir: string): TrainingOp
     keepCheckpoints: config.checkpoints_total_limit,
     resume: config.resume_from_checkpoint === 'latest',
     device: config.device,
+    threads: config.threads,
   }
 }

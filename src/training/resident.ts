@@ -18,7 +18,7 @@ export async function residentMover(
   values: ReadonlyMap<string, NdArray>,
   options: StepOptions,
 ): Promise<Mover> {
-  const { optimizer, accumulation = 1, device = 'cpu' } = options
+  const { optimizer, accumulation = 1, device = 'cpu', threads = 0 } = options
   const tensors = [...params.tensors]
   const state = await State.from(initialState(params.tensors, values, options))
   const gradients = grad(
@@ -37,17 +37,17 @@ export async function residentMover(
   if (accumulation === 1) {
     const norm = globalNorm(gradients)
     const updates = new Map(updatesBy(gradients, norm))
-    const program = await compile({ outputs: { ...outputs, gradNorm: norm }, state, updates }, { device })
+    const program = await compile({ outputs: { ...outputs, gradNorm: norm }, state, updates }, { device, threads })
     return moverOf(state, [program], async (batches, scalars) => [await program.run({ ...batches[0], ...scalars })])
   }
   const sums = tensors.map(([key, p]) => parameter(slotName(key, SUM), p.shape))
   const adding = new Map(sums.map((sum, i) => [sum.name as string, sum.add(gradients[i] as Tensor)]))
-  const add = await compile({ outputs, state, updates: adding }, { device })
+  const add = await compile({ outputs, state, updates: adding }, { device, threads })
   const means = sums.map((sum) => sum.div(accumulation))
   const norm = globalNorm(means)
   const clearing = sums.map((sum) => [sum.name as string, sum.mul(0)] as const)
   const updates = new Map([...updatesBy(means, norm), ...clearing])
-  const step = await compile({ outputs: { gradNorm: norm }, state, updates }, { device })
+  const step = await compile({ outputs: { gradNorm: norm }, state, updates }, { device, threads })
   return moverOf(state, [add, step], async (batches, scalars) => {
     const results: Record<string, NdArray>[] = []
     for (const batch of batches) results.push(await add.run(batch))

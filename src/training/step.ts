@@ -25,6 +25,7 @@ export interface StepOptions {
   /** Keeps an exponential moving average of the parameters. */
   readonly ema?: boolean
   readonly device?: DeviceName
+  readonly threads?: number
 }
 
 export interface StepResult {

@@ -35,6 +35,8 @@ export interface TrainingOptions {
   /** Goes on from the latest whole checkpoint, where there is one. */
   readonly resume?: boolean
   readonly device?: DeviceName
+  /** Processor cores that the engine uses; 0 for all. */
+  readonly threads?: number
   readonly signal?: AbortSignal
   readonly warn?: (message: string) => void
 }
@@ -65,6 +67,7 @@ const defaults = {
   keepCheckpoints: 2,
   resume: false,
   device: 'cpu',
+  threads: 0,
 } as const satisfies Partial<TrainingOptions>
 
 /**
@@ -95,6 +98,7 @@ export async function* train(task: TrainingTask, given: TrainingOptions): AsyncG
     accumulation: options.accumulation,
     ema: options.ema > 0,
     device: options.device,
+    threads: options.threads,
   })
   const save = async (step: number) => saveCheckpoint(dir, { step, values: await trainer.values(), run }, options.keepCheckpoints)
 
