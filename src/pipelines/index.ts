@@ -2,4 +2,5 @@ export { type Classification, type ImageClassifier, loadClassifier } from './cla
 export { createDdpm, type Ddpm, type DdpmParts, ddpmOptions, loadDdpm, type SampleOptions, type SampleProgress } from './ddpm.ts'
 export { finish, type SamplerName, samplerNames, samplers } from './options.ts'
 export { createScoreSde, type ScoreSde, type ScoreSdeOptions } from './score-sde.ts'
+export * from './stable-diffusion/index.ts'
 export { bundledModels, modelFolder } from './zoo.ts'

@@ -1,5 +1,5 @@
 import { ArgumentError } from '../../core/errors.ts'
-import { levelOf, vp } from '../denoiser.ts'
+import { levelOf, ve, vp } from '../denoiser.ts'
 import { consistencyScaling } from '../edm.ts'
 import { type Prediction, toData } from '../predictions.ts'
 import { consistency, tcd } from '../samplers/consistency.ts'
@@ -97,6 +97,7 @@ export const CMStochasticIterativeScheduler = kind({
     const exact = indexes.map((i) => (high + (i / (trainSteps - 1)) * (low - high)) ** rho).slice(run.start)
     const sigmas = [...exact, min].map(Math.fround)
     return {
+      path: ve,
       timesteps: exact.map((sigma) => 250 * Math.log(sigma + 1e-44)),
       initialSigma: max,
       input: (x, sigma) => x.div(Math.sqrt(sigma ** 2 + sigmaData ** 2)),

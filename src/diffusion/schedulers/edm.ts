@@ -55,6 +55,7 @@ export const EDMEulerScheduler = kind({
     // As in EulerDiscreteScheduler, the network sees the state before the noise of churn.
     let [clean, level]: [NdArray | undefined, number] = [undefined, 0]
     return {
+      path: ve,
       timesteps: noises(sigmas),
       initialSigma: Math.sqrt(options.sigma_max ** 2 + 1),
       input: () => (clean as NdArray).mul(preconditioning(level, options.sigma_data).in),
@@ -96,6 +97,7 @@ export const EDMDPMSolverMultistepScheduler = kind({
       },
     )
     return {
+      path: ve,
       timesteps: noises(sigmas),
       initialSigma: Math.sqrt(options.sigma_max ** 2 + 1),
       input: (x, sigma) => x.mul(preconditioning(sigma, options.sigma_data).in),

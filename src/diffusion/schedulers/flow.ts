@@ -51,6 +51,7 @@ function planOf(options: Options, run: RunOptions, again: boolean, sample: (sigm
   const inverted = options.invert_sigmas
   const timesteps = run.timesteps?.slice(run.start) ?? sigmas.map((sigma) => (inverted ? 1 - sigma : sigma) * trainSteps)
   return {
+    path: flow,
     timesteps: again ? timesteps.flatMap((_, i) => timesteps.slice(i, i + 2)) : timesteps,
     initialSigma: 1,
     // Networks of inverted levels count time from the noise, so that their velocity points the other way.

@@ -30,6 +30,7 @@ function planOf(
 ): Plan {
   const start = run.start ?? 0
   return {
+    path: ve,
     timesteps: grid.timesteps.flatMap((_, i) => (i < start ? [] : repeat(i, grid))),
     initialSigma: initialSigma(grid, options.timestep_spacing),
     input: scaled,

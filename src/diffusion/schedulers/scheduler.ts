@@ -2,7 +2,7 @@ import { ArgumentError } from '../../core/errors.ts'
 import type { NdArray } from '../../runtime/ndarray.ts'
 import { Generator } from '../../runtime/random.ts'
 import { alphasCumprod, type BetaSchedule, betaSchedule, rescaleZeroTerminalSnr } from '../betas.ts'
-import { type Denoise, NonFiniteError, type Sampling } from '../denoiser.ts'
+import { type Denoise, type Level, levelOf, NonFiniteError, type Path, type Sampling, vp } from '../denoiser.ts'
 import { dynamicThreshold } from '../predictions.ts'
 import { checkSteps } from '../spacing.ts'
 import type { Choices, Options, SchedulerConfig } from './config.ts'
@@ -19,6 +19,13 @@ export interface RunOptions {
   readonly generator?: Generator
   /** Leaves out the first `start` steps: image to image with strength 1 − start/steps. */
   readonly start?: number
+  /** Stops before the network's call of this number and returns the state as it is there: a run in two parts. */
+  readonly end?: number
+  /**
+   * What stands in for the state at each call of the network, given the state and its level; the sampler goes on from there. At the
+   * first call it makes noised data of data (image to image), at later ones it brings back what is known (in-painting).
+   */
+  readonly renew?: (x: NdArray, level: Level, call: number) => NdArray
   /** DDIM: 0 is deterministic, 1 has DDPM's variance. TCD: the share of noise renewed. */
   readonly eta?: number
   /** DDIM: derive the noise from the clipped data. */
@@ -52,6 +59,8 @@ export interface Scheduler {
 
 /** What one run does: which timestep the k-th evaluation has, how its output becomes data, and the sampler. */
 export interface Plan {
+  /** The form of its states. Default: variance preserving. */
+  readonly path?: Path
   readonly timesteps: readonly number[]
   readonly initialSigma: number
   /** The network's input. Default: x itself. */
@@ -71,12 +80,22 @@ export interface Kind<O extends Options = Options> {
 /** Ties a class's options and plan, hiding their type. */
 export const kind = <O extends Options>(spec: Kind<O>): Kind => spec as unknown as Kind
 
+/** Options that every class takes, as its errors list them, and those of pipelines. */
 const always = ['steps', 'seed', 'generator', 'start']
+const hooks = ['end', 'renew']
+
+/** Ends a sampler from within its denoiser. */
+class Ended {
+  readonly state: NdArray
+  constructor(state: NdArray) {
+    this.state = state
+  }
+}
 
 export function schedulerOf(config: SchedulerConfig, options: Options, { plan, takes = [] }: Kind): Scheduler {
   const planned = (run: RunOptions) => {
     for (const [key, value] of Object.entries(run))
-      if (value !== undefined && !always.includes(key) && !takes.includes(key as Taken))
+      if (value !== undefined && ![...always, ...hooks, ...takes].includes(key))
         throw new ArgumentError(`${config._class_name} does not take ${key}; it takes ${[...always, ...takes].join(', ')}`)
     const grids = [run.steps, run.timesteps, run.sigmas].filter((given) => given !== undefined)
     if (grids.length > 1) throw new ArgumentError('pass one of steps, timesteps and sigmas, not several')
@@ -96,15 +115,23 @@ export function schedulerOf(config: SchedulerConfig, options: Options, { plan, t
     timesteps: (run) => planned(typeof run === 'number' ? { steps: run } : run).timesteps,
     initialSigma: (run) => planned(typeof run === 'number' ? { steps: run } : run).initialSigma,
     async *run(model, x, run) {
-      const { timesteps, input, data, sample } = planned(run)
+      const { timesteps, input, data, sample, path = vp } = planned(run)
+      const { end, renew } = run
       let call = 0
       const denoise: Denoise = async (now, sigma) => {
+        if (call === end) throw new Ended(now)
+        if (renew) (now.data as Float32Array).set(renew(now, levelOf(path, sigma), call).data as Float32Array)
         const t = timesteps[call++] as number
         const output = await model(input ? input(now, sigma) : now, t)
         if (!output.allFinite()) throw new NonFiniteError(call - 1, `${config._class_name}, t = ${t}`)
         return data(output, now, sigma, t)
       }
-      return yield* sample(denoise, x)
+      try {
+        return yield* sample(denoise, renew ? x.map((value) => value) : x)
+      } catch (error) {
+        if (error instanceof Ended) return error.state
+        throw error
+      }
     },
   }
 }

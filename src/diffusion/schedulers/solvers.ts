@@ -24,6 +24,7 @@ function planOf(options: Options, grid: SolverGrid, run: RunOptions, split: bool
   const sigmas = grid.sigmas.slice(start).map((sigma) => (grid.flow ? sigma : sigmaFromRatio(path, sigma)))
   const { dynamic_thresholding_ratio: ratio, sample_max_value: max } = options
   return {
+    path,
     timesteps,
     initialSigma: 1,
     data: (output, x, sigma) => {

@@ -18,6 +18,7 @@ export const ScoreSdeVeScheduler = kind({
     const told = Array.from(linspace(1, options.sampling_eps, steps), (t) => min * (max / min) ** t).slice(start)
     const sigmas = [...exponentialSigmas({ min, max, steps }), 0].map(Math.fround).slice(start)
     return {
+      path: ve,
       timesteps: told.flatMap((sigma) => new Array<number>(corrections + 1).fill(sigma)),
       initialSigma: max,
       data: (output, x, sigma) => toData('score', output, x, levelOf(ve, sigma)),

@@ -1,0 +1,98 @@
+import { type LoraWeight, mergeLoras, openLora } from '../../checkpoints/index.ts'
+import { ArgumentError } from '../../core/errors.ts'
+import type { CompileOptions } from '../../runtime/program.ts'
+import type { Weights } from '../../runtime/weights.ts'
+import { addInversions, readInversion } from '../../text/index.ts'
+import { type OpenOptions, openComponents } from './components.ts'
+import { type UNet, unet } from './denoiser.ts'
+import { families } from './families.ts'
+import { type Latents, latentCoder } from './latents.ts'
+import { type Components, factorOf } from './parts.ts'
+import { type Prompts, prompts } from './prompts.ts'
+
+export interface LoadOptions extends OpenOptions, CompileOptions {
+  /** LoRA and LyCORIS files, merged with their weights. */
+  readonly loras?: readonly { readonly file: string; readonly weight?: LoraWeight }[]
+  /** Files of learnt tokens; `token` as prompts write it. */
+  readonly inversions?: readonly { readonly file: string; readonly token?: string }[]
+  /** Keeps one network in memory at a time, its weights left in their file: slower, and much less memory. */
+  readonly lowMemory?: boolean
+  /** Codes pictures larger than those of training in tiles. */
+  readonly tiling?: boolean
+  readonly quantize?: 'int8' | 'int4' | undefined
+}
+
+/** A checkpoint whose networks can run. */
+export interface Loaded {
+  readonly components: Components
+  readonly xl: boolean
+  /** Pixels a side that one latent stands for. */
+  readonly factor: number
+  readonly prompts: Prompts
+  readonly unet: UNet
+  readonly latents: Latents
+  /** How every network of this model is compiled. */
+  readonly compileOptions: CompileOptions
+  /** Frees what has done its work, where memory is short. */
+  done(part: { release(): Promise<void> }): Promise<void>
+}
+
+export async function load(model: string, options: LoadOptions): Promise<Loaded> {
+  const {
+    loras = [],
+    inversions = [],
+    lowMemory = false,
+    tiling,
+    quantize,
+    variant,
+    tokenizer,
+    prediction,
+    hub,
+    ...rest
+  } = options
+  if (quantize !== undefined) throw new ArgumentError(`quantize: ${quantize} weights are not supported yet; leave it out`)
+  const opened = await openComponents(model, { variant, tokenizer, prediction, ...(hub && { hub }) })
+  const components = withInversions(await withLoras(opened, loras), inversions)
+  const compileOptions: CompileOptions = lowMemory ? { prepack: false, ...rest } : rest
+  const { xl } = families[components.className] as (typeof families)[string]
+  return {
+    components,
+    xl,
+    factor: factorOf(components),
+    prompts: prompts(components, xl, compileOptions),
+    unet: unet(components, compileOptions),
+    latents: latentCoder(components.vae, { ...compileOptions, tiling }),
+    compileOptions,
+    done: async (part) => {
+      if (lowMemory) await part.release()
+    },
+  }
+}
+
+async function withLoras(components: Components, loras: NonNullable<LoadOptions['loras']>): Promise<Components> {
+  if (loras.length === 0) return components
+  const networks = new Map<string, Weights>([
+    ['unet', components.unet.weights],
+    ...components.text.map(({ name, weights }) => [name, weights] as const),
+  ])
+  const all = loras.map(({ file, weight = 1 }) => ({ lora: openLora(file), weight }))
+  const merged = await mergeLoras(networks, all)
+  const own = (name: string) => ({ weights: merged.get(name) as Weights })
+  return {
+    ...components,
+    unet: { ...components.unet, ...own('unet') },
+    text: components.text.map((encoder) => ({ ...encoder, ...own(encoder.name) })),
+  }
+}
+
+function withInversions(components: Components, files: NonNullable<LoadOptions['inversions']>): Components {
+  if (files.length === 0) return components
+  const inversions = files.map(({ file, token }) => readInversion(file, token))
+  return {
+    ...components,
+    text: components.text.map((encoder) => {
+      const { tokenizer, weights } = addInversions(encoder, inversions, encoder.name === 'text_encoder' ? 'first' : 'second')
+      return { ...encoder, tokenizer, weights, config: { ...encoder.config, vocab_size: tokenizer.size } }
+    }),
+  }
+}

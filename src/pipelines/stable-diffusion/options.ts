@@ -1,0 +1,68 @@
+import { z } from 'zod'
+import { NdArray } from '../../runtime/ndarray.ts'
+import { seedOption } from '../options.ts'
+
+const count = z.int().positive()
+const share = z.number().min(0).max(1)
+const pair = z.tuple([z.int(), z.int()])
+/** f32 [3, H, W] in [−1, 1], as `decodeImage` gives it. */
+const picture = z.instanceof(NdArray)
+
+/** One schema gives the options' type, the command's flags and their help. Where nothing is given, diffusers' pipeline decides. */
+export const generateOptions = z.object({
+  prompt: z.string().meta({ description: 'what the picture shows' }),
+  negative: z.string().optional().meta({ description: 'what it does not show' }),
+  steps: count.optional().meta({ description: "sampling steps; as many as the model's own pipeline takes unless given" }),
+  guidance: z.number().min(0).optional().meta({ description: 'how strongly the prompt guides; 1 is not at all' }),
+  seed: seedOption,
+  width: count.optional().meta({ description: "in pixels; the model's own unless given" }),
+  height: count.optional().meta({ description: 'in pixels' }),
+  num: count.default(1).meta({ description: 'how many pictures, of the seeds seed, seed + 1, …' }),
+  scheduler: z
+    .union([z.string(), z.looseObject({ _class_name: z.string() })])
+    .optional()
+    .meta({ description: "the sampler by name or class, or a scheduler_config.json; the model's own unless given" }),
+  strength: share.optional().meta({ description: 'how far a given picture may change' }),
+  imageGuidance: z.number().min(0).optional().meta({ description: 'how strongly the picture guides an instructed edit' }),
+  noiseLevel: z.int().min(0).optional().meta({ description: 'noise that the ×4 upscaler adds to its picture' }),
+  rescale: share.default(0).meta({ description: 'how far guidance is kept from burning colours out' }),
+  clipSkip: z.int().min(0).optional().meta({ description: "layers of the text encoder left out at the prompt's end" }),
+  eta: share.default(0).meta({ description: 'noise that ddim and tcd renew' }),
+  syntax: z
+    .enum(['a1111', 'compel', 'plain'])
+    .default('a1111')
+    .meta({ description: 'how the prompt says what weighs more: (word:1.2), word++, or not at all' }),
+  image: picture.optional(),
+  /** f32 [1|3, H, W] in [−1, 1]: white is repainted. */
+  mask: picture.optional(),
+  /** Pixels around the mask's box to which the work is cropped; by default the whole picture is worked on. */
+  maskPadding: z.int().min(0).optional().meta({ description: 'work on the mask and so many pixels around it, enlarged' }),
+  /** Deviation in pixels of a Gaussian over the mask. */
+  maskBlur: z.int().min(0).default(0).meta({ description: "pixels by which the mask's edge is softened" }),
+  /** f32 [1|3, H, W] in [−1, 1], of any range: the depth that the depth model keeps. */
+  depth: picture.optional(),
+  /** XL: the size and crop that the picture pretends to come from, height and width, and the size aimed at. */
+  originalSize: pair.optional(),
+  crop: pair.default([0, 0]),
+  targetSize: pair.optional(),
+  negativeOriginalSize: pair.optional(),
+  negativeCrop: pair.default([0, 0]),
+  negativeTargetSize: pair.optional(),
+  aesthetic: z.number().default(6),
+  negativeAesthetic: z.number().default(2.5),
+  /** XL: ends with the latents at this share of the way, for a refiner that starts there. */
+  denoisingEnd: share.optional(),
+  denoisingStart: share.optional(),
+  /** Latents [num, C, h, w] to start from instead of a picture: what `denoisingEnd` left. */
+  latents: picture.optional(),
+  /** Gives the latents and not the pictures. */
+  output: z.enum(['pictures', 'latents']).default('pictures'),
+})
+
+export type GenerateOptions = z.input<typeof generateOptions> & {
+  /** Stops between two runs of the network, with the signal's reason. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** The options with the defaults filled in. */
+export type Settings = z.output<typeof generateOptions> & { readonly signal?: AbortSignal | undefined }

@@ -1,0 +1,61 @@
+import { ArgumentError } from '../../core/errors.ts'
+import { type Scheduler, type SchedulerConfig, schedulerClasses, schedulerFromConfig } from '../../diffusion/index.ts'
+
+/** Names of diffusers' schedulers that sample Stable Diffusion, as people call them. */
+export const schedulerNames: Readonly<Record<string, string>> = {
+  ddim: 'DDIMScheduler',
+  ddpm: 'DDPMScheduler',
+  pndm: 'PNDMScheduler',
+  lms: 'LMSDiscreteScheduler',
+  euler: 'EulerDiscreteScheduler',
+  'euler-ancestral': 'EulerAncestralDiscreteScheduler',
+  heun: 'HeunDiscreteScheduler',
+  dpm2: 'KDPM2DiscreteScheduler',
+  'dpm2-ancestral': 'KDPM2AncestralDiscreteScheduler',
+  'dpm++': 'DPMSolverMultistepScheduler',
+  'dpm++-singlestep': 'DPMSolverSinglestepScheduler',
+  'dpm++-sde': 'DPMSolverSDEScheduler',
+  deis: 'DEISMultistepScheduler',
+  unipc: 'UniPCMultistepScheduler',
+  'sa-solver': 'SASolverScheduler',
+  lcm: 'LCMScheduler',
+  tcd: 'TCDScheduler',
+}
+
+/** Pipelines of diffusers that correct two fields of a scheduler from the first months. */
+const correcting = new Set(['StableDiffusionPipeline', 'StableDiffusionImg2ImgPipeline', 'StableDiffusionInpaintPipeline'])
+
+/**
+ * The scheduler that a pipeline samples with: the checkpoint's own, or one by name (`euler`, `EulerDiscreteScheduler`) with the
+ * checkpoint's noise schedule, as `Class.from_config(pipe.scheduler.config)` makes it, or one by a config of its own.
+ *
+ * @throws ArgumentError that lists the names
+ */
+export function schedulerFor(className: string, stored: SchedulerConfig, chosen?: string | SchedulerConfig): Scheduler {
+  if (typeof chosen === 'object') return schedulerFromConfig(corrected(className, chosen))
+  const own = corrected(className, stored)
+  if (chosen === undefined) return schedulerFromConfig(own)
+  const name = Object.hasOwn(schedulerNames, chosen) ? (schedulerNames[chosen] as string) : chosen
+  if (!schedulerClasses.includes(name)) {
+    const known = Object.keys(schedulerNames).join(', ')
+    throw new ArgumentError(`scheduler: no scheduler is called "${chosen}"; choose one of ${known}, or a class of diffusers`)
+  }
+  // What the stored config leaves to its class's defaults is left to the other's.
+  const kept = Object.entries(own).filter(([key]) => name === own._class_name || key in stored)
+  return schedulerFromConfig({ ...Object.fromEntries(kept), _class_name: name })
+}
+
+function corrected(className: string, stored: SchedulerConfig): SchedulerConfig {
+  if (!correcting.has(className)) return stored
+  const {
+    steps_offset: offset = 1,
+    clip_sample: clip = false,
+    skip_prk_steps: skips = true,
+  } = schedulerFromConfig(stored).options
+  return {
+    ...stored,
+    ...(offset !== 1 && { steps_offset: 1 }),
+    ...(clip === true && { clip_sample: false }),
+    ...(skips === false && className.includes('Inpaint') && { skip_prk_steps: true }),
+  }
+}
