@@ -2,7 +2,7 @@
 
     python parity/stable_diffusion.py                              writes parity/fixtures/stable-diffusion/
     python parity/stable_diffusion.py --out DIR --size 3           the same kinds at another size with other weights
-    python parity/stable_diffusion.py --out DIR --only sd1 xl      some checkpoints
+    python parity/stable_diffusion.py --only xl xl-refiner         some checkpoints' pictures again, the checkpoints as they are
 
 `cases.json` lists the pictures: the checkpoint's folder, the options of the call, the names of its input pictures (PNG files),
 and the names of the expected ones in `pictures.safetensors` (uint8 [H, W, 3]).
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import transformers
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from sd_cases import cases_of
 from tiny_checkpoints import Size, build, drawn
 
@@ -39,29 +39,26 @@ kinds = {
     "ImageVariation": "variation",
 }
 names = {
-    "negativePrompt": "negative_prompt",
+    "negative": "negative_prompt",
     "prompt2": "prompt_2",
-    "negativePrompt2": "negative_prompt_2",
+    "negative2": "negative_prompt_2",
     "steps": "num_inference_steps",
     "guidance": "guidance_scale",
     "num": "num_images_per_prompt",
-    "guidanceRescale": "guidance_rescale",
+    "rescale": "guidance_rescale",
     "clipSkip": "clip_skip",
     "imageGuidance": "image_guidance_scale",
     "noiseLevel": "noise_level",
     "denoisingEnd": "denoising_end",
     "denoisingStart": "denoising_start",
-    "controlScale": "controlnet_conditioning_scale",
-    "controlStart": "control_guidance_start",
-    "controlEnd": "control_guidance_end",
-    "guessMode": "guess_mode",
+    "guess": "guess_mode",
     "originalSize": "original_size",
-    "cropTopLeft": "crops_coords_top_left",
+    "crop": "crops_coords_top_left",
     "targetSize": "target_size",
     "negativeOriginalSize": "negative_original_size",
-    "aestheticScore": "aesthetic_score",
-    "negativeAestheticScore": "negative_aesthetic_score",
-    "cropMargin": "padding_mask_crop",
+    "aesthetic": "aesthetic_score",
+    "negativeAesthetic": "negative_aesthetic_score",
+    "maskPadding": "padding_mask_crop",
     "originalSteps": "original_inference_steps",
 }
 
@@ -78,14 +75,17 @@ def scheduler_for(pipe, wanted):
 
 def load(folder, case):
     kind = getattr(diffusers, case["pipeline"])
-    extra = {}
-    if controls := case.get("controlnets"):
-        nets = [diffusers.ControlNetModel.from_pretrained(folder / name, torch_dtype=torch.float32) for name in controls]
+    extra = {"depth_estimator": None, "feature_extractor": None} if "Depth" in case["pipeline"] else {}
+    if controls := case.get("controls"):
+        nets = [diffusers.ControlNetModel.from_pretrained(folder / one["net"], torch_dtype=torch.float32) for one in controls]
         extra["controlnet"] = nets if len(nets) > 1 else nets[0]
     if tiny := case.get("tinyAutoencoder"):
         extra["vae"] = diffusers.AutoencoderTiny.from_pretrained(folder / tiny, torch_dtype=torch.float32)
     pipe = kind.from_pretrained(folder / case["checkpoint"], torch_dtype=torch.float32, **extra)
     pipe.set_progress_bar_config(disable=True)
+    if getattr(pipe, "text_encoder", None) and not hasattr(pipe.text_encoder, "text_model"):
+        # Version 5 of transformers has no such part, and diffusers' clip_skip asks for it.
+        pipe.text_encoder.__dict__["text_model"] = pipe.text_encoder
     if "scheduler" in case:
         pipe.scheduler = scheduler_for(pipe, case["scheduler"])
     for number, (name, weight) in enumerate(case.get("loras", [])):
@@ -104,19 +104,32 @@ def picture_of(folder, name):
 def call(pipe, folder, case, **changes):
     """→ float pictures [N, H, W, 3] in [0, 1]."""
     options = {names.get(key, key): value for key, value in case["options"].items()}
-    seeds = options.pop("seeds", None)
-    seed = options.pop("seed", 0)
-    generator = [torch.Generator().manual_seed(s) for s in seeds] if seeds else torch.Generator().manual_seed(seed)
+    seed = options.pop("seed")
+    # A generator a picture, of seeds that follow one another.
+    count = options.get("num_images_per_prompt", 1)
+    generator = [torch.Generator().manual_seed(seed + i) for i in range(count)] if count > 1 else torch.Generator().manual_seed(seed)
     for name, value in case.get("inputs", {}).items():
-        pictures = [picture_of(folder, one) for one in value] if isinstance(value, list) else picture_of(folder, value)
-        theirs = {"mask": "mask_image", "control": "control_image", "depth": "depth_map"}.get(name, name)
-        if name == "control" and kind_of(case["pipeline"]) == "text-to-image":
-            theirs = "image"
+        picture = picture_of(folder, value)
         if name == "depth":
-            pictures = torch.tensor(np.asarray(pictures.convert("L"), dtype=np.float32) / 255)[None]
-        options[theirs] = pictures
+            picture = torch.tensor(np.asarray(picture.convert("L"), dtype=np.float32) / 255)[None]
+        options[{"mask": "mask_image", "depth": "depth_map"}.get(name, name)] = picture
+    if controls := case.get("controls"):
+        listed = lambda key, default: [one.get(key, default) for one in controls]  # noqa: E731
+        given = {
+            "image" if kind_of(case["pipeline"]) == "text-to-image" else "control_image": [
+                picture_of(folder, one["picture"]) for one in controls
+            ],
+            "controlnet_conditioning_scale": listed("scale", 1.0),
+            "control_guidance_start": listed("start", 0.0),
+            "control_guidance_end": listed("end", 1.0),
+        }
+        options |= given if len(controls) > 1 else {key: value[0] for key, value in given.items()}
     if case.get("refiner"):
         return refined(pipe, folder, case, {**options, **changes}, seed)
+    if "padding_mask_crop" in options:
+        # Whole pictures of levels are all that diffusers gives here.
+        pictures = pipe(**{**options, **changes}, generator=generator).images
+        return np.stack([np.asarray(picture, dtype=np.float32) / 255 for picture in pictures])
     return pipe(**{**options, **changes}, generator=generator, output_type="np").images
 
 
@@ -142,7 +155,7 @@ def mean(a, b):
 
 
 def every_path_shows(pipe, folder, case, pictures):
-    """Text, time and skips each change the picture by many levels, and another rounding does not."""
+    """Text, time and skips each change the picture by more than a level in the mean: many levels where they show most."""
     other = dict(case["options"])
     found = {"text": mean(call(pipe, folder, case, prompt="an oil painting of a lighthouse in a storm"), pictures)}
     forward = pipe.unet.forward
@@ -156,7 +169,7 @@ def every_path_shows(pipe, folder, case, pictures):
         found[f"skip {i}"] = mean(call(pipe, folder, case), pictures)
         weight.data = kept
     assert case["options"] == other
-    assert min(found.values()) > 3, f"{case['name']}: something does not show: {found}"
+    assert min(found.values()) > 1, f"{case['name']}: something does not show: {found}"
     return found
 
 
@@ -207,17 +220,22 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "fixtures" / "stable-diffusion")
     parser.add_argument("--size", type=int)
-    parser.add_argument("--only", nargs="*")
+    parser.add_argument("--only", nargs="*", help="prefixes of the cases' names")
     given = parser.parse_args()
     size = Size() if given.size is None else drawn(given.size)
     folder = given.out
     folder.mkdir(parents=True, exist_ok=True)
-    build(folder, size, given.only)
+    before = {} if given.only is None else {c["name"]: c for c in json.loads((folder / "cases.json").read_text())["cases"]}
+    kept = {} if given.only is None else load_file(folder / "pictures.safetensors")
+    if given.only is None:
+        build(folder, size)
     side = size.latent * 2 ** (len(size.autoencoder) - 1)
     write_inputs(folder, side, size.seed)
-    expected, listed = {}, []
+    expected, listed, chaotic = {}, [], []
     for case in cases_of(side):
-        if given.only and case["checkpoint"] not in given.only:
+        if given.only is not None and not case["name"].startswith(tuple(given.only)):
+            listed.append(before[case["name"]])
+            expected |= {name: kept[name] for name in listed[-1]["expected"]}
             continue
         pipe = load(folder, case)
         pictures = call(pipe, folder, case)
@@ -235,7 +253,9 @@ def main():
         paths = every_path_shows(pipe, folder, case, pictures) if checked else {}
         clipped = float(((pictures <= 0) | (pictures >= 1)).mean())
         print(f"{case['name']:36} rounding {shaken:.4f} levels, clipped {clipped:.2f}", {k: round(v, 1) for k, v in paths.items()}, flush=True)
-        assert shaken < 0.3, f"{case['name']}: rounding shows"
+        if shaken > 0.3:
+            chaotic.append(case["name"])
+    assert not chaotic, f"rounding shows in {chaotic}: give them another seed"
     provenance = {
         "diffusers": diffusers.__version__,
         "transformers": transformers.__version__,

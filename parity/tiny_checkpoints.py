@@ -4,6 +4,7 @@
 """
 
 import json
+import math
 import random
 import shutil
 from dataclasses import dataclass
@@ -12,7 +13,10 @@ from pathlib import Path
 import diffusers
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, ControlNetModel, UNet2DConditionModel
+from diffusers.utils import convert_state_dict_to_diffusers, convert_state_dict_to_kohya
 from networks import set_weights
+from peft import LoraConfig, get_peft_model_state_dict
+from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 vocabulary = Path(__file__).parent / "fixtures" / "tokenizer" / "sd1"
@@ -87,10 +91,20 @@ class Builder:
         self.size = size
 
     def save(self, name, pipeline, parts, **options):
-        """A pipeline's folder as save_pretrained writes it, from components given as (saving function)s."""
+        """A pipeline's folder as save_pretrained writes it."""
         path = self.folder / name
         shutil.rmtree(path, ignore_errors=True)
         getattr(diffusers, pipeline)(**parts, **options).save_pretrained(path)
+        # A tokenizer comes as one file here; in all but one folder, as published ones have it: a vocabulary and its merges.
+        for whole in path.glob("tokenizer*/tokenizer.json"):
+            if name == "sd1" and not self.size.shift:
+                continue
+            saved = json.loads(whole.read_text())
+            merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in saved["model"]["merges"]]
+            (whole.parent / "vocab.json").write_text(json.dumps(saved["model"]["vocab"], ensure_ascii=False))
+            (whole.parent / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n")
+            if (self.size.shift + len(name)) % 2 == 0:
+                whole.unlink()
         return path
 
     def made(self, model, salt):
@@ -196,6 +210,48 @@ class Builder:
         self.made(model, 60 + salt).save_pretrained(self.folder / name)
 
 
+    def tiny_autoencoder(self):
+        widths = (self.size.groups * 2,) * len(self.size.autoencoder)
+        model = AutoencoderTiny(
+            encoder_block_out_channels=widths,
+            decoder_block_out_channels=widths,
+            num_encoder_blocks=[1] * len(widths),
+            num_decoder_blocks=[1] * len(widths),
+        )
+        self.made(model, 21)
+        with torch.no_grad():
+            model.decoder.layers[-1].weight *= 0.3
+        model.save_pretrained(self.folder / "tiny-vae")
+
+    def loras(self, unet):
+        """Low-rank changes of linear layers and convolutions, under the keys of diffusers and of kohya's scripts; the network keeps
+        them. None of the text encoder: diffusers 0.42 cannot load one into a text encoder of transformers 5.
+        """
+        path = self.folder / "loras"
+        layers = ["to_q", "to_k", "to_v", "to_out.0", "proj_in", "ff.net.0.proj", "conv1", "conv_shortcut"]
+        unet.add_adapter(LoraConfig(r=3, lora_alpha=3, target_modules=layers))
+        generator = torch.Generator().manual_seed(self.size.seed + 80)
+        state = {}
+        for key, value in sorted(get_peft_model_state_dict(unet).items()):
+            state[key] = (torch.randn(value.shape, generator=generator) / math.sqrt(value[0].numel())).half()
+        diffusers.StableDiffusionPipeline.save_lora_weights(
+            path, unet_lora_layers=convert_state_dict_to_diffusers(state), weight_name="diffusers.safetensors"
+        )
+        kohya = convert_state_dict_to_kohya({f"unet.{key}": value.flip(0) for key, value in state.items()})
+        for key in kohya:
+            if key.endswith(".alpha"):
+                kohya[key] = torch.tensor(2.0)
+        save_file({key: value.contiguous() for key, value in kohya.items()}, path / "kohya.safetensors")
+
+    def inversions(self, width):
+        path = self.folder / "inversions"
+        path.mkdir(exist_ok=True)
+        generator = torch.Generator().manual_seed(self.size.seed + 90)
+        learnt = torch.randn((3, width), generator=generator)
+        save_file({"<moonlit>": learnt[0]}, path / "moonlit.safetensors")
+        save_file({"emb_params": learnt[1:]}, path / "ink.safetensors")
+
+
 def scheduler(kind, fields):
     return getattr(diffusers, kind)(**fields)
 
@@ -204,19 +260,75 @@ unchecked = {"safety_checker": None, "feature_extractor": None, "requires_safety
 
 
 def build_sd1(b):
+    """Version 1, and what shares its text encoder and autoencoder; with ControlNets, a tiny autoencoder and adapters for it."""
     tokenizer = b.tokenizer("<|endoftext|>")
     text = b.text(tokenizer, b.size.text, eos_token_id=2)
+    parts = {"tokenizer": tokenizer, "text_encoder": text, "vae": b.autoencoder(), "scheduler": scheduler(*pndm)}
+    unet = b.unet(0)
+    b.save("sd1", "StableDiffusionPipeline", {**parts, "unet": unet}, **unchecked)
+    # As the oldest folders have it: the pipelines put these options right.
+    old = scheduler("PNDMScheduler", {**betas, "steps_offset": 0, "skip_prk_steps": False})
+    b.save("sd1-inpaint", "StableDiffusionInpaintPipeline", {**parts, "scheduler": old, "unet": b.unet(1, in_channels=9)}, **unchecked)
+    instruct = {**parts, "scheduler": scheduler(*ancestral), "unet": b.unet(2, in_channels=8)}
+    b.save("instruct", "StableDiffusionInstructPix2PixPipeline", instruct, **unchecked)
+    latent = {**parts, "scheduler": scheduler(*lcm), "unet": b.unet(3, time_cond_proj_dim=2 * b.size.text)}
+    b.save("lcm", "LatentConsistencyModelPipeline", latent, **unchecked)
+    b.controlnet("controlnet-a", 0)
+    b.controlnet("controlnet-b", 1, controlnet_conditioning_channel_order="bgr")
+    b.tiny_autoencoder()
+    b.loras(unet)
+    b.inversions(b.size.text)
+
+
+def build_sd2(b):
+    """Version 2: the state before the last of its text layers, exact GELUs, projections as linear layers, v-prediction."""
+    tokenizer = b.tokenizer("!")
+    text = b.text(tokenizer, b.size.text, salt=1, hidden_act="gelu", num_hidden_layers=b.size.text_layers + 1)
     parts = {"tokenizer": tokenizer, "text_encoder": text, "vae": b.autoencoder()}
-    own = {**parts, "scheduler": scheduler(*pndm)}
-    b.save("sd1", "StableDiffusionPipeline", {**own, "unet": b.unet(0)}, **unchecked)
+    linear = {"use_linear_projection": True, "attention_head_dim": b.size.heads}
+    own = {**parts, "scheduler": scheduler(*ddim_v), "unet": b.unet(4, **linear)}
+    b.save("sd2", "StableDiffusionPipeline", own, **unchecked)
+    depth = {**parts, "scheduler": scheduler(*pndm), "unet": b.unet(5, **linear, in_channels=5)}
+    b.save("depth", "StableDiffusionDepth2ImgPipeline", {**depth, "depth_estimator": None, "feature_extractor": None})
+    every = ["CrossAttnDownBlock2D", "CrossAttnUpBlock2D"]
+    levels = len(b.size.channels)
+    unet = b.unet(
+        6,
+        in_channels=7,
+        num_class_embeds=400,
+        use_linear_projection=True,
+        down_block_types=["DownBlock2D"] + [every[0]] * (levels - 1),
+        up_block_types=[every[1]] * (levels - 1) + ["UpBlock2D"],
+        only_cross_attention=[True] * (levels - 1) + [False],
+    )
+    v = scheduler("DDIMScheduler", {**upscaling, "beta_schedule": "scaled_linear", "prediction_type": "v_prediction"})
+    upscaler = {**parts, "scheduler": v, "low_res_scheduler": scheduler(*low_res), "unet": unet}
+    upscaler["vae"] = b.autoencoder(levels=3, scaling_factor=0.08333)
+    b.save("upscaler", "StableDiffusionUpscalePipeline", upscaler, max_noise_level=350)
 
 
-builders = {"sd1": build_sd1}
+def build_xl(b):
+    """XL's base, refiner, in-painting and a ControlNet."""
+    tokenizer, tokenizer_2 = b.tokenizer("<|endoftext|>"), b.tokenizer("!")
+    text = b.text(tokenizer, b.size.text, eos_token_id=2)
+    text_2 = b.text(tokenizer_2, b.size.text_2, CLIPTextModelWithProjection, salt=2, hidden_act="gelu", eos_token_id=2)
+    refined = {"tokenizer_2": tokenizer_2, "text_encoder_2": text_2, "vae": b.autoencoder(scaling_factor=0.13025, force_upcast=True)}
+    parts = {**refined, "tokenizer": tokenizer, "text_encoder": text, "scheduler": scheduler(*euler)}
+    fields = b.xl_fields(b.size.text + b.size.text_2)
+    b.save("xl", "StableDiffusionXLPipeline", {**parts, "unet": b.unet(7, **fields)}, force_zeros_for_empty_prompt=True)
+    painting = {**parts, "unet": b.unet(8, **fields, in_channels=9)}
+    b.save("xl-inpaint", "StableDiffusionXLInpaintPipeline", painting, force_zeros_for_empty_prompt=True)
+    only = {**refined, "tokenizer": None, "text_encoder": None, "scheduler": scheduler(*euler)}
+    only["unet"] = b.unet(9, **b.xl_fields(b.size.text_2, ids=5))
+    b.save("xl-refiner", "StableDiffusionXLImg2ImgPipeline", only, requires_aesthetics_score=True, force_zeros_for_empty_prompt=False)
+    b.controlnet("controlnet-xl", 2, **fields)
 
 
-def build(folder, size=Size(), only=None):
+builders = {"sd1": build_sd1, "sd2": build_sd2, "xl": build_xl}
+
+
+def build(folder, size=Size()):
     torch.set_num_threads(1)
     b = Builder(folder, size)
-    for name, make in builders.items():
-        if only is None or name in only:
-            make(b)
+    for make in builders.values():
+        make(b)
