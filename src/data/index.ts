@@ -11,6 +11,7 @@ export {
 export { type BrokenFile, DataError } from './errors.ts'
 export { type ImageFolder, type ImageFolderOptions, imageFolder } from './folder.ts'
 export { type ListedImage, listImages } from './listing.ts'
+export { captionOf, isHeldOutPhrasing, type SceneCaption, type Told } from './stickers/captions.ts'
 export {
   type Category,
   categories,
@@ -22,9 +23,20 @@ export {
   stickerCatalogue,
   styles,
 } from './stickers/catalogue.ts'
+export type { Place, SceneGroup, Setting, StickerScene } from './stickers/layout.ts'
 export { withArticle } from './stickers/names.ts'
+export { isCounted, type Noun, nounsOf, pluralOf, sceneNouns } from './stickers/nouns.ts'
 export { loadRasters, type RasterOptions, type RasterProgress, type Rasters } from './stickers/rasters.ts'
 export { drawScene, type Ground, groundNames, grounds, type Placed, type Scene } from './stickers/scene.ts'
+export {
+  areHeldApart,
+  type SceneBatch,
+  type SceneDataset,
+  type SceneOptions,
+  type SceneSplit,
+  sceneDataset,
+  sceneSplits,
+} from './stickers/scenes.ts'
 export {
   defaultScale,
   isHeldOutPair,

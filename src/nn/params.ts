@@ -1,6 +1,6 @@
 import { ArgumentError } from '../core/errors.ts'
 import { type Shape, showShape, sizeOf } from '../core/shape.ts'
-import { parameter, type Tensor } from '../core/tensor.ts'
+import { constant, parameter, type Tensor } from '../core/tensor.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import type { Generator } from '../runtime/random.ts'
 
@@ -24,6 +24,12 @@ export class Params {
   constructor(path = '', declared: Map<string, Declared> = new Map()) {
     this.path = path
     this.declared = declared
+  }
+
+  /** The parameters of a network that does not learn: constants of these values. */
+  static frozen(values: ReadonlyMap<string, NdArray>): Params {
+    const fixed = ({ data, shape, dtype }: NdArray): Declared => ({ tensor: constant(data, shape, dtype), init: zerosInit })
+    return new Params('', new Map([...values].map(([key, value]) => [key, fixed(value)])))
   }
 
   /** A scope inside this one. */

@@ -1,4 +1,6 @@
+export { type Autoencoder, type AutoencoderOptions, createAutoencoder, loadAutoencoder } from './autoencoder.ts'
 export { type Classification, type ImageClassifier, loadClassifier } from './classifier.ts'
+export { type Clip, type ClipParts, clipNormalised, createClip, framed, loadClip } from './clip.ts'
 export { createDdpm, type Ddpm, type DdpmParts, ddpmOptions, loadDdpm, type SampleOptions, type SampleProgress } from './ddpm.ts'
 export { finish, type SamplerName, samplerNames, samplers } from './options.ts'
 export { createScoreSde, type ScoreSde, type ScoreSdeOptions } from './score-sde.ts'

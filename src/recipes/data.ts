@@ -4,8 +4,10 @@ import {
   type Dataset,
   defaultScale,
   imageFolder,
+  type SceneSplit,
   type StickerDataset,
   type StickerOptions,
+  sceneDataset,
   stickerDataset,
   styles,
 } from '../data/index.ts'
@@ -28,6 +30,22 @@ export const stickersSchema = z.strictObject({
     .default([...defaultScale]),
 })
 export type StickersConfig = z.infer<typeof stickersSchema>
+
+/** Scenes of stickers in these styles, of the vocabulary that captions name. */
+export const scenesSchema = z.strictObject({
+  kind: z.literal('scenes'),
+  styles: z
+    .array(z.enum(styles))
+    .min(1)
+    .default([...styles]),
+})
+export type ScenesConfig = z.infer<typeof scenesSchema>
+
+/** The scenes of a split. */
+export const scenesOf = (
+  { styles }: ScenesConfig,
+  { size, seed, split = 'train' }: { size: number; seed: number; split?: SceneSplit },
+) => sceneDataset({ size, styles, seed, split })
 
 /** Which pictures to learn. */
 export const dataSchema = z.discriminatedUnion('kind', [

@@ -4,6 +4,7 @@ import { ArgumentError } from '../core/errors.ts'
 import { type TrainingConfig, trainingSchema } from '../training/options.ts'
 import type { TrainingJob } from '../training/run.ts'
 import { classifierKind } from './classifier.ts'
+import { clipKind } from './clip.ts'
 import { ddpmKind } from './ddpm.ts'
 import { ddpmFaces32 } from './ddpm-faces-32.ts'
 import { ddpmStickers32 } from './ddpm-stickers-32.ts'
@@ -12,7 +13,10 @@ import { type Recipe, type RecipeKind, recipeOf, type TrainingFlags } from './re
 import { scoreKind } from './score.ts'
 import { scoreStickers32 } from './score-stickers-32.ts'
 import { stickerClassifier32 } from './sticker-classifier-32.ts'
+import { stickersClip } from './stickers-clip.ts'
+import { stickersVae } from './stickers-vae.ts'
 import { swissRoll, swissRollKind } from './swiss-roll.ts'
+import { vaeKind } from './vae.ts'
 
 export {
   type ClassifierEvaluation,
@@ -37,7 +41,7 @@ export {
 export { type JobContext, type Recipe, type RecipeKind, recipeOf, type TrainingFlags } from './recipe.ts'
 
 /** The kinds of models that can be trained. */
-export const kinds: readonly RecipeKind[] = [ddpmKind, scoreKind, classifierKind, swissRollKind, heartbeatKind]
+export const kinds: readonly RecipeKind[] = [ddpmKind, scoreKind, classifierKind, vaeKind, clipKind, swissRollKind, heartbeatKind]
 
 /** The bundled models, by name. */
 export const recipes: Readonly<Record<string, Recipe>> = {
@@ -45,6 +49,8 @@ export const recipes: Readonly<Record<string, Recipe>> = {
   'ddpm-faces-32': ddpmFaces32,
   'score-stickers-32': scoreStickers32,
   'sticker-classifier-32': stickerClassifier32,
+  'stickers-vae': stickersVae,
+  'stickers-clip': stickersClip,
   'swiss-roll': swissRoll,
   heartbeat,
 }

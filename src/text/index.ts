@@ -1,3 +1,4 @@
+export { type BytePairs, saveTokenizer, trainBytePairs } from './bpe.ts'
 export { type Chunk, chunkPrompt, equalChunks, tokensOf, type WeightMode, weighStates } from './chunks.ts'
 export { type PromptNode, parseEditing, promptAt, splitAnd } from './editing.ts'
 export { type PromptLora, type PromptPart, type PromptSyntax, parsePrompt, takeLoras } from './emphasis.ts'

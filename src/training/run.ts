@@ -19,6 +19,11 @@ export interface TrainingJob {
   readonly recipe?: Readonly<Record<string, unknown>>
   /** A picture of what the weights can do, as PNG bytes. */
   preview?(weights: ReadonlyMap<string, NdArray>): Promise<Uint8Array>
+  /** Numbers of what the weights can do on data held out, by the names given: for `validation.csv`. */
+  readonly validation?: {
+    readonly names: readonly string[]
+    measure(weights: ReadonlyMap<string, NdArray>): Promise<Readonly<Record<string, number>>>
+  }
   /** Writes the finished model into a folder. */
   save(weights: ReadonlyMap<string, NdArray>, dir: string): Promise<void> | void
 }
@@ -32,7 +37,7 @@ export interface RunIo {
 
 /**
  * Trains with all that a person watches: a progress bar, `log.csv`, TensorBoard events, grids of samples in
- * `samples/`, checkpoints, and at the end the model in `model/`; `recipe.json` and `environment.json` say what was run,
+ * `samples/`, `validation.csv`, checkpoints, and at the end the model in `model/`; `recipe.json` and `environment.json` say what was run,
  * and on what. Returns the last step; a run that was broken off resumes where it stopped.
  */
 export async function runTraining(job: TrainingJob, config: TrainingConfig, io: RunIo): Promise<number> {
@@ -43,9 +48,12 @@ export async function runTraining(job: TrainingJob, config: TrainingConfig, io: 
   if (job.recipe) writeJson(join(dir, recipeFile), job.recipe)
   const options = { ...trainingOptions(config, dir), warn, ...(signal ? { signal } : {}) }
   const resumeStep = options.resume ? (latestCheckpoint(dir, () => {})?.step ?? 0) : 0
-  const metrics = Object.keys(job.task.metrics ?? {})
+  const stages = [job.task, ...(job.task.later ?? [])]
+  const metrics = [...new Set(stages.flatMap((stage) => Object.keys(stage.metrics ?? {})))]
   const columns = ['loss', 'grad_norm', 'learning_rate', 'seconds', ...metrics]
   const csv = csvLog(join(dir, 'log.csv'), columns, { resumeStep })
+  const { validation } = job
+  const validated = validation && csvLog(join(dir, 'validation.csv'), validation.names, { resumeStep })
   const board = tensorBoardLog(join(dir, 'logs'), { resumeStep })
   const bar = progress({
     total,
@@ -77,7 +85,14 @@ export async function runTraining(job: TrainingJob, config: TrainingConfig, io: 
         const scalars = { loss, grad_norm: gradNorm, learning_rate: learningRate, ...values }
         for (const [name, value] of Object.entries(scalars)) board.scalar(name, value, step)
       }
-      if (job.preview && (step % config.validation_steps === 0 || step === total)) {
+      const due = step % config.validation_steps === 0 || step === total
+      if (validation && due) {
+        const found = await validation.measure(await weights())
+        validated?.write(step, found)
+        for (const [name, value] of Object.entries(found)) board.scalar(`validation/${name}`, value, step)
+        before = performance.now()
+      }
+      if (job.preview && due) {
         const png = await job.preview(await weights())
         writeAtomic(join(dir, 'samples', `step-${step}.png`), (fd) => writeAll(fd, png))
         board.image('samples', png, step)

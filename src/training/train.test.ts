@@ -50,6 +50,29 @@ describe('train', () => {
     )
   })
 
+  it('changes what it minimises at the step that a stage names, and resumes on either side of it bit for bit', async () => {
+    const task = () => {
+      const circle = circleTask()
+      return { ...circle, later: [{ from: 11, loss: circle.loss.mul(2), metrics: { late: circle.loss } }] }
+    }
+    const losses = async (given: TrainingOptions, until = Number.POSITIVE_INFINITY) => {
+      const found = []
+      for await (const { step, loss, metrics } of train(task(), given)) {
+        found.push([step, loss, metrics.late])
+        if (step >= until) break
+      }
+      return found
+    }
+    const whole = await losses(options('stages'))
+    expect(whole.map(([, , late]) => late !== undefined)).toEqual(whole.map((_, i) => i >= 10))
+    expect(whole.slice(0, 10).map(([, loss]) => loss)).toEqual((await run(options('one stage'), 10)).map(({ loss }) => loss))
+    for (const stop of [10, 13]) {
+      const name = `stages until ${stop}`
+      await losses(options(name), stop)
+      expect(await losses(options(name, { resume: true }))).toEqual(whole.slice(stop))
+    }
+  })
+
   it('is bit-identical after kill -9', async () => {
     const whole = await run(options('unkilled', { steps: 400, checkpointEvery: 50 }))
     const folder = join(dir, 'killed')

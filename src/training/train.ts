@@ -6,12 +6,20 @@ import { type AdamWOptions, adamw } from './optimizer.ts'
 import { emaDecay, learningRate, type RateSchedule } from './rate.ts'
 import { type Objective, TrainingStep } from './step.ts'
 
+/** What is minimised from a step of the run on. */
+export interface LaterStage extends Omit<Objective, 'params'> {
+  /** The first step that minimises it. */
+  readonly from: number
+}
+
 /** An objective and its data. */
 export interface TrainingTask extends Objective {
+  /** Objectives over the same parameters that take over later in the run, in their order. */
+  readonly later?: readonly LaterStage[]
   /** Values of the parameters to start from, where it is not from fresh ones: fine-tuning. */
   readonly start?: ReadonlyMap<string, NdArray>
   /**
-   * Values of the objective's inputs for one batch. Everything random comes from the generator, which depends on the
+   * Values of the objective's inputs, those of the stages among them, for one batch. Everything random comes from the generator, which depends on the
    * seed and the step alone: so a resumed run sees the same batches as one that was never stopped.
    */
   batch(generator: Generator): Readonly<Record<string, NdArray>> | Promise<Readonly<Record<string, NdArray>>>
@@ -92,14 +100,18 @@ export async function* train(task: TrainingTask, given: TrainingOptions): AsyncG
   const root = new Generator(seed)
   const values = saved?.values ?? task.start ?? task.params.initialise(root.fork('parameters'))
   const optimizer = adamw(options.adam)
-  const trainer = await TrainingStep.compile(task, values, {
-    optimizer,
-    maxGradNorm: options.maxGradNorm,
-    accumulation: options.accumulation,
-    ema: options.ema > 0,
-    device: options.device,
-    threads: options.threads,
-  })
+  const stageAt = (step: number) => task.later?.findLast(({ from }) => from <= step) ?? task
+  const compile = (stage: Omit<Objective, 'params'>, values: ReadonlyMap<string, NdArray>) =>
+    TrainingStep.compile({ ...stage, params: task.params }, values, {
+      optimizer,
+      maxGradNorm: options.maxGradNorm,
+      accumulation: options.accumulation,
+      ema: options.ema > 0,
+      device: options.device,
+      threads: options.threads,
+    })
+  let stage = stageAt((saved?.step ?? 0) + 1)
+  let trainer = await compile(stage, values)
   const save = async (step: number) => saveCheckpoint(dir, { step, values: await trainer.values(), run }, options.keepCheckpoints)
 
   let step = saved?.step ?? 0
@@ -108,6 +120,12 @@ export async function* train(task: TrainingTask, given: TrainingOptions): AsyncG
   try {
     while (step < steps && !signal?.aborted) {
       step++
+      if (stageAt(step) !== stage) {
+        stage = stageAt(step)
+        const before = trainer
+        trainer = await compile(stage, await before.values())
+        await before.release()
+      }
       const batches = []
       for (let i = 0; i < options.accumulation; i++) batches.push(await task.batch(root.fork(`batch ${step} ${i}`)))
       const rate = learningRate(step, { ...options, schedule: options.rateSchedule })

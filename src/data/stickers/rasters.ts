@@ -32,7 +32,7 @@ export interface RasterOptions {
   /** A folder for the files; the cache folder's `stickers` by default. */
   readonly folder?: string
   readonly onProgress?: RasterProgress
-  /** Only these icons, for tests and samples; all of the catalogue by default. */
+  /** Only these icons, in a file of their own; all of the catalogue by default. */
   readonly icons?: readonly Icon[]
 }
 

@@ -11,6 +11,8 @@ export interface Classified {
   readonly features: Tensor
   /** [B, classes] a head. */
   readonly logits: Readonly<Record<string, Tensor>>
+  /** [B, C, H, W] of every level, from the finest: what pictures are compared by place for place. */
+  readonly maps: readonly Tensor[]
 }
 
 /** images [B, C, H, W] in [−1, 1] → features and the logits of every head. */
@@ -25,7 +27,7 @@ export function classifier(p: Params, config: ClassifierConfig): Classifier {
   const first = widths[0] as number
   const last = widths.at(-1) as number
   const convIn = conv(p.at('conv_in'), channels, first, 3, { padding: 1 })
-  const blocks = widths.flatMap((width, i) =>
+  const levels = widths.map((width, i) =>
     Array.from({ length: layers }, (_, j) => {
       const inputs = j === 0 ? (widths[Math.max(0, i - 1)] as number) : width
       const halve = i > 0 && j === 0 ? { resample: (x: Tensor) => avgPool(x, 2) } : {}
@@ -41,8 +43,10 @@ export function classifier(p: Params, config: ClassifierConfig): Classifier {
   return (images) => {
     const side = config.sample_size
     dims(images, 'B C H W', { C: channels, H: side, W: side })
-    const y = blocks.reduce((x, block) => block(x), convIn(images))
+    const maps: Tensor[] = []
+    for (const blocks of levels) maps.push(blocks.reduce((x, block) => block(x), maps.at(-1) ?? convIn(images)))
+    const y = maps.at(-1) as Tensor
     const features = norm(normOut(y).silu().mean([2, 3]))
-    return { features, logits: Object.fromEntries(heads.map(([name, head]) => [name, head(features)])) }
+    return { features, logits: Object.fromEntries(heads.map(([name, head]) => [name, head(features)])), maps }
   }
 }

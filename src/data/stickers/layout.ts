@@ -1,0 +1,172 @@
+import type { Style } from './catalogue.ts'
+import type { Draw } from './draw.ts'
+import { isCounted, type Noun } from './nouns.ts'
+import type { Ground, Placed, Scene } from './scene.ts'
+
+/** A thirds' column and row, 0 the left and the top. */
+export interface Place {
+  readonly x: 0 | 1 | 2
+  readonly y: 0 | 1 | 2
+}
+
+/** Objects of one icon that stand together. */
+export interface SceneGroup {
+  readonly noun: Noun
+  readonly count: number
+  /** Where it is clearly the one or the other. */
+  readonly size?: 'small' | 'large'
+  /** Of a small object that is alone in its picture. */
+  readonly place?: Place
+}
+
+/** A scene with all that captions may say of it. */
+export interface StickerScene extends Scene {
+  /** Of all its objects. */
+  readonly style: Style
+  /** From left to right, or from top to bottom. `objects` are theirs, group by group. */
+  readonly groups: readonly SceneGroup[]
+  /** Along which the groups stand in their order; none where there is one. */
+  readonly axis?: 'x' | 'y'
+}
+
+/** What is decided before the objects get their places. */
+export interface Cast {
+  readonly nouns: readonly Noun[]
+  readonly style: Style
+  readonly ground: Ground
+}
+
+/** How many things a scene shows: a cast of one to three, or a single icon two to four times. */
+export type Setting = 'single' | 'count' | 'two' | 'three'
+
+/** An object's place and side, as fractions of the picture. */
+interface Spot {
+  readonly x: number
+  readonly y: number
+  readonly size: number
+}
+
+/** Gives a cast its counts, sizes and places. Objects overlap at most by their transparent corners. */
+export function layOut({ nouns, style, ground }: Cast, setting: Setting, draw: Draw): StickerScene {
+  const [first] = nouns as [Noun]
+  const shared = { style, ground }
+  if (setting === 'single') {
+    const { group, spot } = single(first, draw)
+    return { ...shared, groups: [group], objects: placed(first, style, [spot]) }
+  }
+  if (setting === 'count') {
+    const spots = several(draw.of([2, 3, 4]), draw)
+    return { ...shared, groups: [{ noun: first, count: spots.length }], objects: placed(first, style, spots) }
+  }
+  const axis = draw.of(['x', 'y'] as const)
+  const rows = setting === 'two' ? two(nouns, draw) : three(nouns, draw)
+  const turned = (spot: Spot): Spot => (axis === 'x' ? spot : { ...spot, x: spot.y, y: spot.x })
+  return {
+    ...shared,
+    axis,
+    groups: rows.map(({ group }) => group),
+    objects: rows.flatMap(({ group, spots }) => placed(group.noun, style, spots.map(turned))),
+  }
+}
+
+const placed = ({ icon }: Noun, style: Style, spots: readonly Spot[]): Placed[] => spots.map((spot) => ({ icon, style, ...spot }))
+
+/** A centre drawn so that the whole object lies in the picture, near `x` where that is given. */
+const within = (size: number, draw: Draw, near?: number, slack = 0): number => {
+  const [least, most] = [size / 2, 1 - size / 2]
+  return near === undefined ? draw.between(least, most) : Math.min(most, Math.max(least, near + draw.between(-slack, slack)))
+}
+
+function single(noun: Noun, draw: Draw): { group: SceneGroup; spot: Spot } {
+  const kind = draw.weighted({ small: 3, medium: 4, large: 3 })
+  if (kind === 'small') {
+    const place = { x: draw.of([0, 1, 2] as const), y: draw.of([0, 1, 2] as const) }
+    const size = draw.between(0.3, 0.4)
+    const at = (third: number) => within(size, draw, [0.22, 0.5, 0.78][third], 0.05)
+    return { group: { noun, count: 1, size: 'small', place }, spot: { x: at(place.x), y: at(place.y), size } }
+  }
+  const size = kind === 'medium' ? draw.between(0.5, 0.75) : draw.between(0.84, 0.98)
+  const spot = { x: within(size, draw), y: within(size, draw), size }
+  return { group: kind === 'large' ? { noun, count: 1, size: 'large' } : { noun, count: 1 }, spot }
+}
+
+/** Two to four objects of like size: side by side, one below the other, or in two rows. */
+function several(count: number, draw: Draw): Spot[] {
+  const [across, down] = draw.of(shapes[count] as readonly (readonly [number, number])[])
+  const cell = 1 / Math.max(across, down)
+  const size = cell * draw.between(0.8, 0.95)
+  const spots: Spot[] = []
+  for (let i = 0; i < count; i++) {
+    const row = Math.floor(i / across)
+    // The last row may be short: its objects stand in the middle.
+    const inRow = Math.min(across, count - row * across)
+    const x = 0.5 + ((i % across) - (inRow - 1) / 2) * cell
+    const y = 0.5 + (row - (down - 1) / 2) * cell
+    const slack = (cell - size) / 2
+    spots.push({ x: within(size, draw, x, slack), y: within(size, draw, y, slack), size })
+  }
+  return spots
+}
+const shapes: Readonly<Record<number, readonly (readonly [number, number])[]>> = {
+  2: [
+    [2, 1],
+    [1, 2],
+  ],
+  3: [
+    [3, 1],
+    [1, 3],
+    [2, 2],
+  ],
+  4: [[2, 2]],
+}
+
+interface Row {
+  readonly group: SceneGroup
+  readonly spots: readonly Spot[]
+}
+
+/** Two groups side by side: of like size, one small and one large, or one of them twofold. */
+function two([a, b]: readonly Noun[], draw: Draw): Row[] {
+  const kind = draw.weighted({ alike: 5, sizes: 3, twofold: 2 })
+  const pair = [a as Noun, b as Noun] as const
+  if (kind === 'twofold') {
+    const many = draw.of([0, 1])
+    if (isCounted((pair[many] as Noun).words[0] as string)) return twofold(pair, many, draw)
+  }
+  const sides =
+    kind === 'sizes' ? draw.of([['small', 'large'] as const, ['large', 'small'] as const]) : ([undefined, undefined] as const)
+  const widths = sides.map((side) =>
+    side === 'small' ? draw.between(0.26, 0.32) : side === 'large' ? draw.between(0.56, 0.64) : draw.between(0.4, 0.48),
+  )
+  const free = 1 - (widths[0] as number) - (widths[1] as number)
+  const before = draw.between(0, free)
+  const between = draw.between(0, free - before)
+  const starts = [before, before + (widths[0] as number) + between]
+  return pair.map((noun, i) => {
+    const size = widths[i] as number
+    const side = sides[i]
+    const spot = { x: (starts[i] as number) + size / 2, y: within(size, draw, 0.5, 0.14), size }
+    return { group: side ? { noun, count: 1, size: side } : { noun, count: 1 }, spots: [spot] }
+  })
+}
+
+/** Two of one on one side, one of the other on the other. */
+function twofold(pair: readonly [Noun, Noun], many: number, draw: Draw): Row[] {
+  return pair.map((noun, i) => {
+    const size = draw.between(0.38, 0.46)
+    const x = within(size, draw, i === 0 ? 0.25 : 0.75, (0.5 - size) / 2)
+    const at = (y: number): Spot => ({ x, y: within(size, draw, y, (0.5 - size) / 2), size })
+    return i === many
+      ? { group: { noun, count: 2 }, spots: [at(0.25), at(0.75)] }
+      : { group: { noun, count: 1 }, spots: [at(draw.between(0.35, 0.65))] }
+  })
+}
+
+/** Three objects in a row, up and down a little. */
+function three(nouns: readonly Noun[], draw: Draw): Row[] {
+  return nouns.map((noun, i) => {
+    const size = draw.between(0.29, 0.33)
+    const x = within(size, draw, (i + 0.5) / 3, (1 / 3 - size) / 2)
+    return { group: { noun, count: 1 }, spots: [{ x, y: within(size, draw, 0.5, 0.18), size }] }
+  })
+}

@@ -1,0 +1,155 @@
+import { ArgumentError } from '../../core/errors.ts'
+import { NdArray } from '../../runtime/ndarray.ts'
+import { Generator } from '../../runtime/random.ts'
+import { type Batch, type Dataset, labelsOf } from '../dataset.ts'
+import { hashOf } from '../hash.ts'
+import { captionOf, type SceneCaption } from './captions.ts'
+import { type Style, stickerCatalogue, styles } from './catalogue.ts'
+import { Draw } from './draw.ts'
+import { layOut, type Setting, type StickerScene } from './layout.ts'
+import { isCounted, type Noun, sceneNouns } from './nouns.ts'
+import { loadRasters, type RasterProgress, type Rasters } from './rasters.ts'
+import { drawScene, type Ground, groundNames } from './scene.ts'
+import { isHeldOutPair } from './stickers.ts'
+
+/**
+ * Which scenes: `train`, or one of four kinds of scenes that `train` never shows. `phrasings`: captions worded in ways that are
+ * held out; `pairs`: two objects that are never together; `grounds`: an object on a ground that it is never on; `icons`: icons
+ * that are never shown.
+ */
+export const sceneSplits = ['train', 'phrasings', 'pairs', 'grounds', 'icons'] as const
+export type SceneSplit = (typeof sceneSplits)[number]
+
+/** One pair of objects in ten is never in one picture of `train`. */
+export const areHeldApart = (a: string, b: string): boolean => hashOf(`together ${[a, b].sort().join(' and ')}`) % 10 === 0
+
+export interface SceneOptions {
+  /** Pixels a side. */
+  readonly size: number
+  readonly split?: SceneSplit
+  readonly styles?: readonly Style[]
+  /** What the scenes show; `sceneNouns()` by default, and in the split `icons` all held-out icons of things. */
+  readonly nouns?: readonly Noun[]
+  /** How often each kind of scene comes, as weights. */
+  readonly settings?: Readonly<Record<Setting, number>>
+  readonly seed?: number
+  /** Where the icons' pixels are kept; the cache folder by default. */
+  readonly folder?: string
+  readonly onProgress?: RasterProgress
+}
+
+/** A batch of scenes, with what is in each. */
+export interface SceneBatch extends Batch {
+  readonly scenes: readonly StickerScene[]
+  readonly told: readonly SceneCaption[]
+}
+
+export interface SceneDataset extends Dataset<SceneBatch> {
+  readonly nouns: readonly Noun[]
+  /** What the picture at a position shows. */
+  sceneAt(position: number): StickerScene
+  /** Its caption; another variant is another wording of the same scene. */
+  captionAt(position: number, variant?: number): SceneCaption
+  /** Draws scenes: [B, 3, size, size]. */
+  render(scenes: readonly StickerScene[]): NdArray<'f32'>
+}
+
+/** Scenes in an epoch. There is no end to them: position p is a scene of its own in every epoch. */
+const EPOCH = 2 ** 16
+
+const usual: Readonly<Record<Setting, number>> = { single: 35, count: 15, two: 38, three: 12 }
+
+/** Every held-out icon that is a thing, by its name. */
+const heldOutNouns = (): Noun[] =>
+  stickerCatalogue()
+    .filter(({ heldOut, category }) => heldOut && category !== 'People & Body' && category !== 'Smileys & Emotion')
+    .map((icon) => ({ icon, words: [icon.name] }))
+
+/**
+ * Pictures of one to four stickers on a coloured ground, with captions. The scene at a position, its picture and its caption
+ * depend on the options alone.
+ *
+ * @throws ArgumentError for options that leave no scene
+ */
+export async function sceneDataset(options: SceneOptions): Promise<SceneDataset> {
+  const { size, split = 'train', seed = 0, settings = usual } = options
+  if (!Number.isInteger(size) || size < 1) throw new ArgumentError(`scenes: expected a size in whole pixels, got ${size}`)
+  const shown = [...new Set(options.styles ?? styles)]
+  const nouns = (options.nouns ?? (split === 'icons' ? heldOutNouns() : sceneNouns())).filter(
+    ({ icon }) => icon.heldOut === (split === 'icons') && shown.every((style) => icon.slugs[style]),
+  )
+  if (shown.length === 0 || nouns.length < 3)
+    throw new ArgumentError(`scenes: three icons at least, in one style at least; got ${nouns.length} in ${shown.length}`)
+  const rasters = new Map<Style, Rasters>()
+  for (const style of shown)
+    rasters.set(
+      style,
+      await loadRasters(style, {
+        icons: nouns.map(({ icon }) => icon),
+        ...(options.folder === undefined ? {} : { folder: options.folder }),
+        ...(options.onProgress ? { onProgress: options.onProgress } : {}),
+      }),
+    )
+  const root = new Generator(seed)
+  const fits = castingOf(split)
+  const numbers = new Map(nouns.map(({ icon }, i) => [icon.name, i]))
+
+  const sceneAt = (position: number): StickerScene => {
+    if (!Number.isSafeInteger(position) || position < 0)
+      throw new ArgumentError(`scenes: expected a position of 0 or more, got ${position}`)
+    const draw = new Draw(root.fork(position))
+    for (;;) {
+      const setting = draw.weighted(settings)
+      const cast = Array.from({ length: { single: 1, count: 1, two: 2, three: 3 }[setting] }, () => draw.of(nouns))
+      const ground = draw.of(groundNames)
+      if (setting === 'count' && !isCounted((cast[0] as Noun).words[0] as string)) continue
+      if (
+        fits(
+          cast.map(({ icon }) => icon.name),
+          ground,
+        )
+      )
+        return layOut({ nouns: cast, style: draw.of(shown), ground }, setting, draw)
+    }
+  }
+  const captionAt = (position: number, variant = 0, scene = sceneAt(position)): SceneCaption =>
+    captionOf(scene, new Draw(root.fork(`caption ${position} ${variant}`)), { heldOut: split === 'phrasings' })
+  const render = (scenes: readonly StickerScene[]): NdArray<'f32'> => {
+    const each = 3 * size * size
+    const images = NdArray.zeros([scenes.length, 3, size, size])
+    for (const [i, scene] of scenes.entries()) drawScene(scene, rasters, size, images.data.subarray(i * each, (i + 1) * each))
+    return images
+  }
+
+  return {
+    length: EPOCH,
+    shape: [3, size, size],
+    classes: nouns.map(({ icon }) => icon.name),
+    nouns,
+    sceneAt,
+    captionAt: (position, variant) => captionAt(position, variant),
+    render,
+    async batch(positions) {
+      const scenes = positions.map(sceneAt)
+      const told = positions.map((position, i) => captionAt(position, 0, scenes[i]))
+      return {
+        images: render(scenes),
+        captions: told.map(({ text }) => text),
+        labels: labelsOf(scenes.map(({ groups: [group] }) => numbers.get(group?.noun.icon.name as string) as number)),
+        scenes,
+        told,
+      }
+    },
+  }
+}
+
+/** Whether a split shows these icons together on this ground. */
+function castingOf(split: SceneSplit): (icons: readonly string[], ground: Ground) => boolean {
+  return (icons, ground) => {
+    if (new Set(icons).size < icons.length) return false
+    if (split === 'icons') return true
+    const apart = icons.some((a, i) => icons.slice(i + 1).some((b) => areHeldApart(a, b)))
+    const strange = icons.some((icon) => isHeldOutPair(icon, ground))
+    return apart === (split === 'pairs') && strange === (split === 'grounds')
+  }
+}

@@ -1,0 +1,6 @@
+export {
+  hingeLoss,
+  type PatchDiscriminatorConfig,
+  patchDiscriminator,
+  patchDiscriminatorSchema,
+} from './patch-discriminator.ts'

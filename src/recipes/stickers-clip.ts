@@ -1,0 +1,23 @@
+import { clipKind } from './clip.ts'
+import { recipeOf } from './recipe.ts'
+
+const layers = {
+  num_hidden_layers: 4,
+  hidden_size: 192,
+  intermediate_size: 768,
+  num_attention_heads: 6,
+  hidden_act: 'quick_gelu',
+}
+
+/** The second part of the bundled text-to-image model: its text encoder reads the captions, its picture encoder ranks pictures. */
+export const stickersClip = recipeOf(clipKind, {
+  summary: 'CLIP of 64×64 sticker scenes with its own tokenizer, for stickers-t2i',
+  config: {
+    data: { kind: 'scenes' },
+    resolution: 64,
+    text: layers,
+    vision: { ...layers, patch_size: 8 },
+    projection_dim: 128,
+  },
+  training: { train_batch_size: 128, max_train_steps: 3000, checkpointing_steps: 250, validation_steps: 250 },
+})

@@ -1,0 +1,23 @@
+import { recipeOf } from './recipe.ts'
+import { vaeKind } from './vae.ts'
+
+/** The first part of the bundled text-to-image model: 64×64 scenes to latents of 16×16×4 and back. */
+export const stickersVae = recipeOf(vaeKind, {
+  summary: 'autoencoder of 64×64 sticker scenes, for stickers-t2i',
+  config: {
+    data: { kind: 'scenes' },
+    resolution: 64,
+    vae: {
+      block_out_channels: [32, 64, 96],
+      down_block_types: ['DownEncoderBlock2D', 'DownEncoderBlock2D', 'DownEncoderBlock2D'],
+      up_block_types: ['UpDecoderBlock2D', 'UpDecoderBlock2D', 'UpDecoderBlock2D'],
+      layers_per_block: 1,
+      latent_channels: 4,
+      norm_num_groups: 8,
+    },
+    kl_weight: 1e-4,
+    perceptual: { classifier: 'sticker-classifier-32', weight: 1 },
+    adversarial: { channels: 32, num_layers: 2, start: 5000, weight: 0.5 },
+  },
+  training: { max_train_steps: 6000, checkpointing_steps: 250, validation_steps: 500 },
+})

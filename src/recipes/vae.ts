@@ -1,0 +1,170 @@
+import { z } from 'zod'
+import { saveModel } from '../checkpoints/index.ts'
+import { input, type Tensor } from '../core/tensor.ts'
+import { sampleBatch } from '../data/index.ts'
+import { encodePng, imageGrid } from '../images/index.ts'
+import { perceptualDistance } from '../models/classifier/index.ts'
+import {
+  type AutoencoderKLConfig,
+  autoencoderKL,
+  autoencoderKLConfig,
+  klDivergence,
+  samplePosterior,
+} from '../models/vae/index.ts'
+import { Params } from '../nn/params.ts'
+import { type Autoencoder, createAutoencoder, modelFolder } from '../pipelines/index.ts'
+import { NdArray } from '../runtime/ndarray.ts'
+import { adversarialSchema, adversarialStage } from './adversarial.ts'
+import { scenesOf, scenesSchema } from './data.ts'
+import { positionsFrom } from './positions.ts'
+import type { RecipeKind } from './recipe.ts'
+import { frozenClassifier } from './stored.ts'
+
+/** An autoencoder of scenes. Fields of the network are diffusers'; its scaling factor is measured. */
+export const vaeSchema = z.object({
+  data: scenesSchema,
+  resolution: z.int().positive().default(64),
+  vae: z.record(z.string(), z.unknown()),
+  /** Of a picture's divergence in nats, summed over its latents, against its error, summed over its values. */
+  kl_weight: z.number().min(0).default(1e-6),
+  perceptual: z
+    .strictObject({
+      /** The folder or name of a classifier whose layers compare pictures. */
+      classifier: z.string().default('sticker-classifier-32'),
+      weight: z.number().min(0).default(1),
+    })
+    .prefault({}),
+  /** A last stage against a discriminator. */
+  adversarial: adversarialSchema.optional(),
+})
+
+/** The first-stage model of latent diffusion: Rombach et al. 2022, appendix G; its adversarial stage: Esser et al. 2021, section 3.1. */
+export const vaeKind: RecipeKind<typeof vaeSchema> = {
+  name: 'autoencoder',
+  summary: 'an autoencoder whose latents a diffusion model learns',
+  schema: vaeSchema,
+  training: {
+    train_batch_size: 8,
+    learning_rate: 5e-4,
+    lr_warmup_steps: 200,
+    adam_beta1: 0.5,
+    adam_beta2: 0.9,
+    adam_weight_decay: 0,
+    max_grad_norm: 10,
+    ema_decay: 0.998,
+  },
+  async job({ data, resolution: size, vae, kl_weight, perceptual, adversarial }, { batchSize, seed }) {
+    const config = autoencoderKLConfig({ ...vae, sample_size: size }, 'vae')
+    const dataset = await scenesOf(data, { size, seed })
+    const eyes = frozenClassifier(modelFolder(perceptual.classifier), size)
+
+    const params = new Params()
+    const { encode, decode } = autoencoderKL(params, config)
+    const side = size / factorOf(config)
+    const latents = [batchSize, config.latent_channels, side, side]
+    const [images, noise] = [input('images', [batchSize, 3, size, size]), input('noise', latents)]
+    const posterior = encode(images)
+    const made = decode(samplePosterior(posterior, noise))
+    const l1 = made.sub(images).abs().mean()
+    const seen = perceptualDistance(eyes(made).maps, eyes(images).maps)
+    const error = l1.add(seen.mul(perceptual.weight))
+    const kl = klDivergence(posterior).mean()
+    const narrow = kl.mul(kl_weight / (3 * size * size))
+    const metrics = { psnr: psnrOf(made, images), l1, perceptual: seen, kl }
+
+    const stages = adversarial && [
+      adversarialStage({
+        params,
+        config: adversarial,
+        made,
+        images,
+        error,
+        narrow,
+        metrics,
+        last: params.tensors.get('decoder.conv_out.weight') as Tensor,
+      }),
+    ]
+    const own = (weights: ReadonlyMap<string, NdArray>) =>
+      new Map([...weights].filter(([key]) => !key.startsWith('discriminator.')))
+    const withCoder = async <T>(weights: ReadonlyMap<string, NdArray>, use: (coder: Autoencoder) => Promise<T>): Promise<T> => {
+      const coder = createAutoencoder({ config, weights: own(weights) }, { batch: batchSize })
+      try {
+        return await use(coder)
+      } finally {
+        await coder.release()
+      }
+    }
+
+    return {
+      task: {
+        params,
+        loss: error.add(narrow),
+        metrics,
+        ...(stages ? { later: stages } : {}),
+        async batch(generator) {
+          const { images } = await sampleBatch(dataset, generator, batchSize)
+          return { images, noise: generator.randn(latents) }
+        },
+      },
+      validation: {
+        names: heldOut.map((split) => `psnr_${split}`),
+        measure: (weights) =>
+          withCoder(weights, async (coder) => {
+            const found: Record<string, number> = {}
+            for (const split of heldOut) {
+              const { images } = await (await scenesOf(data, { size, seed: seed + 1, split })).batch(positionsFrom(0, 64))
+              found[`psnr_${split}`] = meanPsnr(images, await coder.decode(await coder.encode(images)))
+            }
+            return found
+          }),
+      },
+      preview: (weights) =>
+        withCoder(weights, async (coder) => {
+          const rows: NdArray<'f32'>[] = []
+          for (const split of heldOut) {
+            const { images } = await (await scenesOf(data, { size, seed: seed + 1, split })).batch(positionsFrom(0, 16))
+            rows.push(images, await coder.decode(await coder.encode(images)))
+          }
+          return encodePng(imageGrid(NdArray.concat(rows), { columns: 16 }))
+        }),
+      save: (weights, dir) =>
+        withCoder(weights, async (coder) => {
+          const { images } = await dataset.batch(positionsFrom(0, 512))
+          const std = (await coder.encode(images)).std().item()
+          const fields = { ...config, scaling_factor: 1 / std }
+          saveModel(dir, { _class_name: 'AutoencoderKL', _diffusers_version: '0.40.0', ...fields }, own(weights), {
+            dtype: 'f16',
+          })
+        }),
+    }
+  },
+}
+
+/** Scenes that training does not show: known icons in other places, icons never seen. */
+const heldOut = ['phrasings', 'icons'] as const
+
+const factorOf = ({ block_out_channels: widths }: AutoencoderKLConfig) => 2 ** (widths.length - 1)
+
+/** Peak signal-to-noise ratio in decibels, of values in [−1, 1]: over all pictures as one. */
+const psnrOf = (made: Tensor, images: Tensor): Tensor =>
+  made
+    .clip(-1, 1)
+    .sub(images)
+    .square()
+    .mean()
+    .div(4)
+    .log()
+    .mul(-10 / Math.LN10)
+
+/** The mean of the pictures' peak signal-to-noise ratios, in decibels: images [N, C, H, W] in [−1, 1]. */
+export function meanPsnr(images: NdArray<'f32'>, made: NdArray<'f32'>): number {
+  const errors = made
+    .clamp(-1, 1)
+    .sub(images)
+    .square()
+    .mean({ axes: [1, 2, 3] })
+  return errors
+    .map((error) => -10 * Math.log10(error / 4))
+    .mean()
+    .item()
+}
