@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs'
-import { type Denoise, flow, type Path, type Sampling, sigmaFromRatio, ve, vp } from '../src/diffusion/denoiser.ts'
+import { type Denoise, finish, flow, type Path, type Sampling, sigmaFromRatio, ve, vp } from '../src/diffusion/denoiser.ts'
 import { GaussianMixture } from '../src/diffusion/oracle.ts'
 import { ipndm, lms, pndm } from '../src/diffusion/samplers/adams.ts'
 import { ddim } from '../src/diffusion/samplers/ddim.ts'
@@ -75,12 +75,6 @@ export const solvers: readonly Solver[] = [
   many('UniPC (3), bh2', 4, unipc({ order: 3, lowerFinal: false }), [36, 48]),
   many('SA-Solver (2, 2), τ = 0', 2, { ...saSolver({ tau: () => 0, lowerFinal: false }), draws: () => 0 }, [96, 144]),
 ]
-
-const finish = async (sampling: Sampling): Promise<NdArray> => {
-  let step = await sampling.next()
-  while (!step.done) step = await sampling.next()
-  return step.value
-}
 
 /** The slope of ln error against −ln steps, and the error at the larger number of steps. */
 export async function measure({ path, sample, steps = [24, 48] }: Solver) {

@@ -20,11 +20,8 @@ export const card = defineCommand({
     ['langevin card runs/mine --out mine --num 256', 'your own, measured quickly'],
   ],
   async run({ run, out, note, device, ...evaluate }, io) {
-    const [{ publishRun }, { progress }] = await Promise.all([
-      import('../recipes/cards/index.ts'),
-      import('../training/logs/progress.ts'),
-    ])
-    let bar: ReturnType<typeof progress> | undefined
+    const [{ publishRun }, { stageBars }] = await Promise.all([import('../recipes/cards/index.ts'), import('./stages.ts')])
+    const bars = stageBars(io.err)
     try {
       await publishRun(run, out, {
         evaluate,
@@ -32,14 +29,11 @@ export const card = defineCommand({
         engine: { device },
         signal: onInterrupt(),
         warn: (message) => io.err.write(`${message}\n`),
-        onStep({ done, total }) {
-          bar ??= progress({ total, start: done, stream: io.err })
-          bar.update(done)
-        },
+        onStep: bars.update,
       })
       io.out.write(`${out}\n`)
     } finally {
-      bar?.stop()
+      bars.stop()
     }
   },
 })

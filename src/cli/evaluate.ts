@@ -21,11 +21,11 @@ export const evaluate = defineCommand({
     ['langevin evaluate sticker-classifier-32', 'the classifier that the others are measured with'],
   ],
   async run({ model, device, json, ...options }, io) {
-    const [{ evaluateClassifier, evaluateDdpm, isClassifier }, tables, { modelFolder }, { progress }] = await Promise.all([
+    const [{ evaluateClassifier, evaluateDdpm, isClassifier }, tables, { modelFolder }, { stageBars }] = await Promise.all([
       import('../recipes/evaluate.ts'),
       import('../recipes/tables.ts'),
       import('../pipelines/index.ts'),
-      import('../training/logs/progress.ts'),
+      import('./stages.ts'),
     ])
     const folder = modelFolder(model)
     const context = { name: basename(resolve(folder)), engine: { device } }
@@ -33,27 +33,25 @@ export const evaluate = defineCommand({
       const evaluation = await evaluateClassifier(folder, options, context)
       return printResult(io, json, evaluation, (found) => tables.inColumns(tables.accuracyTable(found)))
     }
-    let bar: ReturnType<typeof progress> | undefined
+    const bars = stageBars(io.err)
     try {
       const { evaluation } = await evaluateDdpm(folder, options, {
         ...context,
         signal: onInterrupt(),
-        onStep({ done, total }) {
-          bar ??= progress({ total, start: done, stream: io.err })
-          bar.update(done)
-        },
+        onStep: bars.update,
       })
-      bar?.stop()
+      bars.stop()
       printResult(io, json, evaluation, (found) =>
         [
           `squared Fréchet distance in ${found.dimension} features of ${found.classifier}, ± standard error`,
           tables.inColumns(tables.distanceTable(found)),
           '',
           tables.inColumns(tables.nearestTable(found)),
+          ...(found.likelihood ? ['', tables.inColumns(tables.likelihoodTable(found.model, found.likelihood))] : []),
         ].join('\n'),
       )
     } finally {
-      bar?.stop()
+      bars.stop()
     }
   },
 })

@@ -42,6 +42,18 @@ test('writes a grid with its settings and prints its path; the same seed gives t
   }
 })
 
+test('a model with linear betas that predicts noise is sampled as a score SDE', async () => {
+  const file = join(desk, 'sde.png')
+  const { code, out } = await run(folder, '--num', '1', '--scheduler', 'sde', '--steps', '3', '--out', file, '--json')
+  expect([code, JSON.parse(out)]).toEqual([0, expect.objectContaining({ sampler: 'reverse SDE', steps: 3, size: '16x16' })])
+  expect(await run(folder, '--scheduler', 'ode', '--steps', '3', '--out', file)).toMatchObject({
+    code: 2,
+    err: expect.stringContaining('ode chooses its own'),
+  })
+  const { code: fault, err } = await run('ddpm-stickers-32', '--scheduler', 'pc', '--out', file)
+  expect([fault, err]).toEqual([2, expect.stringContaining('a score SDE has linear betas and a prediction of epsilon')])
+})
+
 test('--json tells what was made', async () => {
   const file = join(desk, 'd.png')
   const { out } = await run(folder, '--num', '1', '--steps', '3', '--seed', '5', '--out', file, '--json')

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
 import { z } from 'zod'
 import { ddpmOptions } from '../pipelines/ddpm.ts'
+import { pictureSamplers } from '../pipelines/unconditional.ts'
 import { defineCommand, onInterrupt, printResult } from './command.ts'
 import { UsageError } from './errors.ts'
 
@@ -9,6 +10,14 @@ const options = z.object({
   model: z.string().meta({ description: "a folder in diffusers' layout, or the name of a bundled model" }),
   ...ddpmOptions.shape,
   num: ddpmOptions.shape.num.default(16),
+  scheduler: z.enum(pictureSamplers).optional().meta({
+    description: "the sampler, what the model's folder names unless given; of a score SDE also pc, sde and ode",
+  }),
+  steps: z
+    .int()
+    .positive()
+    .optional()
+    .meta({ description: 'sampling steps; as many as in training with ddpm, 200 with pc and sde, else 50' }),
   out: z
     .string()
     .endsWith('.png', 'must end in .png')
@@ -25,38 +34,42 @@ export const sample = defineCommand({
   name: 'sample',
   summary: 'pictures from an unconditional diffusion model',
   description:
-    "Samples pictures from a DDPM or DDIM in diffusers' folder layout and writes them as one grid. The same seed gives the same file, and the picture that diffusers would give. The settings are in the file: langevin info shows them.",
+    "Samples pictures from a DDPM, DDIM or score SDE in diffusers' folder layout and writes them as one grid. The same seed gives the same file, and the picture that diffusers would give. The settings are in the file: langevin info shows them.",
   positional: ['model'],
   options,
   examples: [
     ['langevin sample ddpm-stickers-32', '16 pictures from a bundled model'],
     ['langevin sample path/to/ddpm --num 4 --seed 7 --out four.png', 'four from a folder'],
     ['langevin sample path/to/ddpm --scheduler ddim --steps 25 --eta 1', 'fewer steps, with noise'],
+    ['langevin sample score-stickers-32 --scheduler pc --steps 500', 'a score SDE by predictor and corrector'],
+    ['langevin sample score-stickers-32 --scheduler ode', 'the same by its probability-flow ODE'],
   ],
-  async run({ model, out, columns, device, variant, draw, json, ...settings }, io) {
+  async run({ model, out, columns, device, variant, draw, json, scheduler, ...settings }, io) {
     const file = resolve(out)
     if (!existsSync(dirname(file))) throw new UsageError(`--out: no such folder: ${dirname(file)}`)
-    const [{ finish, loadDdpm, modelFolder, samplers }, { drawInTerminal, imageGrid, savePng }, { progress }] = await Promise.all(
-      [import('../pipelines/index.ts'), import('../images/index.ts'), import('../training/logs/progress.ts')],
-    )
+    const [{ finish, loadPictureModel, modelFolder }, { drawInTerminal, imageGrid, savePng }, { progress }] = await Promise.all([
+      import('../pipelines/index.ts'),
+      import('../images/index.ts'),
+      import('../training/logs/progress.ts'),
+    ])
     const began = performance.now()
     const folder = modelFolder(model)
-    const ddpm = await loadDdpm(folder, { device, ...(variant === undefined ? {} : { variant }) })
+    const pipeline = await loadPictureModel(folder, scheduler, { device, ...(variant === undefined ? {} : { variant }) })
     let bar: ReturnType<typeof progress> | undefined
-    let steps = settings.steps ?? 0
+    let taken = 0
     try {
-      const pictures = await finish(ddpm.sample({ ...settings, signal: onInterrupt() }), ({ done, total }) => {
-        steps ||= total
+      const pictures = await finish(pipeline.sample({ ...settings, signal: onInterrupt() }), ({ i, done, total }) => {
+        taken = i + 1
         bar ??= progress({ total, start: done, stream: io.err })
         bar.update(done)
       })
       bar?.stop()
       const grid = imageGrid(pictures, columns === undefined ? {} : { columns })
-      const sampler = settings.scheduler === undefined ? ddpm.scheduler._class_name : samplers[settings.scheduler]
+      const { sampler } = pipeline
       const [height, width] = pictures.shape.slice(2)
-      const eta = sampler === samplers.ddim ? { eta: settings.eta } : {}
+      const eta = sampler === 'DDIMScheduler' ? { eta: settings.eta } : {}
       const made = {
-        steps,
+        steps: settings.steps ?? taken,
         sampler,
         ...eta,
         seed: settings.seed,
@@ -69,7 +82,7 @@ export const sample = defineCommand({
       printResult(io, json, { file, ...made, seconds: (performance.now() - began) / 1000 }, () => file)
     } finally {
       bar?.stop()
-      await ddpm.release()
+      await pipeline.release()
     }
   },
 })

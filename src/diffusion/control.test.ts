@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { ArgumentError } from '../core/errors.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { Generator } from '../runtime/random.ts'
-import { type Denoise, levelOf, type Sampling, ve, vp } from './denoiser.ts'
+import { type Denoise, finish, levelOf, ve, vp } from './denoiser.ts'
 import { constrained, fromPicture, greyBasis, inBasis, noised, repaint, repaintVisits, replacement, slerp } from './editing.ts'
 import {
   type Conditional,
@@ -23,11 +23,6 @@ import { dpmSolver } from './samplers/dpm-solver.ts'
 import { multistep } from './samplers/exponential.ts'
 import { exponentialSigmas } from './sigmas.ts'
 
-const finish = async (sampling: Sampling): Promise<NdArray> => {
-  let step = await sampling.next()
-  while (!step.done) step = await sampling.next()
-  return step.value
-}
 const close = (a: NdArray, b: NdArray) => a.sub(b).abs().max().item()
 const levels = (n: number, min = 0.01) => exponentialSigmas({ min, max: 60, steps: n + 1 }).map((r) => r / Math.sqrt(1 + r * r))
 

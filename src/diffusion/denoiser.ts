@@ -16,6 +16,14 @@ export interface Step {
 /** A sampler under way: `for await` over its steps gives progress, previews and cancellation; it returns the sample. */
 export type Sampling = AsyncGenerator<Step, NdArray, void>
 
+/** Runs a sampling, or another generator, to its end; `each` sees every step. */
+export async function finish<S, R>(sampling: AsyncGenerator<S, R>, each: (step: S) => void = () => {}): Promise<R> {
+  for (let next = await sampling.next(); ; next = await sampling.next()) {
+    if (next.done) return next.value
+    each(next.value)
+  }
+}
+
 /** How data and noise mix: x = alpha(σ)·x0 + σ·ε. */
 export interface Path {
   readonly name: 've' | 'vp' | 'sub-vp' | 'flow'

@@ -1,18 +1,12 @@
 import { expect, test } from 'vitest'
 import { NdArray } from '../runtime/ndarray.ts'
 import { Generator } from '../runtime/random.ts'
-import { type Denoise, type Level, levelOf, type Sampling, sigmaFromRatio, ve, vp } from './denoiser.ts'
+import { type Denoise, finish, type Level, levelOf, sigmaFromRatio, ve, vp } from './denoiser.ts'
 import { bitsPerDimension, finiteDifferences, jacobianTrace, odeLogLikelihood, rademacher } from './likelihood.ts'
 import { probabilityFlow } from './ode.ts'
 import { GaussianMixture } from './oracle.ts'
 import { annealedLangevin, predictorCorrector } from './samplers/langevin.ts'
 import { sdeSigmas, subVp, subVpSde, veSde, vpSde } from './sde.ts'
-
-const finish = async (sampling: Sampling): Promise<NdArray> => {
-  let step = await sampling.next()
-  while (!step.done) step = await sampling.next()
-  return step.value
-}
 
 const mixture = new GaussianMixture([
   { weight: 0.3, mean: [-1, 0.5], std: 0.3, label: 0 },
@@ -73,10 +67,23 @@ test('Hutchinson’s trace is unbiased against the exact one', async () => {
 test('there and back along the probability flow returns to the start within 1e-4', async () => {
   const denoise = mixture.denoiser(vp)
   const x = mixture.sample(30, new Generator(2))
-  const there = await probabilityFlow(denoise, x, 0.02, 0.9999, { atol: 1e-6, rtol: 1e-6 })
-  const back = await probabilityFlow(denoise, there.x, 0.9999, 0.02, { atol: 1e-6, rtol: 1e-6 })
-  expect(back.x.sub(x).abs().max().item()).toBeLessThan(1e-4)
-  expect(there.x.sub(x).abs().max().item()).toBeGreaterThan(0.1)
+  const levels: number[] = []
+  const tolerances = { atol: 1e-6, rtol: 1e-6 }
+  const there = await finish(probabilityFlow(denoise, x, 0.02, 0.9999, tolerances), ({ sigma, x, denoised }) => {
+    levels.push(sigma)
+    expect(
+      denoised
+        .sub(mixture.mean(x, levelOf(vp, sigma)))
+        .abs()
+        .max()
+        .item(),
+    ).toBeLessThan(1e-4)
+  })
+  const back = await finish(probabilityFlow(denoise, there, 0.9999, 0.02, tolerances))
+  expect(back.sub(x).abs().max().item()).toBeLessThan(1e-4)
+  expect(there.sub(x).abs().max().item()).toBeGreaterThan(0.1)
+  expect(levels.length).toBeGreaterThan(10)
+  expect(levels).toEqual([...new Set(levels)].sort((a, b) => a - b))
 })
 
 test.each([

@@ -1,6 +1,6 @@
 import { NdArray } from '../runtime/ndarray.ts'
 import type { Generator } from '../runtime/random.ts'
-import { type Denoise, levelOf, type Path, sigmaFromRatio, vp } from './denoiser.ts'
+import { type Denoise, finish, levelOf, type Path, sigmaFromRatio, vp } from './denoiser.ts'
 import { type OdeOptions, rk45, type Slope } from './ode.ts'
 
 /** J·v of the denoiser at x; finite differences by default, a network's own Jacobian–vector product when it has one. */
@@ -58,7 +58,7 @@ export async function odeLogLikelihood(denoise: Denoise, x: NdArray, options: Od
     return [(y as NdArray).sub(await denoise(state, sigma)), trace.mul(alpha).sub(size).neg()]
   }
   const start = [x.div(a.alpha), NdArray.zeros([x.shape[0] as number])]
-  const { y, evaluations } = await rk45(slope, start, -a.lambda, -b.lambda, ode)
+  const { y, evaluations } = await finish(rk45(slope, start, -a.lambda, -b.lambda, ode))
   const [end, grown] = [(y[0] as NdArray).mul(b.alpha), y[1] as NdArray]
   const variance = path.name === 've' ? b.sigma ** 2 : b.alpha ** 2 + b.sigma ** 2
   const scale = size * (Math.log(b.alpha) - Math.log(a.alpha) - 0.5 * Math.log(2 * Math.PI * variance))

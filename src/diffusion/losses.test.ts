@@ -1,9 +1,17 @@
 import { expect, test } from 'vitest'
+import { ArgumentError } from '../core/errors.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { Generator } from '../runtime/random.ts'
 import { betaSchedule } from './betas.ts'
-import { discretizedLogLikelihood, gaussianKl, type ReverseStep, thermodynamicBound, variationalBound } from './bound.ts'
-import { levelOf, ve, vp } from './denoiser.ts'
+import {
+  discretizedLogLikelihood,
+  gaussianKl,
+  posteriorStep,
+  type ReverseStep,
+  thermodynamicBound,
+  variationalBound,
+} from './bound.ts'
+import { finish, levelOf, ve, vp } from './denoiser.ts'
 import { consistencyScaling, preconditioning } from './edm.ts'
 import { GaussianDiffusion } from './gaussian.ts'
 import { between, linearInterpolant, straight, transport, trigonometricInterpolant } from './interpolants.ts'
@@ -135,6 +143,29 @@ test('the variational bound is above the true cost, and the right variance bring
   const [small, large, right] = [await cost('small'), await cost('large'), await cost('right')]
   expect(right).toBeGreaterThan(truth)
   expect(right).toBeLessThan(Math.min(small, large))
+  await expect(variationalBound(process, reverse('small'), data, generator, { every: 0 })).rejects.toThrow(ArgumentError)
+})
+
+test('a bound of which one term in five is drawn is the same on average', async () => {
+  const mixture = new GaussianMixture([{ weight: 1, mean: [0.3], std: 0.2 }])
+  const data = mixture.sample(100, new Generator(3))
+  const process = new GaussianDiffusion(betaSchedule('linear', { steps: 100, start: 2e-3, end: 0.12 }))
+  const calls = { whole: 0, thinned: 0 }
+  const bound = async (key: keyof typeof calls, every: number, seed: number) => {
+    const reverse = posteriorStep(process, (x, sigma) => {
+      calls[key]++
+      return mixture.mean(x, levelOf(vp, sigma))
+    })
+    return (await variationalBound(process, reverse, data, new Generator(seed), { every })).mean().item()
+  }
+  const each = (key: keyof typeof calls, every: number) =>
+    Promise.all(Array.from({ length: 12 }, (_, seed) => bound(key, every, seed + every * 100)))
+  const [whole, thinned] = [NdArray.from(await each('whole', 1)), NdArray.from(await each('thinned', 5))]
+  const error = Math.hypot(whole.std().item(), thinned.std().item()) / Math.sqrt(12)
+  expect(Math.abs(whole.mean().item() - thinned.mean().item())).toBeLessThan(4 * error)
+  expect(error).toBeLessThan(0.05 * whole.mean().item())
+  expect(calls.whole).toBe(1200)
+  expect(calls.thinned).toBeLessThan(600)
 })
 
 test.each([
@@ -162,11 +193,6 @@ test.each([
       .add(rate)
   }
   const score = (x: NdArray, t: number) => x.sub(moments(t).mean).div(-moments(t).variance)
-  const finish = async (run: AsyncGenerator<unknown, NdArray, void>) => {
-    let step = await run.next()
-    while (!step.done) step = await run.next()
-    return step.value
-  }
   const generator = new Generator(5)
   const start = generator.randn([6000, 1]).mul(s0).add(m0)
   const noisy = { steps: 300, diffusion: (t: number) => t * (1 - t), score, generator }

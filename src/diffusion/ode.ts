@@ -1,6 +1,6 @@
 import { ArgumentError, LangevinError } from '../core/errors.ts'
 import type { NdArray } from '../runtime/ndarray.ts'
-import { type Denoise, levelOf, type Path, sigmaFromRatio, vp } from './denoiser.ts'
+import { type Denoise, levelOf, type Path, type Sampling, sigmaFromRatio, vp } from './denoiser.ts'
 
 /** dy/dt for a state of several arrays. */
 export type Slope = (t: number, y: readonly NdArray[]) => Promise<readonly NdArray[]>
@@ -34,12 +34,30 @@ const along = (y: readonly NdArray[], slopes: readonly (readonly NdArray[])[], w
     ),
   )
 
-/** Adaptive Runge–Kutta 5(4): Dormand and Prince 1980. From t0 to t1 in either direction; also counts evaluations. */
-export async function rk45(slope: Slope, y: readonly NdArray[], t0: number, t1: number, options: OdeOptions = {}) {
+/** A point on the way that was accepted, with the slope there. */
+export interface OdeStep {
+  readonly t: number
+  readonly y: readonly NdArray[]
+  readonly slope: readonly NdArray[]
+}
+export interface OdeEnd {
+  readonly y: readonly NdArray[]
+  readonly evaluations: number
+}
+
+/** Adaptive Runge–Kutta 5(4): Dormand and Prince 1980. From t0 to t1 in either direction; shows the state before each step. */
+export async function* rk45(
+  slope: Slope,
+  y: readonly NdArray[],
+  t0: number,
+  t1: number,
+  options: OdeOptions = {},
+): AsyncGenerator<OdeStep, OdeEnd, void> {
   const { atol = 1e-5, rtol = 1e-5, maxSteps = 10_000 } = options
   if (!(atol > 0 && rtol >= 0)) throw new ArgumentError(`rk45: expected atol > 0 and rtol ≥ 0, got ${atol} and ${rtol}`)
   let [t, h, evaluations] = [t0, (t1 - t0) / 50, 1]
   let first = await slope(t, y)
+  if (t0 !== t1) yield { t, y, slope: first }
   for (let step = 0; t !== t1; step++) {
     if (step === maxSteps)
       throw new OdeError(`rk45: ${maxSteps} steps did not reach t = ${t1}, stopped at ${t}; loosen rtol and atol`)
@@ -69,6 +87,7 @@ export async function rk45(slope: Slope, y: readonly NdArray[], t0: number, t1: 
       t = h === t1 - t ? t1 : t + h
       y = next
       first = slopes.at(-1) as readonly NdArray[]
+      if (t !== t1) yield { t, y, slope: first }
     }
     h *= Math.min(5, Math.max(0.2, 0.9 * Math.max(size, 1e-10) ** -0.2))
   }
@@ -83,13 +102,13 @@ export interface FlowOptions extends OdeOptions {
  * Carries samples along the probability-flow ODE from one noise level to another, either way: Song et al. 2021, section 4.3. In
  * y = x/α over u = ln(σ/α) every path's equation is dy/du = y − E[x0 | x]. Both levels must be above 0 and have α > 0.
  */
-export async function probabilityFlow(
+export async function* probabilityFlow(
   denoise: Denoise,
   x: NdArray,
   from: number,
   to: number,
   { path = vp, ...ode }: FlowOptions = {},
-) {
+): Sampling {
   const [a, b] = [levelOf(path, from), levelOf(path, to)]
   for (const level of [a, b])
     if (!Number.isFinite(level.lambda))
@@ -99,6 +118,11 @@ export async function probabilityFlow(
     const state = y as NdArray
     return [state.sub(await denoise(state.mul(alpha), sigma))]
   }
-  const { y, evaluations } = await rk45(slope, [x.div(a.alpha)], -a.lambda, -b.lambda, ode)
-  return { x: (y[0] as NdArray).mul(b.alpha), evaluations }
+  const solving = rk45(slope, [x.div(a.alpha)], -a.lambda, -b.lambda, ode)
+  for (let i = 0, next = await solving.next(); ; i++, next = await solving.next()) {
+    const y = next.value.y[0] as NdArray
+    if (next.done) return y.mul(b.alpha)
+    const { alpha, sigma } = levelOf(path, sigmaFromRatio(path, Math.exp(next.value.t)))
+    yield { i, sigma, x: y.mul(alpha), denoised: y.sub(next.value.slope[0] as NdArray) }
+  }
 }

@@ -1,19 +1,15 @@
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { z } from 'zod'
-import { ConfigError, FolderError, loadConfig, matchWeights, openWeights, readModelIndex } from '../checkpoints/index.ts'
 import { ArgumentError } from '../core/errors.ts'
 import { input } from '../core/tensor.ts'
 import type { SchedulerConfig, Step } from '../diffusion/index.ts'
-import { type UNet2DConfig, unet2d, unet2dConfig } from '../models/unet/index.ts'
+import { type UNet2DConfig, unet2d } from '../models/unet/index.ts'
 import { Params } from '../nn/params.ts'
-import { renameAttention } from '../nn/spatial-attention.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { type CompileOptions, compile } from '../runtime/program.ts'
 import { Programs } from '../runtime/programs.ts'
 import { Generator } from '../runtime/random.ts'
-import type { Weights } from '../runtime/weights.ts'
-import { parseOptions, parts, samplerOption, schedulerNamed, seedOption } from './options.ts'
+import { type DdpmParts, openDdpm } from './ddpm-folder.ts'
+import { inParts, parseOptions, samplerOption, schedulerNamed, seedOption } from './options.ts'
 
 export const ddpmOptions = z.object({
   num: z.int().positive().default(1).meta({ description: 'how many pictures' }),
@@ -34,6 +30,8 @@ export interface SampleProgress extends Step {
   readonly done: number
   readonly total: number
 }
+/** Pictures under way: its steps, then [num, C, H, W], nominally in [−1, 1]. */
+export type PictureSampling = AsyncGenerator<SampleProgress, NdArray<'f32'>, void>
 
 export interface SampleOptions extends Partial<z.infer<typeof ddpmOptions>> {
   /** Stops between two runs of the network, with the signal's reason. */
@@ -49,87 +47,48 @@ export interface Ddpm {
    * Samples pictures [num, C, H, W], nominally in [−1, 1], as diffusers' DDPMPipeline and DDIMPipeline do with a generator on
    * the CPU and a batch of `num`. Yields each step with the pictures so far (`denoised`).
    */
-  sample(options?: SampleOptions): AsyncGenerator<SampleProgress, NdArray<'f32'>, void>
+  sample(options?: SampleOptions): PictureSampling
   /** Frees the engine's memory. */
   release(): Promise<void>
 }
 
-/** The class of scheduler that a pipeline forces upon its config, where it does. */
-const pipelines: Readonly<Record<string, string | undefined>> = { DDPMPipeline: undefined, DDIMPipeline: 'DDIMScheduler' }
-
 /**
- * Opens a folder of a diffusers `DDPMPipeline` or `DDIMPipeline`: `model_index.json`, `unet/`, `scheduler/`.
+ * Opens a folder of a diffusers `DDPMPipeline` or `DDIMPipeline`.
  *
  * @param options.variant as `fp16`: which of the weights
- * @throws ConfigError, FolderError, ModelConfigError, CheckpointError, SchedulerConfigError: what is wrong with which file
+ * @throws what `openDdpm` does
  */
 export async function loadDdpm(
   dir: string,
   { variant, ...options }: CompileOptions & { readonly variant?: string } = {},
 ): Promise<Ddpm> {
-  const file = join(dir, 'model_index.json')
-  if (!existsSync(file)) {
-    throw new FolderError(
-      dir,
-      'has no model_index.json; expected what save_pretrained of a DDPMPipeline writes: it, unet/ and scheduler/',
-    )
-  }
-  const { _class_name: name, components } = readModelIndex(dir)
-  if (!Object.hasOwn(pipelines, name)) {
-    const known = Object.keys(pipelines).join(' and ')
-    throw new ConfigError(file, `is ${name}; pictures without a condition come from ${known}`, { field: '_class_name' })
-  }
-  for (const part of ['unet', 'scheduler']) {
-    if (!components.get(part)) throw new ConfigError(file, `lacks this component of a ${name}`, { field: part })
-  }
-  const unetDir = join(dir, 'unet')
-  const config = unet2dConfig(loadConfig(unetDir), join(unetDir, 'config.json'))
-  if (config.sample_size === null)
-    throw new ConfigError(join(unetDir, 'config.json'), 'must be the size of the pictures', { field: 'sample_size' })
-  const stored = loadConfig(join(dir, 'scheduler'), 'scheduler_config.json')
-  const scheduler: SchedulerConfig = { ...stored, _class_name: pipelines[name] ?? stored._class_name ?? 'DDPMScheduler' }
-  schedulerNamed(undefined, scheduler)
-
-  const p = new Params()
-  unet2d(p, config)
-  const weights = matchWeights(p.tensors, openWeights(unetDir, variant === undefined ? {} : { variant }), {
-    place: unetDir,
-    rename: renameAttention,
-  })
-  return createDdpm({ config, scheduler, weights }, options)
+  return createDdpm(openDdpm(dir, variant === undefined ? {} : { variant }), options)
 }
 
-/** What a folder holds, or a training run has in its hands. */
-export interface DdpmParts {
-  /** Its `sample_size` is the pictures' size. */
-  readonly config: UNet2DConfig
-  readonly scheduler: SchedulerConfig
-  readonly weights: Weights
+/** Of one picture: [C, H, W]. @throws ArgumentError where the config has no size of pictures */
+export function pictureShape({ sample_size, in_channels }: UNet2DConfig, place: string): [number, number, number] {
+  if (sample_size === null) throw new ArgumentError(`${place}: sample_size must be the size of the pictures`)
+  const size = [sample_size].flat()
+  return [in_channels, size[0] as number, size.at(-1) as number]
 }
 
 /** An unconditional model from its parts. @throws ArgumentError where the config has no size of pictures */
 export function createDdpm({ config, scheduler, weights }: DdpmParts, options: CompileOptions = {}): Ddpm {
-  if (config.sample_size === null) throw new ArgumentError('createDdpm: sample_size must be the size of the pictures')
+  const shape = pictureShape(config, 'createDdpm')
   const network = unet2d(new Params(), config)
-  const size = [config.sample_size].flat()
-  const shape = [config.in_channels, size[0] as number, size.at(-1) as number]
   const programs = new Programs((batch: number) => {
     const output = network(input('sample', [batch, ...shape]), input('timestep', [batch]))
     return compile({ outputs: { output }, weights }, options)
   })
 
-  async function predict(x: NdArray, t: number, batch: number, signal: AbortSignal | undefined): Promise<NdArray> {
-    const outputs: NdArray[] = []
-    for (const [from, to] of parts(x.shape[0] as number, batch)) {
-      signal?.throwIfAborted()
+  const predict = (x: NdArray, t: number, batch: number, signal: AbortSignal | undefined): Promise<NdArray> =>
+    inParts(x.shape[0] as number, { batch, signal }, async (from, to) => {
       const program = await programs.get(to - from)
       const feeds = { sample: x.slice(0, from, to), timestep: NdArray.full([to - from], t) }
-      outputs.push((await program.run(feeds)).output as NdArray)
-    }
-    return NdArray.concat(outputs)
-  }
+      return (await program.run(feeds)).output as NdArray
+    })
 
-  async function* sample({ signal, ...given }: SampleOptions = {}): AsyncGenerator<SampleProgress, NdArray<'f32'>, void> {
+  async function* sample({ signal, ...given }: SampleOptions = {}): PictureSampling {
     const { num, steps, seed, scheduler: sampler, eta, batch } = parseOptions('sample', ddpmOptions, given)
     const { className, options, timesteps, initialSigma, run } = schedulerNamed(sampler, scheduler)
     if (eta !== 0 && className !== 'DDIMScheduler')

@@ -1,8 +1,34 @@
+export { finish } from '../diffusion/index.ts'
 export { type Autoencoder, type AutoencoderOptions, createAutoencoder, loadAutoencoder } from './autoencoder.ts'
 export { type Classification, type ImageClassifier, loadClassifier } from './classifier.ts'
 export { type Clip, type ClipParts, clipNormalised, createClip, framed, loadClip } from './clip.ts'
-export { createDdpm, type Ddpm, type DdpmParts, ddpmOptions, loadDdpm, type SampleOptions, type SampleProgress } from './ddpm.ts'
-export { finish, type SamplerName, samplerNames, samplers } from './options.ts'
-export { createScoreSde, type ScoreSde, type ScoreSdeOptions } from './score-sde.ts'
+export {
+  createDdpm,
+  type Ddpm,
+  ddpmOptions,
+  loadDdpm,
+  type PictureSampling,
+  type SampleOptions,
+  type SampleProgress,
+} from './ddpm.ts'
+export { type DdpmParts, openDdpm, saveDdpm } from './ddpm-folder.ts'
+export { type SamplerName, samplerNames, samplers } from './options.ts'
+export {
+  createScoreSde,
+  type LikelihoodOptions,
+  loadScoreSde,
+  type ScoreSde,
+  type ScoreSdeOptions,
+  type SdeSamplerName,
+  scoreSdeOptions,
+  sdeSamplerNames,
+} from './score-sde.ts'
 export * from './stable-diffusion/index.ts'
+export {
+  loadPictureModel,
+  type PictureModel,
+  type PictureOptions,
+  type PictureSampler,
+  pictureSamplers,
+} from './unconditional.ts'
 export { bundledModels, modelFolder } from './zoo.ts'

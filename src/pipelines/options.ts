@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { ArgumentError } from '../core/errors.ts'
 import { type SchedulerConfig, schedulerFromConfig } from '../diffusion/index.ts'
+import { NdArray } from '../runtime/ndarray.ts'
 
 /** What a caller gives by a pipeline's schema, with the defaults filled in. @throws ArgumentError naming every fault */
 export function parseOptions<S extends z.ZodObject>(place: string, schema: S, given: unknown): z.infer<S> {
@@ -39,16 +40,22 @@ export const samplerOption = z
   .optional()
   .meta({ description: "the sampler; what the model's folder names unless given" })
 
-/** Runs a sampling to its end; `each` sees every step. */
-export async function finish<S, R>(sampling: AsyncGenerator<S, R>, each: (step: S) => void = () => {}): Promise<R> {
-  for (let next = await sampling.next(); ; next = await sampling.next()) {
-    if (next.done) return next.value
-    each(next.value)
-  }
-}
-
 /** 0 … n in parts of at most `most`, as even as can be, so that few sizes are compiled. */
 export function parts(n: number, most: number): [from: number, to: number][] {
   const count = Math.ceil(n / most)
   return Array.from({ length: count }, (_, i) => [Math.floor((i * n) / count), Math.floor(((i + 1) * n) / count)])
+}
+
+/** What `run` gives for the rows [from, to), at most `batch` at once, joined for all n; a signal stops between two runs. */
+export async function inParts(
+  n: number,
+  { batch, signal }: { readonly batch: number; readonly signal?: AbortSignal | undefined },
+  run: (from: number, to: number) => Promise<NdArray>,
+): Promise<NdArray> {
+  const found: NdArray[] = []
+  for (const [from, to] of parts(n, batch)) {
+    signal?.throwIfAborted()
+    found.push(await run(from, to))
+  }
+  return NdArray.concat(found)
 }

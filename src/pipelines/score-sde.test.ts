@@ -1,12 +1,26 @@
-import { afterAll, expect, test } from 'vitest'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { maxDifference } from '../../tests/fixture.ts'
 import { ArgumentError } from '../core/errors.ts'
 import { input } from '../core/tensor.ts'
-import { finiteDifferences } from '../diffusion/index.ts'
+import {
+  betaSchedule,
+  finish,
+  finiteDifferences,
+  GaussianDiffusion,
+  posteriorStep,
+  variationalBound,
+  vp,
+} from '../diffusion/index.ts'
 import { unet2d, unet2dConfig } from '../models/unet/index.ts'
 import { Params } from '../nn/params.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { Generator } from '../runtime/random.ts'
-import { createScoreSde } from './score-sde.ts'
+import { saveDdpm } from './ddpm-folder.ts'
+import { createScoreSde, loadScoreSde } from './score-sde.ts'
+import { loadPictureModel } from './unconditional.ts'
 
 const config = unet2dConfig({
   sample_size: 8,
@@ -40,8 +54,8 @@ test('v·J by the gradient is v·J by finite differences', async () => {
 })
 
 test.each(['pc', 'sde', 'ode'] as const)('%s: the same seed, the same pictures', async (sampler) => {
-  const options = { num: 2, steps: 4, sampler, seed: 5, tolerance: 1e-2 }
-  const [a, b] = [await model.sample(options), await model.sample(options)]
+  const options = { num: 2, ...(sampler === 'ode' ? {} : { steps: 4 }), sampler, seed: 5, tolerance: 1e-2 }
+  const [a, b] = [await finish(model.sample(options)), await finish(model.sample(options))]
   expect(a.shape).toEqual([2, 3, 8, 8])
   expect(a.allFinite()).toBe(true)
   expect([...a.data]).toEqual([...b.data])
@@ -65,7 +79,76 @@ test('bits per dimension of a network without output are those of a scaled stand
   for (const [i, bits] of found.entries()) expect(bits).toBeCloseTo(exact[i] as number, 3)
 })
 
+test('the bound of the chain is that of the denoiser which the network is', async () => {
+  const chain = { ...scheduler, num_train_timesteps: 40, beta_start: 0.0025, beta_end: 0.5 }
+  const short = createScoreSde({ config, scheduler: chain, weights: silent })
+  const pictures = NdArray.zeros([3, 3, 8, 8]).map((_, i) => ((i * 37) % 256) / 127.5 - 1)
+  const process = new GaussianDiffusion(betaSchedule('linear', { steps: 40, start: 0.0025, end: 0.5 }))
+  const reverse = posteriorStep(process, (x, sigma) => x.div(vp.alpha(sigma)))
+  const known = await variationalBound(process, reverse, pictures, new Generator(7))
+  const found = await short.variationalBound(pictures, { seed: 7, batch: 2 })
+  await short.release()
+  for (const [i, bits] of found.entries()) expect(bits).toBeCloseTo(Number(known.data[i]), 3)
+})
+
+describe('a folder', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'langevin-score-sde-'))
+  beforeAll(() => saveDdpm(dir, { config, scheduler, weights: initial }))
+  afterAll(() => rmSync(dir, { recursive: true }))
+
+  test('opens as the model that was saved, to float16', async () => {
+    const loaded = await loadScoreSde(dir)
+    const x = new Generator(3).randn([2, 3, 8, 8])
+    const [a, b] = [await loaded.denoise(x, 0.7), await model.denoise(x, 0.7)]
+    await loaded.release()
+    expect(maxDifference(a, b)).toBeLessThan(5e-3)
+    expect(maxDifference(a, b)).toBeGreaterThan(0)
+  })
+
+  test.each([
+    ['pc', 'predictor-corrector'],
+    ['sde', 'reverse SDE'],
+    ['ode', 'probability-flow ODE'],
+    ['ddim', 'DDIMScheduler'],
+    [undefined, 'DDPMScheduler'],
+  ] as const)('is sampled by %s, in parts as well, and tells how far it is', async (name, sampler) => {
+    const pipeline = await loadPictureModel(dir, name)
+    const options = { num: 3, seed: 1, ...(name === 'ode' ? {} : { steps: 4 }) }
+    const told: number[] = []
+    const whole = await finish(pipeline.sample({ ...options, batch: 3 }), ({ done, total }) => told.push(done / total))
+    const parts = await finish(pipeline.sample({ ...options, batch: 2 }))
+    await pipeline.release()
+    expect(maxDifference(whole, parts)).toBeLessThan(1e-4)
+    expect(told.length).toBeGreaterThan(3)
+    expect(told).toEqual([...told].sort((a, b) => a - b))
+    if (name !== 'ode') expect(told.at(-1)).toBe(1)
+    expect(pipeline.sampler).toBe(sampler)
+  })
+
+  test('options that contradict the sampler are refused, and a signal stops it', async () => {
+    const failing = async (name: 'pc' | 'ode', options: object) => {
+      const pipeline = await loadPictureModel(dir, name)
+      try {
+        return await finish(pipeline.sample(options)).then(
+          () => 'nothing',
+          (error: Error) => `${error.name}: ${error.message}`,
+        )
+      } finally {
+        await pipeline.release()
+      }
+    }
+    expect(await failing('ode', { steps: 5 })).toContain('ode chooses its own')
+    expect(await failing('pc', { steps: 0 })).toContain('steps')
+    expect(await failing('pc', { signal: AbortSignal.abort(new Error('enough')) })).toContain('enough')
+    const eta = loadPictureModel(dir, 'pc').then((pipeline) => pipeline.sample({ eta: 1 }))
+    await expect(eta).rejects.toThrow("eta is DDIM's; pc has none")
+  })
+})
+
 test('another schedule is refused', () => {
   const other = { ...scheduler, beta_schedule: 'squaredcos_cap_v2' }
-  expect(() => createScoreSde({ config, scheduler: other, weights: initial })).toThrow(ArgumentError)
+  expect(() => createScoreSde({ config, scheduler: other, weights: initial })).toThrow(
+    new ArgumentError('a score SDE has linear betas and a prediction of epsilon; this model has squaredcos_cap_v2 and epsilon'),
+  )
+  expect(() => createScoreSde({ config, scheduler, weights: initial }, { end: 0 })).toThrow('0 < end < 1')
 })

@@ -1,24 +1,16 @@
 import { join } from 'node:path'
 import { z } from 'zod'
-import {
-  loadConfig,
-  matchWeights,
-  openWeights,
-  readTensor,
-  saveConfig,
-  saveModel,
-  writeModelIndex,
-} from '../checkpoints/index.ts'
+import { loadConfig, matchWeights, openWeights, readTensor } from '../checkpoints/index.ts'
 import { ArgumentError } from '../core/errors.ts'
 import { input } from '../core/tensor.ts'
 import { sampleBatch } from '../data/index.ts'
 import { betaSchedule, GaussianDiffusion, type SchedulerConfig } from '../diffusion/index.ts'
-import { encodePng, imageGrid } from '../images/index.ts'
-import { type UNet2DConfig, unet2d, unet2dConfig } from '../models/unet/index.ts'
+import { unet2d, unet2dConfig } from '../models/unet/index.ts'
 import { Params } from '../nn/params.ts'
-import { createDdpm, finish, modelFolder } from '../pipelines/index.ts'
+import { modelFolder, saveDdpm } from '../pipelines/index.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { dataSchema, trainingData } from './data.ts'
+import { previewDdpm } from './preview.ts'
 import type { RecipeKind } from './recipe.ts'
 
 /** An unconditional DDPM: its pictures, network and noise schedule. Fields of the network and the scheduler are diffusers'. */
@@ -38,9 +30,6 @@ export const ddpmSchema = z.object({
     .prefault({}),
 })
 type NoiseConfig = z.infer<typeof ddpmSchema>['scheduler']
-
-/** How the grids of samples, in a run's folder and in a card, are made. */
-export const previewSampling = { num: 64, steps: 50, seed: 0, scheduler: 'ddim' } as const
 
 /** L_simple of Ho et al. 2020, eq. 14, on pictures of one size. */
 export const ddpmKind: RecipeKind<typeof ddpmSchema> = {
@@ -80,16 +69,8 @@ export const ddpmKind: RecipeKind<typeof ddpmSchema> = {
           }
         },
       },
-      async preview(weights) {
-        const ddpm = createDdpm({ config: network, scheduler, weights })
-        try {
-          const pictures = await finish(ddpm.sample({ ...previewSampling, batch: 64 }))
-          return await encodePng(imageGrid(pictures, { columns: 8 }))
-        } finally {
-          await ddpm.release()
-        }
-      },
-      save: (weights, dir) => saveDdpm(dir, network, scheduler, weights),
+      preview: (weights) => previewDdpm({ config: network, scheduler, weights }),
+      save: (weights, dir) => saveDdpm(dir, { config: network, scheduler, weights }),
     }
   },
 }
@@ -100,8 +81,6 @@ function valuesIn(folder: string, params: Params): Map<string, NdArray> {
   return new Map([...weights].map(([key, value]) => [key, (value instanceof NdArray ? value : readTensor(value)).cast('f32')]))
 }
 
-const DIFFUSERS = '0.40.0'
-
 /**
  * The scheduler as a folder has it. The steps end at the last of training, which few steps would otherwise miss (Lin et al.
  * 2024, section 3.3).
@@ -109,25 +88,7 @@ const DIFFUSERS = '0.40.0'
 const schedulerOf = (noise: NoiseConfig): SchedulerConfig => ({
   ...noise,
   _class_name: 'DDPMScheduler',
-  _diffusers_version: DIFFUSERS,
   clip_sample: true,
   variance_type: 'fixed_small',
   timestep_spacing: 'trailing',
 })
-
-/** A folder that diffusers' DDPMPipeline loads. */
-function saveDdpm(dir: string, network: UNet2DConfig, scheduler: SchedulerConfig, weights: ReadonlyMap<string, NdArray>): void {
-  saveModel(join(dir, 'unet'), { _class_name: 'UNet2DModel', _diffusers_version: DIFFUSERS, ...network }, weights, {
-    dtype: 'f16',
-  })
-  saveConfig(join(dir, 'scheduler'), { ...scheduler }, 'scheduler_config.json')
-  writeModelIndex(dir, {
-    _class_name: 'DDPMPipeline',
-    _diffusers_version: DIFFUSERS,
-    components: new Map([
-      ['unet', { library: 'diffusers', className: 'UNet2DModel' }],
-      ['scheduler', { library: 'diffusers', className: 'DDPMScheduler' }],
-    ]),
-    options: {},
-  })
-}

@@ -139,9 +139,9 @@ describe('pictures measured', () => {
 })
 
 test('errors decide the digits', () => {
-  expect(withError({ distance: 12.3456, error: 0.234 })).toBe('12.35 ± 0.23')
-  expect(withError({ distance: 1234.56, error: 34 })).toBe('1,235 ± 34')
-  expect(withError({ distance: 0.1234, error: 0.0056 })).toBe('0.1234 ± 0.0056')
+  expect(withError(12.3456, 0.234)).toBe('12.35 ± 0.23')
+  expect(withError(1234.56, 34)).toBe('1,235 ± 34')
+  expect(withError(0.1234, 0.0056)).toBe('0.1234 ± 0.0056')
 })
 
 test('a classifier is counted on icons, grounds and pairs that it can know', async () => {

@@ -1,16 +1,13 @@
-import { join } from 'node:path'
 import { z } from 'zod'
-import { saveConfig, saveModel, writeModelIndex } from '../checkpoints/index.ts'
 import { input, type Tensor } from '../core/tensor.ts'
 import { sampleBatch } from '../data/index.ts'
 import { type SchedulerConfig, type Sde, vpSde } from '../diffusion/index.ts'
-import { encodePng, imageGrid } from '../images/index.ts'
-import { type UNet2DConfig, unet2d, unet2dConfig } from '../models/unet/index.ts'
+import { unet2d, unet2dConfig } from '../models/unet/index.ts'
 import { Params } from '../nn/params.ts'
-import { createDdpm, finish } from '../pipelines/index.ts'
+import { saveDdpm } from '../pipelines/index.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { dataSchema, trainingData } from './data.ts'
-import { previewSampling } from './ddpm.ts'
+import { previewDdpm } from './preview.ts'
 import type { RecipeKind } from './recipe.ts'
 
 /** A variance-preserving score SDE: its pictures, network, drift and weighting. Fields of the network are diffusers'. */
@@ -85,26 +82,15 @@ export const scoreKind: RecipeKind<typeof scoreSchema> = {
           return { x: mixed, t: NdArray.from(times.map((t) => TIMES * t)), noise }
         },
       },
-      async preview(weights) {
-        const ddpm = createDdpm({ config: network, scheduler, weights })
-        try {
-          const pictures = await finish(ddpm.sample({ ...previewSampling, batch: 64 }))
-          return await encodePng(imageGrid(pictures, { columns: 8 }))
-        } finally {
-          await ddpm.release()
-        }
-      },
-      save: (weights, dir) => saveScore(dir, network, scheduler, weights),
+      preview: (weights) => previewDdpm({ config: network, scheduler, weights }),
+      save: (weights, dir) => saveDdpm(dir, { config: network, scheduler, weights }),
     }
   },
 }
 
-const DIFFUSERS = '0.40.0'
-
 /** The SDE at 1,000 even times is Ho et al.'s chain, of which the network predicts the noise (Song et al. 2021, appendix B). */
 const schedulerOf = ({ beta_min, beta_max }: VpConfig): SchedulerConfig => ({
   _class_name: 'DDPMScheduler',
-  _diffusers_version: DIFFUSERS,
   num_train_timesteps: TIMES + 1,
   beta_schedule: 'linear',
   beta_start: beta_min / (TIMES + 1),
@@ -114,20 +100,3 @@ const schedulerOf = ({ beta_min, beta_max }: VpConfig): SchedulerConfig => ({
   variance_type: 'fixed_large',
   timestep_spacing: 'trailing',
 })
-
-/** A folder that diffusers' DDPMPipeline loads. */
-function saveScore(dir: string, network: UNet2DConfig, scheduler: SchedulerConfig, weights: ReadonlyMap<string, NdArray>): void {
-  saveModel(join(dir, 'unet'), { _class_name: 'UNet2DModel', _diffusers_version: DIFFUSERS, ...network }, weights, {
-    dtype: 'f16',
-  })
-  saveConfig(join(dir, 'scheduler'), { ...scheduler }, 'scheduler_config.json')
-  writeModelIndex(dir, {
-    _class_name: 'DDPMPipeline',
-    _diffusers_version: DIFFUSERS,
-    components: new Map([
-      ['unet', { library: 'diffusers', className: 'UNet2DModel' }],
-      ['scheduler', { library: 'diffusers', className: 'DDPMScheduler' }],
-    ]),
-    options: {},
-  })
-}

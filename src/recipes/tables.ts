@@ -1,4 +1,5 @@
 import type { ClassifierEvaluation, DdpmEvaluation } from './evaluate.ts'
+import type { Estimate, Likelihood, SetLikelihood } from './likelihood.ts'
 import type { Distance } from './quality.ts'
 
 /** Rows of cells, the first of them the heads of the columns. */
@@ -10,11 +11,13 @@ export const percent = (share: number | undefined): string => (share === undefin
 const whole = (count: number) => count.toLocaleString('en-US')
 
 /** A value with its error, to the error's second digit. */
-export function withError({ distance, error }: Distance): string {
+export function withError(value: number, error: number): string {
   const digits = error > 0 ? Math.max(0, 1 - Math.floor(Math.log10(error))) : 3
   const fixed = (value: number) => value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits })
-  return `${fixed(distance)} ± ${fixed(error)}`
+  return `${fixed(value)} ± ${fixed(error)}`
 }
+const measured = ({ distance, error }: Distance) => withError(distance, error)
+const estimated = ({ mean, error }: Estimate) => withError(mean, error)
 
 /** Distances of sampled and other pictures to real ones, and how often the classifier is certain of an icon. */
 export function distanceTable({ num, icons, sets }: DdpmEvaluation): Table {
@@ -24,7 +27,7 @@ export function distanceTable({ num, icons, sets }: DdpmEvaluation): Table {
     `to ${icons.heldOut} held-out icons`,
     'an icon is named',
   ]
-  const rows = sets.map(({ name, training, heldOut, named }) => [name, withError(training), withError(heldOut), percent(named)])
+  const rows = sets.map(({ name, training, heldOut, named }) => [name, measured(training), measured(heldOut), percent(named)])
   return [heads, ...rows]
 }
 
@@ -35,6 +38,17 @@ export function nearestTable({ nearest, model }: DdpmEvaluation): Table {
     [model, short(nearest.samples)],
     ['other pictures of the training icons', short(nearest.training)],
     ['pictures of held-out icons', short(nearest.heldOut)],
+  ]
+}
+
+/** Bits per dimension of held-out pictures and of the training icons. */
+export function likelihoodTable(model: string, { num, heldOut, training }: Likelihood): Table {
+  const row = (name: string, key: keyof SetLikelihood) => [name, ...[training, heldOut].map((set) => estimated(set[key]))]
+  return [
+    [`bits per dimension, ${whole(num)} pictures each`, 'training icons', 'held-out icons'],
+    row(`${model}, probability-flow ODE`, 'flow'),
+    row(`${model}, variational bound (at most)`, 'bound'),
+    row('a Gaussian fitted to every pixel', 'pixelwise'),
   ]
 }
 

@@ -3,7 +3,7 @@ import { measure, solvers } from '../../../tests/convergence.ts'
 import { ArgumentError } from '../../core/errors.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
 import { Generator } from '../../runtime/random.ts'
-import { finite, NonFiniteError, type Sampling, ve, vp } from '../denoiser.ts'
+import { finish, finite, NonFiniteError, type Sampling, ve, vp } from '../denoiser.ts'
 import { GaussianMixture } from '../oracle.ts'
 import { alignYourSteps, exponentialSigmas, karrasSigmas, resampleSigmas } from '../sigmas.ts'
 import { lms, pndm } from './adams.ts'
@@ -54,12 +54,6 @@ test('a step from a level to itself changes nothing; one to σ = 0 gives the dat
   expect(noise.keep).toBeCloseTo(1.25)
   expect(noise.use[0]).toBeCloseTo(-0.75)
 })
-
-const finish = async (sampling: Sampling): Promise<NdArray> => {
-  let step = await sampling.next()
-  while (!step.done) step = await sampling.next()
-  return step.value
-}
 
 const mixture = new GaussianMixture([
   { weight: 0.25, mean: [-2], std: 0.3 },

@@ -8,7 +8,7 @@ import { decodePixels } from '../../images/index.ts'
 import { runTraining } from '../../training/run.ts'
 import { evaluateOptions } from '../evaluate.ts'
 import { parseRecipe, prepare } from '../index.ts'
-import { distanceTable, inMarkdown } from '../tables.ts'
+import { distanceTable, inMarkdown, likelihoodTable } from '../tables.ts'
 import { wrapped } from './common.ts'
 import { publishRun } from './index.ts'
 import { parseLog, readRun, secondsOf } from './run.ts'
@@ -31,7 +31,11 @@ const ddpm = {
   },
   training,
 }
-const evaluate = evaluateOptions.parse({ num: 16, steps: 2, classifier: join(desk, 'tiny-classifier') })
+const { scheduler: _, ...score } = { ...ddpm, recipe: 'score', scheduler: undefined, sde: { sampling_eps: 0.01 } }
+const evaluate = evaluateOptions.parse({ num: 16, steps: 2, likelihood: 3, classifier: join(desk, 'tiny-classifier') })
+
+/** More threads would wait for each other where other tests run. */
+const engine = { threads: 1 }
 
 async function train(recipe: object, name: string): Promise<string> {
   const { job, config } = await prepare(parseRecipe(recipe, name))
@@ -43,9 +47,10 @@ async function train(recipe: object, name: string): Promise<string> {
 const readText = (...path: string[]) => readFileSync(join(desk, ...path), 'utf8')
 
 beforeAll(async () => {
-  await publishRun(await train(classifier, 'classifier'), join(desk, 'tiny-classifier'), { evaluate })
-  await publishRun(await train(ddpm, 'ddpm'), join(desk, 'tiny-ddpm'), { evaluate, note: 'beside other work' })
-}, 120_000)
+  await publishRun(await train(classifier, 'classifier'), join(desk, 'tiny-classifier'), { evaluate, engine })
+  await publishRun(await train(ddpm, 'ddpm'), join(desk, 'tiny-ddpm'), { evaluate, engine, note: 'beside other work' })
+  await publishRun(await train(score, 'score'), join(desk, 'tiny-score'), { evaluate, engine })
+}, 240_000)
 
 test('a run becomes a folder with its averaged weights as float16', () => {
   const { weights, step } = readRun(join(desk, 'runs', 'ddpm'), () => {})
@@ -58,7 +63,7 @@ test('a run becomes a folder with its averaged weights as float16', () => {
   expect(loadConfig(join(desk, 'tiny-classifier')).heads).toMatchObject({ ground: expect.arrayContaining(['teal']) })
 })
 
-test.each(['tiny-ddpm', 'tiny-classifier'])('the card of %s states what was done, without gaps', (name) => {
+test.each(['tiny-ddpm', 'tiny-score', 'tiny-classifier'])('the card of %s states what was done, without gaps', (name) => {
   const card = readText(name, 'README.md')
   expect(card).toContain(`# ${name}`)
   for (const fact of [
@@ -89,6 +94,27 @@ test('the card of a model that samples shows what was measured and sampled', asy
     [cells(4), cells(8)],
   ])
   expect(await size('loss')).toEqual([900, 1600])
+})
+
+test('the card of a score SDE has its samplers and its bits per dimension', async () => {
+  const card = readText('tiny-score', 'README.md')
+  const evaluation = JSON.parse(readText('tiny-score', 'evaluation.json'))
+  const { num, end, heldOut, training } = evaluation.likelihood
+  expect([num, end]).toEqual([3, 0.01])
+  for (const { flow, bound, pixelwise } of [heldOut, training])
+    for (const { mean, error } of [flow, bound, pixelwise]) {
+      // Three steps teach nothing: more than the eight bits of even chances is right, wild numbers are not.
+      expect(mean).toBeGreaterThan(0)
+      expect(mean).toBeLessThan(30)
+      expect(error).toBeGreaterThan(0)
+    }
+  expect(card).toContain(inMarkdown(likelihoodTable('tiny-score', evaluation.likelihood)))
+  for (const sampler of ['pc', 'sde', 'ode']) {
+    expect(card).toContain(`--scheduler ${sampler} ${sampler === 'ode' ? '' : '--steps 2 '}--seed 0\n`)
+    const { shape } = await decodePixels(readFileSync(join(desk, 'tiny-score', 'pictures', `samples-${sampler}.png`)))
+    expect(shape.slice(0, 2)).toEqual([2 * 16 + 3 * 4, 8 * 16 + 9 * 4])
+  }
+  expect(readText('tiny-ddpm', 'README.md')).not.toContain('probability-flow')
 })
 
 test('what is no run of stickers is refused', async () => {

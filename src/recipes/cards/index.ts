@@ -3,14 +3,22 @@ import { basename, join, resolve } from 'node:path'
 import { saving, writeAtomic } from '../../checkpoints/atomic.ts'
 import { writeJson } from '../../checkpoints/json.ts'
 import { ArgumentError } from '../../core/errors.ts'
-import { loadClassifier } from '../../pipelines/index.ts'
+import { loadClassifier, sdeSamplerNames } from '../../pipelines/index.ts'
 import { recipeFile } from '../../training/run.ts'
 import { stickersSchema } from '../data.ts'
-import { type EvaluateContext, type EvaluateOptions, evaluateClassifier, evaluateDdpm, isClassifier } from '../evaluate.ts'
+import {
+  type EvaluateContext,
+  type EvaluateOptions,
+  evaluateClassifier,
+  evaluateDdpm,
+  isClassifier,
+  sampleFolder,
+} from '../evaluate.ts'
 import { parseRecipe, prepare, recipes } from '../index.ts'
+import { scoreKind } from '../score.ts'
 import { classifierCard } from './classifier.ts'
 import { wrapped, writeLossChart } from './common.ts'
-import { pictureCard } from './pictures.ts'
+import { pictureCard, type SdeGrid } from './pictures.ts'
 import { readRun } from './run.ts'
 
 export interface PublishOptions extends Omit<EvaluateContext, 'name'> {
@@ -48,7 +56,8 @@ export async function publishRun(runDir: string, dir: string, options: PublishOp
   async function ofPictures(): Promise<string> {
     const { evaluation, ...found } = await evaluateDdpm(dir, evaluate, { ...context, name })
     writeJson(join(dir, 'evaluation.json'), { ...evaluation })
-    return pictureCard({ ...shared, evaluation, ...found })
+    const grids = run.recipe.recipe === scoreKind.name ? await sdeGrids(dir, evaluate, context) : []
+    return pictureCard({ ...shared, evaluation, ...found, grids })
   }
 
   async function ofClassifier(): Promise<string> {
@@ -58,4 +67,19 @@ export async function publishRun(runDir: string, dir: string, options: PublishOp
     const { sample_size: side, block_out_channels: widths, heads } = config
     return classifierCard({ ...shared, side, widths, heads, evaluation })
   }
+}
+
+/** Samples of a score SDE by each of its samplers, from one seed. */
+async function sdeGrids(
+  dir: string,
+  { num, seed, batch, steps: asked = 200 }: EvaluateOptions,
+  context: Omit<EvaluateContext, 'name'>,
+): Promise<SdeGrid[]> {
+  const grids: SdeGrid[] = []
+  for (const scheduler of sdeSamplerNames) {
+    const steps = scheduler === 'ode' ? undefined : asked
+    const samples = await sampleFolder(dir, { num: Math.min(64, num), seed, batch, scheduler, steps }, context)
+    grids.push({ scheduler, steps, samples })
+  }
+  return grids
 }
