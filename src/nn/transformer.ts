@@ -13,10 +13,30 @@ export interface CrossAttentionOptions {
   readonly headDim?: number
 }
 
-/** x [B, N, D], context [B, M, C], mask [1|B, 1|heads, N, M] added to the scores → [B, N, D]. */
-export type CrossAttention = (x: Tensor, context?: Tensor, mask?: Tensor) => Tensor
+/** A picture that is attended to beside the context, by keys and values of its own (Ye et al. 2023, IP-Adapter, eq. 5). */
+export interface ImagePrompt {
+  /** [B, M', C], C the context's width. */
+  readonly tokens: Tensor
+  /** How strongly it acts: a number, or a tensor of one element. */
+  readonly scale: number | Tensor
+}
 
-/** Attention to a context, or to x itself where none is given (Vaswani et al. 2017), without biases on the way in. */
+/** What an attention looks at. */
+export interface Sight {
+  /** [B, M, C]. */
+  readonly context: Tensor
+  /** [1|B, 1|heads, N, M], added to the scores. */
+  readonly mask?: Tensor | undefined
+  readonly imagePrompts?: readonly ImagePrompt[] | undefined
+}
+
+/** x [B, N, D], seeing itself where nothing else is given → [B, N, D]. */
+export type CrossAttention = (x: Tensor, sight?: Sight) => Tensor
+
+/**
+ * Attention to a context, or to x itself where none is given (Vaswani et al. 2017), without biases on the way in. The keys and
+ * values of image prompt i are `processor.to_k_ip.i` and `processor.to_v_ip.i`, as diffusers names them.
+ */
 export function crossAttention(p: Params, options: CrossAttentionOptions): CrossAttention {
   const { width, contextWidth = width, heads, headDim = width / heads } = options
   const inner = heads * headDim
@@ -24,8 +44,15 @@ export function crossAttention(p: Params, options: CrossAttentionOptions): Cross
   const toK = linear(p.at('to_k'), contextWidth, inner, { bias: false })
   const toV = linear(p.at('to_v'), contextWidth, inner, { bias: false })
   const toOut = linear(p.at('to_out', 0), inner, width)
-  return (x, context = x, mask) =>
-    toOut(attention(toQ(x), toK(context), toV(context), mask ? { heads, mask: maskFor(x, mask) } : { heads }))
+  const own = (name: string, i: number) => linear(p.at('processor', name, i), contextWidth, inner, { bias: false })
+  return (x, { context, mask, imagePrompts = [] } = { context: x }) => {
+    const q = toQ(x)
+    const seen = attention(q, toK(context), toV(context), mask ? { heads, mask: maskFor(x, mask) } : { heads })
+    const pictures = imagePrompts.map(({ tokens, scale }, i) =>
+      attention(q, own('to_k_ip', i)(tokens), own('to_v_ip', i)(tokens), { heads }).mul(scale),
+    )
+    return toOut(pictures.reduce((sum, picture) => sum.add(picture), seen))
+  }
 }
 
 /** A mask of the keys only holds for every query. */
@@ -56,9 +83,9 @@ export function transformerBlock(p: Params, options: TransformerBlockOptions) {
   const attendSelf = crossAttention(p.at('attn1'), onlyCross ? options : { ...own, width })
   const attendContext = crossAttention(p.at('attn2'), options)
   const feedForward = gegluFeedForward(p.at('ff'), width)
-  return (x: Tensor, context: Tensor, mask?: Tensor): Tensor => {
-    const a = x.add(onlyCross ? attendSelf(norms[0](x), context) : attendSelf(norms[0](x)))
-    const b = a.add(attendContext(norms[1](a), context, mask))
+  return (x: Tensor, sight: Sight): Tensor => {
+    const a = x.add(onlyCross ? attendSelf(norms[0](x), { context: sight.context }) : attendSelf(norms[0](x)))
+    const b = a.add(attendContext(norms[1](a), sight))
     return b.add(feedForward(norms[2](b)))
   }
 }
@@ -74,7 +101,7 @@ export interface SpatialTransformerOptions {
   readonly linearProjection?: boolean
 }
 
-/** The pixels as tokens of transformer blocks: x [B, C, H, W], context [B, M, D] → [B, C, H, W] (Rombach et al. 2022, appendix E.2.1). */
+/** The pixels as tokens of transformer blocks: x [B, C, H, W] → [B, C, H, W] (Rombach et al. 2022, appendix E.2.1). */
 export function spatialTransformer(p: Params, channels: number, options: SpatialTransformerOptions) {
   const { contextWidth, heads, depth, groups, onlyCross = false, linearProjection = false } = options
   const headDim = Math.floor(channels / heads)
@@ -87,10 +114,10 @@ export function spatialTransformer(p: Params, channels: number, options: Spatial
     transformerBlock(p.at('transformer_blocks', i), { width, contextWidth, heads, headDim, onlyCross }),
   )
   const projectOut = project('proj_out', width, channels)
-  return (x: Tensor, context: Tensor, mask?: Tensor): Tensor => {
+  return (x: Tensor, sight: Sight): Tensor => {
     const { H, W } = dims(x, 'B C H W')
     const tokens = linearProjection ? projectIn(toTokens(norm(x))) : toTokens(projectIn(norm(x)))
-    const y = blocks.reduce((z, block) => block(z, context, mask), tokens)
+    const y = blocks.reduce((z, block) => block(z, sight), tokens)
     return x.add(linearProjection ? toPixels(projectOut(y), H, W) : projectOut(toPixels(y, H, W)))
   }
 }

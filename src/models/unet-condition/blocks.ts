@@ -115,15 +115,7 @@ function mixer(p: Params, i: number, mixes: Mixing, level: Level, { config }: Co
     case 'cross': {
       const linearProjection = config.use_linear_projection
       const blocks = typeof depth === 'number' ? depth : (depth[i] as number)
-      const attend = spatialTransformer(at, channels, {
-        contextWidth,
-        heads,
-        depth: blocks,
-        groups,
-        onlyCross,
-        linearProjection,
-      })
-      return (x, { context, mask }) => attend(x, context, mask)
+      return spatialTransformer(at, channels, { contextWidth, heads, depth: blocks, groups, onlyCross, linearProjection })
     }
     case 'simple-cross': {
       const contextNorm = config.cross_attention_norm

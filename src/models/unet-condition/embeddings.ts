@@ -6,6 +6,7 @@ import { activations } from '../../nn/activation.ts'
 import { type Layer, layerNorm, linear } from '../../nn/layers.ts'
 import { normal, type Params } from '../../nn/params.ts'
 import { gaussianFourier, sinusoidal, timeEmbedding } from '../../nn/time.ts'
+import type { ImagePrompt, Sight } from '../../nn/transformer.ts'
 import { classEmbedding } from '../unet/class-embedding.ts'
 import { contextWidthOf, type UNet2DConditionConfig } from './config.ts'
 
@@ -23,17 +24,15 @@ export interface Extras {
   readonly imageEmbeds?: Tensor | undefined
   /** Which tokens of the context are seen: f32 [B, M], 1 or 0. */
   readonly contextMask?: Tensor | undefined
+  /** Pictures that the transformers see beside the context, each by an adapter's keys and values (`models/ip-adapter`). */
+  readonly imagePrompts?: readonly ImagePrompt[] | undefined
 }
 
-/** What every block of the network is given beside its features. */
-export interface Given {
+/** What every block of the network is given beside its features: the context [B, M, cross_attention_dim], its mask [B, 1, 1, M]. */
+export interface Given extends Sight {
   /** The time embedding [B, timeWidth] after the activation, and before it. */
   readonly time: Tensor
   readonly rawTime: Tensor
-  /** [B, M, cross_attention_dim]. */
-  readonly context: Tensor
-  /** Added to the attention's scores: [B, 1, 1, M]. */
-  readonly mask: Tensor | undefined
 }
 
 export interface Conditioning {
@@ -75,7 +74,13 @@ export function conditioning(p: Params, config: UNet2DConditionConfig): Conditio
       const addition = embedAddition?.(context, extras)
       const rawTime = act(addition ? classed.add(addition) : classed)
       const mask = extras.contextMask?.sub(1).mul(10000).reshape([B, 1, 1, M])
-      return { time: activations[config.act_fn](rawTime), rawTime, context: projectContext(context, extras), mask }
+      return {
+        time: activations[config.act_fn](rawTime),
+        rawTime,
+        context: projectContext(context, extras),
+        mask,
+        imagePrompts: extras.imagePrompts,
+      }
     },
   }
 }
