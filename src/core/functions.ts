@@ -7,6 +7,7 @@ import {
   convWeightGrad as convWeightGradOp,
 } from './ops/conv.ts'
 import { where as whereOp } from './ops/elementwise.ts'
+import { matmul as matmulOp } from './ops/matmul.ts'
 import * as move from './ops/move.ts'
 import * as norm from './ops/norm.ts'
 import { avgPool as avgPoolOp, maxPool as maxPoolOp } from './ops/pool.ts'
@@ -48,8 +49,9 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
       `linear by ${weight.describe()} ${showShape(weight.shape)}: the last axis of ${showShape(x.shape)} must be ${width}`,
     )
   }
-  const rows = x.reshape([-1, width]).matmul(weight, { transB: true })
-  return (bias ? rows.add(bias) : rows).reshape([...x.shape.slice(0, -1), out])
+  const rows = x.reshape([-1, width])
+  const product = draw(matmulOp, bias ? [rows, weight, bias] : [rows, weight], { transA: false, transB: true })
+  return product.reshape([...x.shape.slice(0, -1), out])
 }
 
 /** How a convolution or a pool moves. A number holds for every axis; padding may differ before and after. */

@@ -11,6 +11,13 @@ export function linear(p: Params, inputs: number, outputs: number, { bias = true
   return (x) => core.linear(x, weight, b)
 }
 
+/** A linear layer with a bias as layers that give its outputs in equal parts: two results of half the width, not one to cut. */
+export function linearParts(p: Params, inputs: number, outputs: number, parts: number): Layer[] {
+  const weights = p.get('weight', [outputs, inputs], fanIn(inputs)).split(parts, 0)
+  const biases = p.get('bias', [outputs], fanIn(inputs)).split(parts, 0)
+  return weights.map((weight, i) => (x) => core.linear(x, weight, biases[i]))
+}
+
 export interface ConvOptions extends core.WindowOptions {
   readonly bias?: boolean
   /** Spatial axes: 2 unless given. */

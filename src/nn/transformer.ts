@@ -1,7 +1,7 @@
 import { attention } from '../core/functions.ts'
 import { dims } from '../core/shape.ts'
 import type { Tensor } from '../core/tensor.ts'
-import { conv, groupNorm, type Layer, layerNorm, linear } from './layers.ts'
+import { conv, groupNorm, type Layer, layerNorm, linear, linearParts } from './layers.ts'
 import type { Params } from './params.ts'
 
 export interface CrossAttentionOptions {
@@ -63,10 +63,10 @@ function maskFor(x: Tensor, mask: Tensor): Tensor {
 
 /** Feed-forward layer with a gated unit: half of the projection times the GELU of the other (Shazeer 2020). [B, N, D] → [B, N, D]. */
 export function gegluFeedForward(p: Params, width: number, inner = 4 * width): Layer {
-  const project = linear(p.at('net', 0, 'proj'), width, 2 * inner)
+  const project = linearParts(p.at('net', 0, 'proj'), width, 2 * inner, 2)
   const out = linear(p.at('net', 2), inner, width)
   return (x) => {
-    const [value, gate] = project(x).split(2, -1) as [Tensor, Tensor]
+    const [value, gate] = project.map((part) => part(x)) as [Tensor, Tensor]
     return out(value.mul(gate.gelu()))
   }
 }

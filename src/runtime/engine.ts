@@ -31,6 +31,8 @@ export interface SessionOptions {
   readonly threads?: number
   /** Whether the engine rewrites the graph first (unless false). A graph of thousands of nodes then takes seconds. */
   readonly rewrite?: boolean
+  /** Whether it may choose the layout of what it rewrites, and copy weights for it: so unless false. */
+  readonly layout?: boolean
   /** On a GPU: whether the CPU may run what the GPU cannot (it may unless false, which makes such a graph an error). */
   readonly fallback?: boolean
 }
@@ -47,7 +49,7 @@ export function locateFromRoot(file: string): string {
 /** One session of the engine. Creating and running it block the calling thread. */
 export async function createSession(
   model: OnnxModel,
-  { device, resident = [], prepack = true, threads, rewrite = true, fallback = true }: SessionOptions,
+  { device, resident = [], prepack = true, threads, rewrite = true, layout = true, fallback = true }: SessionOptions,
 ) {
   const { InferenceSession } = await engine()
   const stays = device === 'webgpu' ? resident : []
@@ -56,7 +58,7 @@ export async function createSession(
       device === 'cpu'
         ? ['cpu']
         : [device === 'webgpu' ? ({ name: 'webgpu', storageBufferCacheMode: 'simple' } as never) : device],
-    graphOptimizationLevel: rewrite ? 'all' : 'disabled',
+    graphOptimizationLevel: rewrite ? (layout ? 'all' : 'extended') : 'disabled',
     // One block for all values, laid out beforehand, is larger than what they take as they come and go.
     enableMemPattern: device !== 'cpu',
     // In training values of many sizes come and go: the engine's own allocator then holds twice what they take. glibc's

@@ -1,8 +1,9 @@
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-common'
+import { bytesPer } from '../core/dtype.ts'
 import { ArgumentError, DTypeError } from '../core/errors.ts'
 import { lower } from '../core/onnx/lower.ts'
 import type { Spec } from '../core/ops/op.ts'
-import { sameShape, showShape } from '../core/shape.ts'
+import { sameShape, showShape, sizeOf } from '../core/shape.ts'
 import type { Tensor } from '../core/tensor.ts'
 import {
   channelBlock,
@@ -16,6 +17,8 @@ import {
 } from './engine.ts'
 import { fusedAttentionWorks } from './gpu.ts'
 import type { NdArray } from './ndarray.ts'
+import { PreparedWeights } from './prepared.ts'
+import { type Quantize, quantizationOf } from './quantize.ts'
 import type { State } from './state.ts'
 import type { Weights } from './weights.ts'
 
@@ -30,7 +33,10 @@ export interface Computation {
   readonly updates?: ReadonlyMap<string, Tensor>
 }
 
-export type CompileOptions = Partial<Omit<SessionOptions, 'resident'>>
+export type CompileOptions = Partial<Omit<SessionOptions, 'resident' | 'layout'>> & {
+  /** Layers in few bits; in float unless given. On the CPU only. */
+  readonly quantization?: Quantize | undefined
+}
 
 /** A compiled graph. One run at a time; a run blocks its thread. */
 export class Program {
@@ -137,35 +143,59 @@ function checkedFeed(x: Tensor, value: NdArray | undefined): NdArray {
  * @throws ArgumentError for parameters without a value or updates that do not fit the state, EngineError where the
  * engine refuses the graph.
  */
-export async function compile(computation: Computation, { device = 'cpu', ...options }: CompileOptions = {}): Promise<Program> {
+export async function compile(
+  computation: Computation,
+  { device = 'cpu', quantization, ...options }: CompileOptions = {},
+): Promise<Program> {
   const { outputs, weights = new Map(), state, updates = new Map<string, Tensor>() } = computation
   const named = Object.fromEntries([...updates].map(([name, x]) => [updateName(name), x]))
   for (const name of Object.keys(outputs)) {
     if (name.startsWith(UPDATE)) throw new ArgumentError(`output "${name}": names from "${UPDATE}" on are for the state`)
   }
-  const graph = lower(
-    { outputs: { ...outputs, ...named }, weights },
-    {
-      target: device === 'webgpu' ? 'webgpu' : 'cpu',
-      channelBlock: device === 'cpu' ? await channelBlock() : 0,
-      fusedAttention: device !== 'webgpu' || (await fusedAttentionWorks()),
-      locate: locateFromRoot,
-    },
-  )
-  for (const x of [...graph.inputs, ...graph.state]) checkStored(x.name as string, x)
-  for (const [name, x] of Object.entries({ ...outputs, ...named })) checkStored(name, x)
-  const missing = graph.state.filter((x) => !state?.has(x.name as string)).map((x) => x.name as string)
-  if (missing.length > 0) {
-    const some = missing.length > 5 ? `${quoted(missing.slice(0, 5))} and ${missing.length - 5} more` : quoted(missing)
-    throw new ArgumentError(`parameters without a value: ${some}; give them in weights or in state`)
+  if (quantization && device !== 'cpu')
+    throw new ArgumentError(`quantised layers run on the CPU, not on ${device}: leave one of the two out`)
+  const prepared = new PreparedWeights(weights)
+  try {
+    const graph = lower(
+      { outputs: { ...outputs, ...named }, weights },
+      {
+        target: device === 'webgpu' ? 'webgpu' : 'cpu',
+        channelBlock: device === 'cpu' ? await channelBlock() : 0,
+        fusedAttention: device !== 'webgpu' || (await fusedAttentionWorks()),
+        locate: locateFromRoot,
+        quantization: quantization && (await quantizationOf(quantization)),
+        ...(device === 'cpu' ? { prepare: prepared.prepare } : {}),
+      },
+    )
+    prepared.close()
+    for (const x of [...graph.inputs, ...graph.state]) checkStored(x.name as string, x)
+    for (const [name, x] of Object.entries({ ...outputs, ...named })) checkStored(name, x)
+    const missing = graph.state.filter((x) => !state?.has(x.name as string)).map((x) => x.name as string)
+    if (missing.length > 0) {
+      const some = missing.length > 5 ? `${quoted(missing.slice(0, 5))} and ${missing.length - 5} more` : quoted(missing)
+      throw new ArgumentError(`parameters without a value: ${some}; give them in weights or in state`)
+    }
+    for (const x of graph.state) checkState('parameter', x.name as string, x, state?.specOf(x.name as string))
+    for (const [name, x] of updates) checkState('update of', name, x, state?.specOf(name))
+    // With weights that change there is little that the engine could fold, and it would search for seconds.
+    const rewrite = device !== 'cpu' || graph.state.length === 0
+    const session = await createSession(graph.model, {
+      device,
+      resident: Object.keys(named),
+      rewrite,
+      layout: graph.layoutLeft,
+      // Weights laid out once more take their size again, and at these sizes seconds.
+      prepack: quantization !== undefined || bytesInFiles(weights) < 2 ** 30,
+      ...options,
+    })
+    return new Program(session, device, graph, computation)
+  } finally {
+    prepared.remove()
   }
-  for (const x of graph.state) checkState('parameter', x.name as string, x, state?.specOf(x.name as string))
-  for (const [name, x] of updates) checkState('update of', name, x, state?.specOf(name))
-  // With weights that change there is little that the engine could fold, and it would search for seconds.
-  const rewrite = device !== 'cpu' || graph.state.length === 0
-  const session = await createSession(graph.model, { device, resident: Object.keys(named), rewrite, ...options })
-  return new Program(session, device, graph, computation)
 }
+
+const bytesInFiles = (weights: Weights): number =>
+  [...weights.values()].reduce((sum, value) => sum + ('file' in value ? sizeOf(value.shape) * bytesPer[value.dtype] : 0), 0)
 
 function checkStored(name: string, { dtype }: Spec): void {
   if (dtype === 'bf16')

@@ -2,16 +2,26 @@ import { bytesPer, type DType, elements, type TypedArray } from '../dtype.ts'
 import { ArgumentError } from '../errors.ts'
 import { topologicalOrder } from '../grad.ts'
 import { onnxType } from '../ops/elementwise.ts'
-import type { Lowering, OnnxAttribute, Target } from '../ops/op.ts'
+import { type SliceAttrs, slice } from '../ops/move.ts'
+import type { Lowering, OnnxAttribute, RawTensor, Target } from '../ops/op.ts'
+import type { Quantization } from '../ops/quantized.ts'
 import { type Shape, sameShape, showShape, sizeOf } from '../shape.ts'
 import { isConstant, isInput, isParameter, type Tensor } from '../tensor.ts'
-import type { OnnxAttributeProto, OnnxModel, OnnxTensor, OnnxValue } from './proto.ts'
+import type { OnnxAttributeProto, OnnxModel, OnnxNode, OnnxTensor, OnnxValue } from './proto.ts'
 
 /** A parameter's stored value: in memory, or in a file at a byte offset. */
 export type StoredValue = { readonly dtype: DType; readonly shape: Shape } & (
   | { readonly data: TypedArray }
   | { readonly file: string; readonly offset: number }
 )
+
+/** A constant of the graph: in memory, or in a file at a byte offset. */
+export type RawValue =
+  | RawTensor
+  | (Omit<RawTensor, 'data'> & { readonly file: string; readonly offset: number; readonly length: number })
+
+/** Calculates a stored parameter's other arrangement and keeps it, in memory or in a file. */
+export type Prepare = (stored: StoredValue, make: (values: Float32Array) => readonly RawTensor[]) => readonly RawValue[]
 
 /** What is lowered: named inputs and outputs, and the parameters' values. */
 export interface Graph {
@@ -27,6 +37,9 @@ export interface LowerOptions {
   readonly fusedAttention?: boolean
   /** How a weight that lies in a file is named in the graph: its location and offset. */
   readonly locate?: (file: string) => string
+  /** Without it fixed parameters are used as they are stored. */
+  readonly prepare?: Prepare
+  readonly quantization?: Quantization | undefined
 }
 
 /** A graph in ONNX, and what it takes and gives. */
@@ -35,6 +48,8 @@ export interface Lowered {
   readonly inputs: readonly Tensor[]
   /** Parameters that are inputs of the graph. */
   readonly state: readonly Tensor[]
+  /** Whether the engine should choose layouts; else every weight lies as it should. */
+  readonly layoutLeft: boolean
 }
 
 /**
@@ -67,18 +82,27 @@ function cheapFrom(x: Tensor): Tensor | undefined {
 /** Symbolic tensors → an ONNX model. Only what the outputs depend on is lowered, each tensor once. */
 export function lower(
   { outputs, weights = new Map() }: Graph,
-  { target, channelBlock = 0, fusedAttention = target !== 'portable', locate = (file) => file }: LowerOptions,
+  {
+    target,
+    channelBlock = 0,
+    fusedAttention = target !== 'portable',
+    locate = (file) => file,
+    prepare,
+    quantization,
+  }: LowerOptions,
 ): Lowered {
   const node: OnnxModel['graph']['node'] = []
   const initializer: OnnxTensor[] = []
   const values = new Map<Tensor, Made>()
   const forms = new Map<Tensor, Map<string, Made>>()
   const constants = new Map<string, OnnxTensor[]>()
+  const arranged = new Map<string, readonly string[]>()
   const constancy = new Map<Tensor, boolean>()
   const inputs: Tensor[] = []
   const state: Tensor[] = []
   const leaves = new Map<string, Tensor>()
   const domains = new Set<string>()
+  let layoutLeft = prepare === undefined
   const order = topologicalOrder(Object.values(outputs))
   const reserved = new Set([...Object.keys(outputs), ...order.map((x) => x.name)])
   /** A name for a value within the graph, other than those that its user chose. */
@@ -135,6 +159,42 @@ export function lower(
       forms.get(x)?.set(form, { name, at: node.length, steps: stepsTo(x) })
       return name
     },
+    prepared(x, form, make) {
+      const stored = storedOf(x)
+      if (!stored || !prepare) return undefined
+      const key = `${stored.name}:${form}`
+      let names = arranged.get(key)
+      if (!names) {
+        names = prepare(stored, make).map((value, i) => {
+          const name = fresh(`${key}_${i}`)
+          initializer.push({ name, dims: [...value.shape], dataType: value.type, ...contents(value, locate) })
+          return name
+        })
+        arranged.set(key, names)
+      }
+      return names
+    },
+    quantization,
+    storedName: (x) => storedOf(x)?.name,
+    storedValues(x) {
+      const stored = storedOf(x)
+      let found: Float32Array | undefined
+      if (stored)
+        prepare?.(stored, (values) => {
+          found = values.slice()
+          return []
+        })
+      return found
+    },
+    raw({ type, shape, data }) {
+      const name = fresh(`constant_${initializer.length}`)
+      initializer.push({ name, dims: [...shape], dataType: type, ...contents({ data }, locate) })
+      return name
+    },
+    leaveLayout() {
+      layoutLeft = true
+    },
+    isArrangeable: (x) => !builder.isConstant(x) || (prepare !== undefined && storedOf(x) !== undefined),
     isConstant(x) {
       const known = constancy.get(x)
       if (known !== undefined) return known
@@ -156,7 +216,32 @@ export function lower(
     return from ? ((values.get(from)?.steps ?? 0) + 1) % (MOST_STEPS + 1) : 0
   }
 
+  /** The value of a parameter, or of a part of its rows, where it is stored. */
+  function storedOf(x: Tensor): (StoredValue & { readonly name: string }) | undefined {
+    if (x.op === slice) {
+      const { axis, start, end, step } = x.attrs as SliceAttrs
+      const whole = axis === 0 && step === 1 ? storedOf(x.inputs[0] as Tensor) : undefined
+      return whole && { ...rowsOf(whole, start, end), name: `${whole.name}[${start}:${end}]` }
+    }
+    const stored = isParameter(x) ? weights.get(x.name as string) : undefined
+    if (stored) checkStoredShape(x, stored)
+    return stored && { ...stored, name: x.name as string }
+  }
+
+  function initialize({ name, ...stored }: StoredValue & { readonly name: string }, dtype: DType): string {
+    const length = sizeOf(stored.shape) * bytesPer[stored.dtype]
+    initializer.push({
+      name,
+      dims: [...stored.shape],
+      dataType: onnxType[stored.dtype],
+      ...contents({ length, ...stored }, locate),
+    })
+    return stored.dtype === dtype ? name : builder.emit('Cast', [name], { to: onnxType[dtype] })
+  }
+
   function lowerNode(x: Tensor): string {
+    const part = x.op === slice ? storedOf(x) : undefined
+    if (part) return initialize({ ...part, name: fresh(part.name) }, x.dtype)
     const operands = isConstant(x) ? [] : x.inputs.map((y) => builder.value(y))
     const { lower } = x.op
     return typeof lower === 'string' ? builder.emit(lower, operands) : lower(builder, operands, x)
@@ -167,16 +252,10 @@ export function lower(
     const other = leaves.get(name)
     if (other && other !== x) throw new ArgumentError(`two tensors of the graph are named "${name}"; give each its own name`)
     leaves.set(name, x)
-    const stored = isParameter(x) ? weights.get(name) : undefined
-    if (!stored) {
-      ;(isParameter(x) ? state : inputs).push(x)
-      return name
-    }
-    if (!sameShape(stored.shape, x.shape)) {
-      throw new ArgumentError(`${name}: expected ${showShape(x.shape)}, got ${showShape(stored.shape)}`)
-    }
-    initializer.push({ name, dims: [...x.shape], dataType: onnxType[stored.dtype], ...contents(stored, locate) })
-    return stored.dtype === x.dtype ? name : builder.emit('Cast', [name], { to: onnxType[x.dtype] })
+    const stored = storedOf(x)
+    if (stored) return initialize(stored, x.dtype)
+    ;(isParameter(x) ? state : inputs).push(x)
+    return name
   }
 
   // In order, so that a deep network needs no deep recursion. In training from the last output, where the engine starts too:
@@ -196,6 +275,8 @@ export function lower(
     })
     return valueInfo(name, x)
   })
+  const live = needed(node, Object.keys(outputs))
+  const used = new Set(live.flatMap(({ input }) => input))
   const model: OnnxModel = {
     irVersion: IR_VERSION,
     producerName: 'langevin',
@@ -205,13 +286,38 @@ export function lower(
     ],
     graph: {
       name: 'langevin',
-      node,
-      initializer,
+      node: live,
+      initializer: initializer.filter(({ name }) => used.has(name)),
       input: [...inputs, ...state].map((x) => valueInfo(x.name as string, x)),
       output,
     },
   }
-  return { model, inputs, state }
+  return { model, inputs, state, layoutLeft }
+}
+
+/** The nodes that the outputs depend on: a parameter in another arrangement leaves the stored one unused. */
+function needed(nodes: readonly OnnxNode[], outputs: readonly string[]): OnnxNode[] {
+  const wanted = new Set(outputs)
+  const live = nodes.toReversed().filter(({ input, output }) => {
+    if (!output.some((name) => wanted.has(name))) return false
+    for (const name of input) wanted.add(name)
+    return true
+  })
+  return live.reverse()
+}
+
+/** Rows of a stored value, from `start` to before `end`. */
+function rowsOf(stored: StoredValue, start: number, end: number): StoredValue {
+  const [, ...rest] = stored.shape
+  const [shape, row] = [[end - start, ...rest], sizeOf(rest)]
+  return 'data' in stored
+    ? { dtype: stored.dtype, shape, data: stored.data.subarray(start * row, end * row) as TypedArray }
+    : { ...stored, shape, offset: stored.offset + start * row * bytesPer[stored.dtype] }
+}
+
+function checkStoredShape(x: Tensor, stored: StoredValue): void {
+  if (sameShape(stored.shape, x.shape)) return
+  throw new ArgumentError(`${x.name}: expected ${showShape(x.shape)}, got ${showShape(stored.shape)}`)
 }
 
 /** FNV-1a over a spread of the bytes: equal constants share it. */
@@ -237,18 +343,18 @@ function attributeOf([name, value]: [string, OnnxAttribute]): OnnxAttributeProto
 }
 
 function contents(
-  stored: StoredValue,
+  stored: { readonly data: ArrayBufferView } | { readonly file: string; readonly offset: number; readonly length: number },
   locate: (file: string) => string,
 ): Pick<OnnxTensor, 'rawData' | 'externalData' | 'dataLocation'> {
   if ('data' in stored) {
     return { rawData: new Uint8Array(stored.data.buffer, stored.data.byteOffset, stored.data.byteLength) }
   }
-  const length = sizeOf(stored.shape) * bytesPer[stored.dtype]
+  const { file, offset, length } = stored
   // To the engine a length of 0 in a file is the rest of the file.
   if (length === 0) return { rawData: new Uint8Array() }
   const entry = (key: string, value: string | number) => ({ key, value: String(value) })
   return {
     dataLocation: 1,
-    externalData: [entry('location', locate(stored.file)), entry('offset', stored.offset), entry('length', length)],
+    externalData: [entry('location', locate(file)), entry('offset', offset), entry('length', length)],
   }
 }

@@ -3,9 +3,10 @@ import { concat, conv as convOf, convInputGrad as inputGradOf, convWeightGrad as
 import { range, type Shape, sameShape, showShape, sizeOf } from '../shape.ts'
 import type { Tensor } from '../tensor.ts'
 import { blockedConv, blockedInputGrad, blockedWeightGrad, canBlockWeightGrad } from './blocked/direct.ts'
-import { canBlock } from './blocked/layout.ts'
+import { canBlock, paysToBlock } from './blocked/layout.ts'
 import { canWinograd, canWinogradWeightGrad, winogradConv, winogradInputGrad, winogradWeightGrad } from './blocked/winograd.ts'
 import { at, checkDTypes, op } from './op.ts'
+import { quantizedConv } from './quantized.ts'
 import { spread } from './spread.ts'
 
 /** How a window moves over n spatial axes; each list has n entries. */
@@ -60,8 +61,14 @@ export const conv = op<ConvAttrs>('conv', {
   lower: (b, inputs, node) => {
     const [x, w] = [at(node.inputs, 0), at(node.inputs, 1)]
     if (b.target === 'webgpu' && x.rank === 5 && node.attrs.groups > 1) return b.value(byGroup(x, w, node.inputs[2], node.attrs))
-    if (canWinograd(b, x.shape, w.shape, node.attrs)) return winogradConv(b, x, w, inputs[2])
-    if (!b.isConstant(w) && canBlock(b, x.shape, w.shape, node.attrs)) return blockedConv(b, x, w, node.attrs, inputs[2])
+    const quantized = quantizedConv(b, node)
+    if (quantized) return quantized
+    if (canBlock(b, x.shape, w.shape, node.attrs)) {
+      const fixed = b.isConstant(w)
+      if (fixed && !b.isArrangeable(w)) b.leaveLayout()
+      else if (canWinograd(b, x.shape, w.shape, node.attrs, fixed)) return winogradConv(b, x, w, inputs[2])
+      else if (!fixed || paysToBlock(node.shape)) return blockedConv(b, x, w, node.attrs, inputs[2])
+    }
     return b.emit('Conv', inputs, onnxConv(node.attrs, w.shape.slice(2)))
   },
   vjp: (g, inputs, _y, attrs) => {

@@ -1,7 +1,8 @@
 import { ArgumentError, ShapeError } from '../errors.ts'
-import { broadcastShapes, range, showShape } from '../shape.ts'
+import { broadcastShapes, range, sameShape, showShape } from '../shape.ts'
 import type { Tensor } from '../tensor.ts'
 import { at, checkDTypes, op } from './op.ts'
+import { quantizedLinear } from './quantized.ts'
 
 /** Which operands are read with their last two axes swapped. */
 export interface MatmulAttrs {
@@ -9,7 +10,10 @@ export interface MatmulAttrs {
   readonly transB: boolean
 }
 
-/** [.., N, K] · [.., K, M] → [.., N, M]; leading axes broadcast. Its gradients are products of the same kind. */
+/**
+ * [.., N, K] · [.., K, M] → [.., N, M]; leading axes broadcast. Its gradients are products of the same kind. A bias [M]
+ * may be added to the rows of a product without leading axes.
+ */
 export const matmul = op<MatmulAttrs>('matmul', {
   shape: (inputs, { transA, transB }) => {
     const [a, b] = [at(inputs, 0), at(inputs, 1)]
@@ -18,14 +22,20 @@ export const matmul = op<MatmulAttrs>('matmul', {
     checkDTypes('matmul', inputs, 'numbers')
     const [n, k] = lastTwo(a, transA)
     const [k2, m] = lastTwo(b, transB)
+    const bias = inputs[2]
+    if (bias && !(a.rank === 2 && b.rank === 2 && sameShape(bias.shape, [m]))) {
+      throw new ShapeError(`${place}: the bias ${showShape(bias.shape)} must be [${m}], and no leading axes`)
+    }
     if (k !== k2) throw new ShapeError(`${place}${transA || transB ? ' (transposed)' : ''}: inner sizes ${k} and ${k2} differ`)
     return { shape: [...broadcastShapes(a.shape.slice(0, -2), b.shape.slice(0, -2), place), n, m], dtype: a.dtype }
   },
-  lower: (b, [x, y], { inputs, attrs: { transA, transB } }) => {
+  lower: (b, operands, { inputs, attrs: { transA, transB } }) => {
     const [left, right] = [at(inputs, 0), at(inputs, 1)]
-    const operands = [x as string, y as string]
-    if (!transA && !transB) return b.emit('MatMul', operands)
+    const quantized = !transA && transB ? quantizedLinear(b, left, right, operands[2]) : undefined
+    if (quantized) return quantized
     const flags = { transA: transA ? 1 : 0, transB: transB ? 1 : 0 }
+    if (inputs.length > 2) return b.emit('Gemm', operands, flags)
+    if (!transA && !transB) return b.emit('MatMul', operands)
     if (left.rank === 2 && right.rank === 2) return b.emit('Gemm', operands, flags)
     if (b.target === 'cpu') return b.emit('FusedMatMul', operands, flags, 'com.microsoft')
     return b.value((transA ? swap(left) : left).matmul(transB ? swap(right) : right))
@@ -34,7 +44,8 @@ export const matmul = op<MatmulAttrs>('matmul', {
     const [a, b] = [at(inputs, 0), at(inputs, 1)]
     const ga = transA ? b.matmul(g, { transA: transB, transB: true }) : g.matmul(b, { transB: !transB })
     const gb = transB ? g.matmul(a, { transA: true, transB: transA }) : a.matmul(g, { transA: !transA })
-    return [ga.sumTo(a.shape), gb.sumTo(b.shape)]
+    const forBias = inputs[2] ? [g.sumTo(inputs[2].shape)] : []
+    return [ga.sumTo(a.shape), gb.sumTo(b.shape), ...forBias]
   },
 })
 

@@ -2,11 +2,19 @@ import type { DType, TypedArray } from '../dtype.ts'
 import { DTypeError } from '../errors.ts'
 import type { Shape } from '../shape.ts'
 import type { Tensor } from '../tensor.ts'
+import type { Quantization } from './quantized.ts'
 
 /** What a symbolic tensor is, before any value: its shape and element type. */
 export interface Spec {
   readonly shape: Shape
   readonly dtype: DType
+}
+
+/** A constant in any element type of ONNX, under the number that ONNX gives the type. */
+export interface RawTensor {
+  readonly type: number
+  readonly shape: Shape
+  readonly data: TypedArray | Int8Array
 }
 
 export type OnnxAttribute = number | string | readonly number[] | { readonly float: number }
@@ -36,6 +44,23 @@ export interface Lowering {
   value(x: Tensor): string
   /** A form of a tensor's value (a reordered layout, say) that is made once and shared. */
   cached(x: Tensor, form: string, make: () => string): string
+  /**
+   * A parameter's fixed value in another arrangement, calculated once, before the graph runs: the names of what `make`
+   * returns. Undefined where the value is not fixed or not a parameter's own.
+   */
+  prepared(x: Tensor, form: string, make: (values: Float32Array) => readonly RawTensor[]): readonly string[] | undefined
+  /** How layers are quantised, if they are. */
+  readonly quantization: Quantization | undefined
+  /** The name under which a fixed parameter, or a part of its rows, is stored. */
+  storedName(x: Tensor): string | undefined
+  /** Its value, read now: for small ones. */
+  storedValues(x: Tensor): Float32Array | undefined
+  /** A constant in an element type that no tensor has. */
+  raw(value: RawTensor): string
+  /** Leaves the choice of layouts to the engine: the graph has fixed weights that only it can arrange. */
+  leaveLayout(): void
+  /** Whether `prepared` gives this tensor's forms, or they must be made at every run because its value changes. */
+  isArrangeable(x: Tensor): boolean
   /** Whether a tensor's value is known before the graph runs (constants, and weights that are not state). */
   isConstant(x: Tensor): boolean
 }

@@ -110,6 +110,27 @@ describe('convolutions on blocked channels, weights as state', () => {
     if (block > 0) expect(blockedNodes.length).toBeGreaterThanOrEqual(winograd ? 3 * 32 : 2)
   })
 
+  it.each(cases.concat({ name: 'Winograd on 32×32', x: [1, 64, 32, 32], outputs: 64, kernel: 3, winograd: true }))(
+    'with a fixed weight: $name',
+    async ({ x: shape, outputs, kernel, stride = 1, padding }) => {
+      const pads = padding ?? [0, 1].map(() => [(kernel - 1) >> 1, (kernel - 1) >> 1] as const)
+      const [x, w] = [input('x', shape), parameter('w', [outputs, shape[1], kernel, kernel])]
+      const [y, bias] = [conv(x, w, { stride, padding: pads }), parameter('b', [outputs])]
+      const random = new Generator(2)
+      const [value, weight, shift] = [random.randn(shape), random.randn(w.shape), random.randn([outputs])]
+      const expected = reference(value, weight, random.randn(y.shape), stride, pads).y
+      const weights = new Map([
+        ['w', weight],
+        ['b', shift],
+      ])
+      const found = await evaluate({ outputs: { y: conv(x, w, { stride, padding: pads, bias }) }, weights }, { x: value })
+      const shifted = expected.map(
+        (v, i) => v + (shift.data[Math.floor(i / (y.size / (shape[0] * outputs))) % outputs] as number),
+      )
+      expect(relativeError(found.y!.data as Float32Array, shifted)).toBeLessThan(3e-6)
+    },
+  )
+
   it('falls back to the plain kernels where channels do not fill blocks', () => {
     const y = conv(input('x', [1, 3, 8, 8]), parameter('w', [20, 3, 3, 3]), { padding: 1 })
     const { model } = lower({ outputs: { y } }, { target: 'cpu', channelBlock: 16 })

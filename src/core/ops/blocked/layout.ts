@@ -20,6 +20,12 @@ export function canBlock(b: Lowering, x: Shape, w: Shape, { groups }: ConvAttrs)
   return n > 0 && x.length === 4 && groups === 1 && at(w, 0) % n === 0 && at(w, 1) % n === 0
 }
 
+/**
+ * Whether a fixed weight should be arranged for a result y [B, O, H, W]: on pictures of 8×8 the plain kernel is as fast, and
+ * the deepest levels, where most of a network's weights are, then use them as they lie in their file.
+ */
+export const paysToBlock = (y: Shape): boolean => at(y, 2) * at(y, 3) > 64
+
 /** [B, C, …] → [B, C/n, …, n]. */
 export const reordered = (b: Lowering, x: string) => b.emit('ReorderInput', [x], {}, BLOCKED)
 export const blocked = (b: Lowering, x: Tensor) => b.cached(x, 'blocked', () => reordered(b, b.value(x)))

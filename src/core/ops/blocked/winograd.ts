@@ -30,9 +30,12 @@ const tapRows = [
 /** Below 16×16 pictures the transforms cost more than they save. */
 const LEAST_PIXELS = 256
 const LEAST_CHANNELS = 64
+/** Filters of fixed weights take 16/9 of the memory; the deep levels have most of the weights and gain least. */
+const LEAST_PIXELS_FIXED = 1024
+const MOST_WEIGHTS_FIXED = 9 * 2 ** 20
 
 /** Whether x [B, C, H, W] by w [O, C, 3, 3] pays in this form. */
-export function canWinograd(b: Lowering, x: Shape, w: Shape, attrs: ConvAttrs): boolean {
+export function canWinograd(b: Lowering, x: Shape, w: Shape, attrs: ConvAttrs, fixed = false): boolean {
   const [, C, H, W] = x as [number, number, number, number]
   return (
     canBlock(b, x, w, attrs) &&
@@ -41,8 +44,9 @@ export function canWinograd(b: Lowering, x: Shape, w: Shape, attrs: ConvAttrs): 
     [...attrs.stride, ...attrs.dilation, ...attrs.before, ...attrs.after].every((n) => n === 1) &&
     H % 2 === 0 &&
     W % 2 === 0 &&
-    H * W >= LEAST_PIXELS &&
-    Math.min(C, at(w, 0)) >= LEAST_CHANNELS
+    H * W >= (fixed ? LEAST_PIXELS_FIXED : LEAST_PIXELS) &&
+    Math.min(C, at(w, 0)) >= LEAST_CHANNELS &&
+    (!fixed || sizeOf(w) <= MOST_WEIGHTS_FIXED)
   )
 }
 
@@ -114,11 +118,48 @@ function transformedTaps(b: Lowering, taps: string, shape: Shape): string[] {
 }
 
 /** w [O, C, 3, 3] → 16 filters [O/n, C/n, n of C, n of O]. */
-function forwardTaps(b: Lowering, w: Tensor): string[] {
+function forwardTaps(b: Lowering, w: Tensor): readonly string[] {
   const [O, C] = w.shape as [number, number]
   const n = b.channelBlock
+  const fixed = b.prepared(w, 'winograd', (values) =>
+    arrangedPlaces(values, O, C, n).map((data) => ({ type: 1, shape: [O, C, 1, 1], data })),
+  )
+  if (fixed) return fixed
   const byOutput = reordered(b, reshape(b, b.value(w), [O / n, n, C * 9, 1]))
   return transformedTaps(b, gatherRows(b, byOutput, n, permuted([O / n, C / n, n, 9], [3, 0, 1, 2])), [O, C])
+}
+
+/** What `forwardTaps` says, of a fixed value. */
+function arrangedPlaces(values: Float32Array, O: number, C: number, n: number): Float32Array[] {
+  const count = O * C
+  const places = new Float32Array(16 * count)
+  const rows = new Float32Array(12)
+  let i = 0
+  for (let output = 0; output < O; output += n)
+    for (let channel = 0; channel < C; channel += n)
+      for (let c = channel; c < channel + n; c++)
+        for (let o = output; o < output + n; o++, i++) {
+          const from = (o * C + c) * 9
+          for (let k = 0; k < 3; k++) {
+            const top = values[from + k] as number
+            const middle = values[from + 3 + k] as number
+            const bottom = values[from + 6 + k] as number
+            rows[k] = top
+            rows[3 + k] = (top + middle + bottom) / 2
+            rows[6 + k] = (top - middle + bottom) / 2
+            rows[9 + k] = -bottom
+          }
+          for (let row = 0, to = i; row < 12; row += 3, to += 4 * count) {
+            const left = rows[row] as number
+            const middle = rows[row + 1] as number
+            const right = rows[row + 2] as number
+            places[to] = left
+            places[to + count] = (left + middle + right) / 2
+            places[to + 2 * count] = (left - middle + right) / 2
+            places[to + 3 * count] = right
+          }
+        }
+  return range(16).map((place) => places.subarray(place * count, (place + 1) * count))
 }
 
 /** w [O, C, 3, 3], its taps reversed → 16 filters [C/n, O/n, n of O, n of C]. */

@@ -1,0 +1,216 @@
+import type { Shape } from '../shape.ts'
+import type { Tensor } from '../tensor.ts'
+import { type ConvAttrs, onnxConv } from './conv.ts'
+import { at, type Lowering, type RawTensor } from './op.ts'
+
+/*
+ * Layers in few bits, as the graph is lowered: no network knows of them. A layer is quantised where its weight is a fixed
+ * parameter and large enough to matter; the first and the last convolution and the time embeddings stay in float.
+ */
+
+/** Least and greatest value of a convolution's input and of its result. */
+export type ConvRange = readonly [inputMin: number, inputMax: number, outputMin: number, outputMax: number]
+
+/**
+ * `int8`: convolutions and matrix products on 8-bit integers; convolutions where there are ranges, by the weight's name.
+ * `int4`: weights of matrix products in 4 bits, of convolutions in 8, calculation in float.
+ */
+export type Quantization =
+  | { readonly kind: 'int8'; readonly ranges: ReadonlyMap<string, ConvRange>; readonly saturates: boolean }
+  | { readonly kind: 'int4'; readonly saturates: boolean }
+
+const types = { f32: 1, u8: 2, s8: 3, i32: 6 } as const
+const LEAST_WIDTH = 64
+/** Time and class embeddings have a row a picture. */
+const LEAST_ROWS = 16
+/** Elements that share a scale in 4 bits. */
+const GROUP = 32
+
+/** Whether a convolution can run in integers: two axes, no groups, as many channels as pay. */
+export function canQuantizeConv({ inputs, attrs }: Tensor<ConvAttrs>): boolean {
+  const w = at(inputs, 1)
+  return w.rank === 4 && attrs.groups === 1 && w.dtype === 'f32' && Math.min(at(w.shape, 0), at(w.shape, 1)) >= LEAST_WIDTH
+}
+
+/** Whether a product x [N, K] · weightᵀ [M, K] can take its weight in few bits. */
+function canQuantizeLinear(x: Tensor, w: Tensor): boolean {
+  return x.rank === 2 && w.rank === 2 && w.dtype === 'f32' && at(x.shape, 0) >= LEAST_ROWS && Math.min(...w.shape) >= LEAST_WIDTH
+}
+
+/** A convolution in the quantisation that the graph is lowered with, if any. */
+export function quantizedConv(b: Lowering, node: Tensor<ConvAttrs>): string | undefined {
+  const { quantization } = b
+  if (!quantization || !canQuantizeConv(node)) return undefined
+  return quantization.kind === 'int8' ? int8Conv(b, node, quantization) : storedConv(b, node)
+}
+
+/** A product x · weightᵀ, and a bias [M] if any, likewise. */
+export function quantizedLinear(b: Lowering, x: Tensor, w: Tensor, bias: string | undefined): string | undefined {
+  const { quantization } = b
+  if (!quantization || !canQuantizeLinear(x, w)) return undefined
+  return quantization.kind === 'int8'
+    ? int8Linear(b, x, w, bias, quantization.saturates)
+    : int4Linear(b, x, w, bias, quantization.saturates)
+}
+
+/**
+ * The greatest weight in integers. Kernels without VNNI add pairs of products in 16 bits and saturate: 255 · 64 · 2 still
+ * fits, 255 · 127 · 2 does not.
+ */
+const limitOf = (saturates: boolean) => (saturates ? 64 : 127)
+
+/** Quantises to u8 over a range that holds 0, so that padding is exact. */
+function affine([least, greatest]: readonly [number, number]): { scale: number; zero: number } {
+  const [lo, hi] = [Math.min(least, 0), Math.max(greatest, 0)]
+  const scale = Math.fround((hi - lo) / 255) || 1
+  return { scale, zero: Math.round(-lo / scale) }
+}
+
+function int8Conv(
+  b: Lowering,
+  { inputs, attrs }: Tensor<ConvAttrs>,
+  { ranges, saturates }: Quantization & { kind: 'int8' },
+): string | undefined {
+  const [x, w, bias] = [at(inputs, 0), at(inputs, 1), inputs[2]]
+  const name = b.storedName(w)
+  const range = name === undefined ? undefined : ranges.get(name)
+  const biasValues = bias ? b.storedValues(bias) : new Float32Array(at(w.shape, 0))
+  if (!range || !biasValues) return undefined
+  const [from, to] = [affine([range[0], range[1]]), affine([range[2], range[3]])]
+  const made = b.prepared(w, 'int8', (values) => {
+    const { integers, scales } = perRow(values, w.shape, limitOf(saturates))
+    const sums = Int32Array.from(biasValues, (value, i) => Math.round(value / (from.scale * (scales[i] as number))))
+    return [
+      { type: types.s8, shape: w.shape, data: integers },
+      { type: types.f32, shape: [scales.length], data: scales },
+      { type: types.i32, shape: [sums.length], data: sums },
+    ]
+  })
+  if (!made) return undefined
+  // Integer convolutions are fast with channels last, which only the engine can arrange.
+  b.leaveLayout()
+  const [weight, scales, sums] = made as [string, string, string]
+  const { scale, zero } = from
+  const u8 = ({ scale, zero }: typeof from) => [b.scalar(scale, 'f32'), b.scalar(zero, 'u8')] as const
+  const picture = b.cached(x, `u8 ${scale} ${zero}`, () => b.emit('QuantizeLinear', [b.value(x), ...u8(from)]))
+  const zeros = b.raw({ type: types.s8, shape: [at(w.shape, 0)], data: new Int8Array(at(w.shape, 0)) })
+  const operands = [picture, ...u8(from), weight, scales, zeros, ...u8(to), sums]
+  return b.emit('DequantizeLinear', [b.emit('QLinearConv', operands, onnxConv(attrs, w.shape.slice(2))), ...u8(to)])
+}
+
+/** A convolution in float whose weight is stored in 8 bits: the graph makes it float again at every run. */
+function storedConv(b: Lowering, { inputs, attrs }: Tensor<ConvAttrs>): string | undefined {
+  const [x, w, bias] = [at(inputs, 0), at(inputs, 1), inputs[2]]
+  const made = b.prepared(w, 'int8 stored', (values) => {
+    const { integers, scales } = perRow(values, w.shape, 127)
+    return [
+      { type: types.s8, shape: w.shape, data: integers },
+      { type: types.f32, shape: [scales.length], data: scales },
+    ]
+  })
+  if (!made) return undefined
+  const [integers, scales] = made as [string, string]
+  const weight = b.emit('DequantizeLinear', [integers, after(b, x, scales)], { axis: 0 })
+  return b.emit('Conv', [b.value(x), weight, ...(bias ? [b.value(bias)] : [])], onnxConv(attrs, w.shape.slice(2)))
+}
+
+/** A constant that is there only once x is: without it the engine would make every layer's weights first, and keep them all. */
+function after(b: Lowering, x: Tensor, constant: string): string {
+  const first = b.cached(x, 'is there', () => {
+    const [zero, one] = [b.ints(x.shape.map(() => 0)), b.ints(x.shape.map(() => 1))]
+    const element = b.emit('Reshape', [b.emit('Slice', [b.value(x), zero, one]), b.ints([1])])
+    return b.emit('Equal', [element, element])
+  })
+  return b.emit('Where', [first, constant, constant])
+}
+
+/** The activations' range is that of each product: the engine's kernel finds it as fast as it would read a fixed one. */
+function int8Linear(b: Lowering, x: Tensor, w: Tensor, bias: string | undefined, saturates: boolean): string | undefined {
+  const [M, K] = w.shape as [number, number]
+  const made = b.prepared(w, 'int8 transposed', (values) => {
+    const { integers, scales } = perRow(values, w.shape, limitOf(saturates))
+    return [
+      { type: types.s8, shape: [K, M], data: transposed(integers, M, K) },
+      { type: types.f32, shape: [M], data: scales },
+    ]
+  })
+  if (!made) return undefined
+  const zeros = b.raw({ type: types.s8, shape: [M], data: new Int8Array(M) })
+  return b.emit('DynamicQuantizeMatMul', [b.value(x), ...made, zeros, ...(bias ? [bias] : [])], {}, 'com.microsoft')
+}
+
+/** Weights to whole numbers from −limit to limit, each row with a scale of its own. */
+export function perRow(values: Float32Array, shape: Shape, limit: number): { integers: Int8Array; scales: Float32Array } {
+  const rows = at(shape, 0)
+  const width = values.length / rows
+  const integers = new Int8Array(values.length)
+  const scales = new Float32Array(rows)
+  for (let row = 0; row < rows; row++) {
+    const [start, end] = [row * width, (row + 1) * width]
+    let greatest = 0
+    for (let i = start; i < end; i++) {
+      const size = Math.abs(values[i] as number)
+      if (size > greatest) greatest = size
+    }
+    const scale = Math.fround(greatest / limit) || 1
+    const inverse = 1 / scale
+    scales[row] = scale
+    // To the nearest, without a branch that hundreds of millions of weights would mispredict.
+    for (let i = start; i < end; i++) integers[i] = (((values[i] as number) * inverse + 128.5) | 0) - 128
+  }
+  return { integers, scales }
+}
+
+/** [rows, columns] → [columns, rows], in tiles that fit the cache. */
+function transposed(values: Int8Array, rows: number, columns: number): Int8Array {
+  const out = new Int8Array(values.length)
+  const tile = 64
+  for (let top = 0; top < rows; top += tile)
+    for (let left = 0; left < columns; left += tile)
+      for (let row = top; row < Math.min(top + tile, rows); row++)
+        for (let column = left; column < Math.min(left + tile, columns); column++) {
+          out[column * rows + row] = values[row * columns + column] as number
+        }
+  return out
+}
+
+function int4Linear(b: Lowering, x: Tensor, w: Tensor, bias: string | undefined, saturates: boolean): string | undefined {
+  const [M, K] = w.shape as [number, number]
+  if (K % GROUP !== 0) return undefined
+  const made = b.prepared(w, 'int4', (values) => nibbles(values, [M, K / GROUP, GROUP]))
+  if (!made) return undefined
+  const attributes = {
+    K,
+    N: M,
+    bits: 4,
+    block_size: GROUP,
+    // Integer arithmetic, where it is exact and fast.
+    accuracy_level: saturates ? 0 : 4,
+  }
+  return b.emit('MatMulNBits', [b.value(x), ...made, ...(bias ? ['', '', bias] : [])], attributes, 'com.microsoft')
+}
+
+/**
+ * Groups of weights in 4 bits, two in a byte, the first in its low half: w ≈ scale · (q − 8) with q from 0 to 15. The scale's
+ * sign is that of the element of greatest size, which becomes −8.
+ */
+export function nibbles(values: Float32Array, [rows, groups, size]: readonly [number, number, number]): RawTensor[] {
+  const packed = new Uint8Array(values.length / 2)
+  const scales = new Float32Array(rows * groups)
+  for (let group = 0; group < rows * groups; group++) {
+    const start = group * size
+    let extreme = 0
+    for (let i = start; i < start + size; i++) {
+      const value = values[i] as number
+      if (Math.abs(value) > Math.abs(extreme)) extreme = value
+    }
+    const scale = Math.fround(extreme / -8) || 1
+    scales[group] = scale
+    const code = (i: number) => Math.min(15, Math.round((values[i] as number) / scale) + 8)
+    for (let i = start; i < start + size; i += 2) packed[i / 2] = code(i) | (code(i + 1) << 4)
+  }
+  return [
+    { type: types.u8, shape: [rows, groups, size / 2], data: packed },
+    { type: types.f32, shape: [rows * groups], data: scales },
+  ]
+}

@@ -1,0 +1,127 @@
+import { closeSync, mkdtempSync, openSync, readSync, rmSync, statfsSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { allocate, convert, fromBfloatBits, fromHalfBits, type TypedArray } from '../core/dtype.ts'
+import type { Prepare, RawValue, StoredValue } from '../core/onnx/lower.ts'
+import type { RawTensor } from '../core/ops/op.ts'
+import { sizeOf } from '../core/shape.ts'
+import { cacheFolder } from './cache.ts'
+import { EngineError } from './engine.ts'
+import type { Weights } from './weights.ts'
+
+/** Linux's folder of files in memory: what is never written to a disk is there sooner. */
+const MEMORY = '/dev/shm'
+/** Bytes that an element may take when arranged: Winograd's filters are 16 numbers for 9. */
+const MOST_BYTES = 8
+
+function roomIn(folder: string): number {
+  try {
+    const { bavail, bsize } = statfsSync(folder)
+    return bavail * bsize
+  } catch {
+    return 0
+  }
+}
+
+/** Weights in a file start at whole pages, so that the engine can map them. */
+const PAGE = 4096
+
+/**
+ * Weights in the arrangements that a program's kernels take, made once. Those of weights in memory stay in memory; those of
+ * weights in files go to a file that the engine maps: they take no memory twice, and what memory lacks can be read again.
+ */
+export class PreparedWeights {
+  private folder: string | undefined
+  private fd: number | undefined
+  private end = 0
+  private readonly inMemory: boolean
+
+  /** @param weights all that may be prepared */
+  constructor(weights: Weights) {
+    const elements = [...weights.values()].reduce((sum, { shape }) => sum + sizeOf(shape), 0)
+    this.inMemory = roomIn(MEMORY) > MOST_BYTES * elements
+  }
+
+  readonly prepare: Prepare = (stored, make) => {
+    if ('data' in stored) return make(floats(stored, stored.data))
+    const values = readFloats(stored)
+    const made = make(values)
+    const kept = made.map((array) => this.put(array))
+    // Hundreds of megabytes may come by before garbage is next collected.
+    for (const buffer of new Set([values, ...made.map(({ data }) => data)].map(({ buffer }) => buffer)))
+      (buffer as ArrayBuffer).transfer(0)
+    return kept
+  }
+
+  /** No more weights come. */
+  close(): void {
+    if (this.fd !== undefined) closeSync(this.fd)
+    this.fd = undefined
+  }
+
+  /** Removes the file; where a program has it mapped it lives on until the program is gone. On Windows it can go only then. */
+  remove(): void {
+    this.close()
+    try {
+      if (this.folder) rmSync(this.folder, { recursive: true, force: true })
+    } catch (error) {
+      if (process.platform !== 'win32') throw error
+    }
+  }
+
+  private get file(): string {
+    this.folder ??= mkdtempSync(join(this.inMemory ? MEMORY : cacheFolder('prepared'), 'langevin-weights-'))
+    return join(this.folder, 'weights.bin')
+  }
+
+  private put({ type, shape, data }: RawTensor): RawValue {
+    const { file } = this
+    const offset = Math.ceil(this.end / PAGE) * PAGE
+    try {
+      this.fd ??= openSync(file, 'w')
+      writeAt(this.fd, new Uint8Array(data.buffer, data.byteOffset, data.byteLength), offset)
+    } catch (cause) {
+      const message = (cause as Error).message
+      throw new EngineError(`${file} cannot be written: ${message}. Set LANGEVIN_CACHE to a folder with room for the weights`, {
+        cause,
+      })
+    }
+    this.end = offset + data.byteLength
+    return { type, shape, file, offset, length: data.byteLength }
+  }
+}
+
+function writeAt(fd: number, bytes: Uint8Array, offset: number): void {
+  for (let done = 0; done < bytes.length; ) {
+    done += writeSync(fd, bytes, done, Math.min(bytes.length - done, 2 ** 30), offset + done)
+  }
+}
+
+/** A stored weight as numbers, in memory. */
+function readFloats(stored: StoredValue & { file: string; offset: number }): Float32Array {
+  const { dtype, shape, file, offset } = stored
+  const data = allocate(dtype, sizeOf(shape))
+  const bytes = new Uint8Array(data.buffer)
+  const fd = openSync(file, 'r')
+  try {
+    for (let done = 0; done < bytes.length; ) {
+      const got = readSync(fd, bytes, done, Math.min(bytes.length - done, 2 ** 30), offset + done)
+      if (got === 0) throw new EngineError(`${file} ends before a weight of ${bytes.length} bytes at ${offset}`)
+      done += got
+    }
+  } finally {
+    closeSync(fd)
+  }
+  return floats(stored, data)
+}
+
+const tables = new Map<string, Float32Array>()
+
+/** Elements of any float type as f32; those of 16 bits by a table of all of them. */
+function floats({ dtype }: StoredValue, data: TypedArray): Float32Array {
+  if (data instanceof Float32Array) return data
+  if (dtype !== 'f16' && dtype !== 'bf16') return convert(dtype, data, 'f32')
+  const read = dtype === 'f16' ? fromHalfBits : fromBfloatBits
+  const table = tables.get(dtype) ?? Float32Array.from({ length: 2 ** 16 }, (_, bits) => read(bits))
+  tables.set(dtype, table)
+  return Float32Array.from(data as Uint16Array, (bits) => table[bits] as number)
+}
