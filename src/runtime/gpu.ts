@@ -11,8 +11,8 @@ let trial: Promise<boolean> | undefined
  * queries on it shuffles keys between the lanes of a subgroup and counts on 8 of them or more; where there are fewer
  * (SwiftShader) its result is wrong without an error.
  *
- * The session that tries it is never released: with its last session a thread's engine drops the GPU and every buffer
- * there, and reading a State then aborts the process. It also keeps compiled shaders from one program to the next.
+ * The session that tries it is never released: with its last session a thread's engine drops the GPU, and with it the
+ * compiled shaders that the next program could use.
  */
 export const fusedAttentionWorks = (): Promise<boolean> => (trial ??= tryAttention())
 

@@ -88,14 +88,14 @@ export class Program {
     if (this.released) return
     this.released = true
     await this.running?.catch(() => undefined)
-    await this.session.release()
+    await (this.state ? this.state.free(this.session) : this.session.release())
   }
 
   private async runOnce(feeds: Readonly<Record<string, NdArray>>): Promise<Record<string, NdArray>> {
     const results = await this.session.run(await this.values(feeds)).catch((cause: Error) => {
       throw new EngineError(`the program failed on ${this.device}: ${cause.message}`, { cause })
     })
-    for (const name of this.updates) this.state?.replace(name, results[updateName(name)] as OrtTensor)
+    for (const name of this.updates) this.state?.replace(name, results[updateName(name)] as OrtTensor, this.session)
     return Object.fromEntries(
       Object.entries(results)
         .filter(([name]) => !name.startsWith(UPDATE))

@@ -1,4 +1,4 @@
-import type { Tensor as OrtTensor } from 'onnxruntime-common'
+import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-common'
 import { expect, test } from 'vitest'
 import { ArgumentError } from '../core/errors.ts'
 import { input, parameter } from '../core/tensor.ts'
@@ -74,10 +74,34 @@ test('a value on the GPU is refused where it would be read as garbage or abort t
   const program = await compile({ outputs: { y: a.mul(2) }, state })
   let freed = 0
   const onGpu = () => ({ location: 'gpu-buffer', type: 'float32', dims: [2], dispose: () => freed++ }) as unknown as OrtTensor
-  state.replace('a', onGpu())
+  state.replace('a', onGpu(), session())
   await expect(program.run()).rejects.toThrow(EngineError)
   await expect(program.run()).rejects.toThrow('"a" of the state lies on the GPU and this program runs on cpu')
   expect(() => fromOrt(onGpu())).toThrow('a tensor on the GPU was read as if on the host')
-  state.replace('a', onGpu())
+  state.replace('a', onGpu(), session())
   expect(freed).toBe(1)
 })
+
+test('a session outlives the values that it made on the GPU', async () => {
+  const state = await twoValues()
+  const events: string[] = []
+  const onGpu = (name: string) =>
+    ({ location: 'gpu-buffer', type: 'float32', dims: [2], dispose: () => events.push(`free ${name}`) }) as unknown as OrtTensor
+  const [first, second] = [session(() => events.push('release first')), session(() => events.push('release second'))]
+  state.replace('a', onGpu('a1'), first)
+  state.replace('b', onGpu('b1'), first)
+  await state.free(first)
+  state.replace('a', onGpu('a2'), second)
+  expect(events).toEqual(['free a1'])
+  state.replace('b', onGpu('b2'), second)
+  expect(events).toEqual(['free a1', 'free b1', 'release first'])
+  await state.free(second)
+  expect(events).toHaveLength(3)
+  await state.release()
+  expect(events.slice(3)).toEqual(['free a2', 'free b2', 'release second'])
+  expect(state.names).toEqual([])
+  await state.free(session(() => events.push('release third')))
+  expect(events.at(-1)).toBe('release third')
+})
+
+const session = (release: () => void = () => undefined) => ({ release: async () => release() }) as unknown as InferenceSession

@@ -8,11 +8,15 @@ import type { NdArray } from './ndarray.ts'
 
 interface Entry extends Spec {
   value: OrtTensor
+  /** The session that made a value on the GPU. */
+  maker: InferenceSession | undefined
 }
 
 /** Named values that programs read and update, such as parameters in training. On WebGPU they stay on the GPU. */
 export class State {
   private readonly entries: Map<string, Entry>
+  /** Sessions to be freed when nothing that they made is left here. */
+  private readonly leaving = new Set<InferenceSession>()
 
   private constructor(entries: Map<string, Entry>) {
     this.entries = entries
@@ -20,7 +24,10 @@ export class State {
 
   static async from(values: Iterable<readonly [string, NdArray]>): Promise<State> {
     const entries = new Map<string, Entry>()
-    for (const [name, array] of values) entries.set(name, { shape: array.shape, dtype: array.dtype, value: await toOrt(array) })
+    for (const [name, array] of values) {
+      const { shape, dtype } = array
+      entries.set(name, { shape, dtype, value: await toOrt(array), maker: undefined })
+    }
     return new State(entries)
   }
 
@@ -43,12 +50,40 @@ export class State {
     return entry.value
   }
 
-  /** Takes over a program's output. The value before it is freed where it lies on the GPU. */
-  replace(name: string, value: OrtTensor): void {
+  /** Takes over a session's output. The value before it is freed where it lies on the GPU. */
+  replace(name: string, value: OrtTensor, maker: InferenceSession): void {
     const entry = this.entries.get(name)
     if (!entry) throw new ArgumentError(`the state has no "${name}"`)
-    if (entry.value.location === 'gpu-buffer') entry.value.dispose()
+    const before = entry.maker
+    if (before) entry.value.dispose()
     entry.value = feedable(value)
+    entry.maker = value.location === 'gpu-buffer' ? maker : undefined
+    if (before && this.leaving.has(before) && !this.holds(before)) {
+      this.leaving.delete(before)
+      void before.release()
+    }
+  }
+
+  /**
+   * Frees a session: at once, or when the last value that it made has been replaced, since the engine frees a session's
+   * buffers on the GPU with it and aborts the process when they are used then.
+   */
+  async free(session: InferenceSession): Promise<void> {
+    if (this.holds(session)) this.leaving.add(session)
+    else await session.release()
+  }
+
+  /** Frees what lies on the GPU, and the sessions that had to stay for it. Nothing is left in the state. */
+  async release(): Promise<void> {
+    for (const { value, maker } of this.entries.values()) if (maker) value.dispose()
+    this.entries.clear()
+    const sessions = [...this.leaving]
+    this.leaving.clear()
+    for (const session of sessions) await session.release()
+  }
+
+  private holds(session: InferenceSession): boolean {
+    return [...this.entries.values()].some(({ maker }) => maker === session)
   }
 
   /** Values copied to the host. */

@@ -64,6 +64,7 @@ const moverOf = (
   read: (names) => state.read(names),
   async release() {
     for (const program of programs) await program.release()
+    await state.release()
   },
 })
 
