@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { z } from 'zod'
 import { LangevinError } from '../core/errors.ts'
+import type { Device } from '../runtime/devices.ts'
 import { type Environment, environment } from '../runtime/environment.ts'
 import { defineCommand, printResult } from './command.ts'
 
@@ -14,7 +15,11 @@ function readBytes(file: string): Buffer {
 
 const gigabytes = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`
 
-function table({ langevin, node, platform, cpu, memory, packages }: Environment): string {
+interface Machine extends Environment {
+  readonly devices: readonly Device[]
+}
+
+function table({ langevin, node, platform, cpu, memory, packages, devices }: Machine): string {
   const rows = [
     ['langevin', langevin],
     ['Node', node],
@@ -22,10 +27,14 @@ function table({ langevin, node, platform, cpu, memory, packages }: Environment)
     ['processor', `${cpu.model}, ${cpu.cores} cores`],
     ['memory', `${gigabytes(memory.total)}, ${gigabytes(memory.free)} free`],
     ...Object.entries(packages),
+    ...devices.map((device) => [`--device ${device.name}`, inWords(device)]),
   ]
   const width = Math.max(...rows.map(([name]) => name!.length))
   return rows.map(([name, value]) => `${name!.padEnd(width)}  ${value}`).join('\n')
 }
+
+const inWords = ({ available, description, goodFor, reason }: Device) =>
+  available ? `${description}; good for ${goodFor}` : `not available here (${description}): ${reason}`
 
 /** Text of unknown origin, without what would move the cursor or change colours. */
 const printable = (text: string) => text.replaceAll(/[^\P{Cc}\n\t]/gu, '�')
@@ -39,7 +48,7 @@ export const info = defineCommand({
   name: 'info',
   summary: 'what this machine offers, or how a picture was made',
   description:
-    'Prints the versions, the processor and the memory that langevin finds. With a PNG, prints the text in it instead: pictures made by langevin and most other programs carry their settings.',
+    'Prints the versions, the processor, the memory and the devices that langevin finds, with what each device is good for and why one cannot be used; a GPU is tried for a second, in a process of its own. With a PNG, prints the text in it instead: pictures made by langevin and most other programs carry their settings.',
   positional: ['file'],
   options: z.object({
     file: z.string().optional().meta({ description: 'a PNG' }),
@@ -51,7 +60,10 @@ export const info = defineCommand({
     ['langevin info picture.png', 'the settings in a picture'],
   ],
   async run({ file, json }, io) {
-    if (file === undefined) return printResult(io, json, environment(), table)
+    if (file === undefined) {
+      const { listDevices } = await import('../runtime/devices.ts')
+      return printResult(io, json, { ...environment(), devices: await listDevices() }, table)
+    }
     const { readPngText } = await import('../images/pngtext.ts')
     printResult(io, json, Object.fromEntries(readPngText(readBytes(file), file)), pictureText)
   },

@@ -45,13 +45,24 @@ test('errors map to exit codes, and only unexpected ones show a stack', () => {
   expect(explain(new TypeError('x'))).toContain('program.test.ts')
 })
 
-test('info prints one JSON document with --json', async () => {
+test('info prints one JSON document with --json', { timeout: 120_000 }, async () => {
   const { code, out } = await run('info', '--json')
   expect(code).toBe(0)
   const found = JSON.parse(out)
   expect(found.node).toBe(process.version)
   expect(found.packages['onnxruntime-node']).toMatch(/^1\.\d+/)
   expect(found.memory.total).toBeGreaterThan(found.memory.free)
+  expect(found.devices.map(({ name }: { name: string }) => name)).toEqual(['cpu', 'webgpu', 'cuda'])
+  expect(found.devices[0]).toMatchObject({ available: true, goodFor: expect.stringContaining('everything') })
+})
+
+test('info lists every device, what it is good for, and why one is missing', { timeout: 120_000 }, async () => {
+  const { code, out, err } = await run('info')
+  expect([code, err]).toEqual([0, ''])
+  const lines = out.split('\n').filter((line) => line.startsWith('--device '))
+  expect(lines.map((line) => line.split(/ +/)[1])).toEqual(['cpu', 'webgpu', 'cuda'])
+  expect(lines[0]).toMatch(/\d cores, .*; good for everything/)
+  for (const line of lines.slice(1)) expect(line).toMatch(/; good for |not available here \(.+\): .+/)
 })
 
 test('info reads the text of a PNG', async () => {
@@ -72,7 +83,7 @@ test('info reads the text of a PNG', async () => {
   }
 })
 
-test('the command itself passes arguments and exit codes on', () => {
+test('the command itself passes arguments and exit codes on', { timeout: 120_000 }, () => {
   const command = fileURLToPath(new URL('../../bin/langevin.mjs', import.meta.url))
   const run = (...args: string[]) => spawnSync(process.execPath, [command, ...args], { encoding: 'utf8' })
   expect(run('info', '--json').stdout).toContain('"node"')
