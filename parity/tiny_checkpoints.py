@@ -13,7 +13,7 @@ from pathlib import Path
 import diffusers
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, ControlNetModel, UNet2DConditionModel
-from diffusers.utils import convert_state_dict_to_diffusers, convert_state_dict_to_kohya
+from diffusers.utils import convert_state_dict_to_kohya
 from networks import set_weights
 from peft import LoraConfig, get_peft_model_state_dict
 from safetensors.torch import save_file
@@ -234,9 +234,7 @@ class Builder:
         state = {}
         for key, value in sorted(get_peft_model_state_dict(unet).items()):
             state[key] = (torch.randn(value.shape, generator=generator) / math.sqrt(value[0].numel())).half()
-        diffusers.StableDiffusionPipeline.save_lora_weights(
-            path, unet_lora_layers=convert_state_dict_to_diffusers(state), weight_name="diffusers.safetensors"
-        )
+        diffusers.StableDiffusionPipeline.save_lora_weights(path, unet_lora_layers=state, weight_name="diffusers.safetensors")
         kohya = convert_state_dict_to_kohya({f"unet.{key}": value.flip(0) for key, value in state.items()})
         for key in kohya:
             if key.endswith(".alpha"):

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import type { Command } from 'commander'
 import type { z } from 'zod'
 import { InterruptError } from './errors.ts'
@@ -52,3 +53,6 @@ export function onInterrupt(): AbortSignal {
   process.once('SIGINT', () => controller.abort(new InterruptError()))
   return controller.signal
 }
+
+/** The package's version. */
+export const version = (): string => JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version

@@ -6,6 +6,7 @@ import type { Io } from './command.ts'
 import { demo } from './demo.ts'
 import { exitCodeOf, explain } from './errors.ts'
 import { evaluate } from './evaluate.ts'
+import { generate } from './generate.ts'
 import { info } from './info.ts'
 import { normalise } from './options.ts'
 import { sample } from './sample.ts'
@@ -27,7 +28,7 @@ export function program(io: Io): Command {
       '\nFlags may be written --like-this or --like_this. Results go to standard output, the rest to standard error.',
     )
     .addHelpText('after', 'Exit codes: 0 done, 1 failed, 2 wrong flags or arguments, 130 interrupted.')
-  for (const register of [sample, train, evaluate, card, demo, bench, info]) register(command, io)
+  for (const register of [sample, generate, train, evaluate, card, demo, bench, info]) register(command, io)
   return command
 }
 

@@ -1,9 +1,9 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
 import { z } from 'zod'
 import { ddpmOptions } from '../pipelines/ddpm.ts'
 import { pictureSamplers } from '../pipelines/unconditional.ts'
-import { defineCommand, onInterrupt, printResult } from './command.ts'
+import { defineCommand, onInterrupt, printResult, version } from './command.ts'
 import { UsageError } from './errors.ts'
 
 const options = z.object({
@@ -95,5 +95,3 @@ const inWords = (settings: Readonly<Record<string, unknown>>) =>
         `${key.charAt(0).toUpperCase()}${key.slice(1)}: ${/[,:"]/.test(`${value}`) ? JSON.stringify(value) : value}`,
     )
     .join(', ')
-
-const version = (): string => JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version

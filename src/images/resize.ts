@@ -7,7 +7,7 @@ export type Kernel = 'box' | 'bilinear' | 'bicubic' | 'lanczos'
 const sinc = (x: number) => (x === 0 ? 1 : Math.sin(Math.PI * x) / (Math.PI * x))
 
 /** Each kernel with its radius, in pixels of the coarser of the two grids. */
-const kernels: Record<Kernel, { radius: number; at: (x: number) => number }> = {
+export const kernels: Record<Kernel, { radius: number; at: (x: number) => number }> = {
   box: { radius: 0.5, at: (x) => (x > -0.5 && x <= 0.5 ? 1 : 0) },
   bilinear: { radius: 1, at: (x) => Math.max(0, 1 - Math.abs(x)) },
   /** Keys 1981, a = −1/2. */

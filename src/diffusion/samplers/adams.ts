@@ -25,17 +25,35 @@ export function transfer(x: NdArray, noise: NdArray, from: Level, to: Level): Nd
 const weighted = (weights: readonly number[], outputs: readonly NdArray[]) =>
   combine({ keep: weights[0] as number, use: weights.slice(1), noise: 0 }, outputs[0] as NdArray, outputs.slice(1))
 
+export interface LmsOptions {
+  readonly order?: number
+  /**
+   * Levels that a late start left out. diffusers counts them in the order of the first steps and, as it knows no slopes there,
+   * leaves their terms out.
+   */
+  readonly before?: readonly number[]
+}
+
 /** Linear multistep in σ with exact weights for uneven steps: LMS of k-diffusion (Adams–Bashforth). Path `ve`. */
-export async function* lms(denoise: Denoise, x: NdArray, sigmas: readonly number[], { order = 4 } = {}): Sampling {
+export async function* lms(
+  denoise: Denoise,
+  x: NdArray,
+  sigmas: readonly number[],
+  { order = 4, before = [] }: LmsOptions = {},
+): Sampling {
   checkSigmas(sigmas, 'lms')
+  const all = [...before, ...sigmas]
   const slopes: NdArray[] = []
   for (const [i, [sigma, next]] of pairs(sigmas).entries()) {
     const denoised = await denoise(x, sigma)
     yield { i, sigma, x, denoised }
     slopes.unshift(slope(x, denoised, sigma))
     slopes.splice(order)
-    const places = slopes.map((_, k) => ((sigmas[i - k] as number) - sigma) / (next - sigma))
-    const use = lagrange(places).map((row) => (next - sigma) * row.reduce((sum, a, k) => sum + a / (k + 1), 0))
+    const newest = before.length + i
+    const levels = all.slice(Math.max(0, newest + 1 - order), newest + 1).reverse()
+    const places = levels.map((level) => (level - sigma) / (next - sigma))
+    const weights = lagrange(places).slice(0, slopes.length)
+    const use = weights.map((row) => (next - sigma) * row.reduce((sum, a, k) => sum + a / (k + 1), 0))
     x = combine({ keep: 1, use, noise: 0 }, x, slopes)
   }
   return x
@@ -85,13 +103,13 @@ export async function* pndm(denoise: Denoise, x: NdArray, sigmas: readonly numbe
     const first = read(x, denoised, from)
     history.unshift(first)
     history.splice(4)
-    const outputAt = async (level: Level, output: NdArray) => {
+    const outputAt = async (level: Level, output: NdArray, seen = level) => {
       const there = carry(x, output, from, level)
-      return read(there, await denoise(there, level.sigma), level)
+      return read(there, await denoise(there, seen.sigma), seen)
     }
     if (start === 'euler' && i === 0) {
       const [again, landing] = corrected ?? [from.sigma, to.sigma]
-      const mean = first.add(await outputAt(to, first)).div(2)
+      const mean = first.add(await outputAt(to, first, levelOf(path, landing))).div(2)
       x = carry(x, mean, levelOf(path, again), levelOf(path, landing))
     } else if (start === 'runge-kutta' && i < 3) {
       const [there, back] = middles[i] ?? [Math.sqrt(from.sigma * to.sigma), Math.sqrt(from.sigma * to.sigma)]

@@ -147,8 +147,11 @@ export const KDPM2AncestralDiscreteScheduler = kind({
 export const LMSDiscreteScheduler = kind({
   defaults: sigmaOptions,
   takes: ['timesteps', 'sigmas'],
-  plan: (options, run) =>
-    planOf(options, sigmaGrid(options, run, ratioTable(options)), run, (denoise, x, sigmas) => lms(denoise, x, sigmas)),
+  plan: (options, run) => {
+    const grid = sigmaGrid(options, run, ratioTable(options))
+    const before = grid.sigmas.slice(0, run.start ?? 0)
+    return planOf(options, grid, run, (denoise, x, sigmas) => lms(denoise, x, sigmas, { before }))
+  },
 })
 
 export const DPMSolverSDEScheduler = kind({

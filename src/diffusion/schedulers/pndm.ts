@@ -21,25 +21,27 @@ export const PNDMScheduler = kind({
     const steps = run.steps as number
     if (!plms && steps < 4)
       throw new ArgumentError(`PNDMScheduler: its Runge–Kutta start takes 3 steps; ask for 4 or more, not ${steps}`)
-    const grid = timestepsBySpacing(options.timestep_spacing, steps, { trainSteps, offset }).slice(run.start)
+    const start = run.start ?? 0
+    const all = timestepsBySpacing(options.timestep_spacing, steps, { trainSteps, offset })
+    // A late start leaves out calls of the network in diffusers, not steps: of PLMS one call belongs to no step of its own, and
+    // what follows its corrected first step then counts one step more than was made.
+    const plmsCalls = all.length > 1 ? all.toSpliced(1, 0, all[1] as number).slice(start) : all
+    const grid = plms && start > 0 ? plmsCalls.toSpliced(1, 1) : all.slice(start)
     const hop = Math.floor(trainSteps / steps)
     const half = Math.floor(hop / 2)
     const final = options.set_alpha_to_one ? 0 : vpSigma(bars, 0)
     const at = (t: number) => (t >= 0 ? vpSigma(bars, t) : final)
-    const next = (i: number) => grid[i + 1] ?? (grid[i] as number) - hop
+    const next = (i: number) => (plms ? plmsCalls : grid)[i + 1] ?? (grid[i] as number) - hop
     // The Runge–Kutta steps land on the next timestep, the others one hop below their own, as diffusers has it.
     const targets = grid.map((t, i) => at(!plms && i < 3 ? next(i) : t - hop))
-    const timesteps = grid.flatMap((t, i) => {
-      if (plms) return i === 0 && grid.length > 1 ? [t, next(0)] : [t]
-      return i < 3 ? [t, next(i) + half, next(i) + half, next(i)] : [t]
-    })
+    const timesteps = plms ? plmsCalls : grid.flatMap((t, i) => (i < 3 ? [t, next(i) + half, next(i) + half, next(i)] : [t]))
     return {
       timesteps,
       initialSigma: 1,
       data: (output, x, sigma) => toData(options.prediction_type, output, x, levelOf(vp, sigma)),
       sample: (denoise, x) =>
         pndm(denoise, x, grid.map(at), {
-          start: plms ? (grid.length > 1 ? 'euler' : 'none') : 'runge-kutta',
+          start: plms ? (plmsCalls.length > 1 ? 'euler' : 'none') : 'runge-kutta',
           along: options.prediction_type === 'epsilon' ? 'noise' : 'velocity',
           targets,
           middles: grid.slice(0, 3).map((t, i) => [at(t - half), at(next(i) + half)] as const),

@@ -18,7 +18,7 @@ import type { Weights } from '../../runtime/weights.ts'
 import { ClipTokenizer } from '../../text/index.ts'
 import { bundledModels, modelFolder } from '../zoo.ts'
 import { families } from './families.ts'
-import { autoencoderOf, type Components, type Stored, textEncoderOf, unetOf } from './parts.ts'
+import { type Autoencoder, autoencoderOf, type Components, type Stored, textEncoderOf, unetOf } from './parts.ts'
 
 export interface OpenOptions {
   /** As `fp16`: which of a folder's weights. */
@@ -28,6 +28,8 @@ export interface OpenOptions {
    * any diffusers folder of the family has them. By default the folder that the file is in.
    */
   readonly tokenizer?: string | undefined
+  /** Another autoencoder than the checkpoint's: its folder, or its name on the hub. */
+  readonly vae?: string | undefined
   /** For single files of Stable Diffusion 2, which do not say what they predict. */
   readonly prediction?: 'epsilon' | 'v_prediction' | undefined
   readonly hub?: HubOptions
@@ -41,10 +43,36 @@ export interface OpenOptions {
  * HubError: what is wrong with which file
  */
 export async function openComponents(model: string, options: OpenOptions = {}): Promise<Components> {
-  if (!existsSync(model) && bundledModels().includes(model)) return openFolder(modelFolder(model), options)
-  const { variant, hub = {} } = options
-  const { kind, path } = await resolveModel(model, { ...hub, ...(variant === undefined ? {} : { variant }) })
-  return kind === 'file' ? openFile(path, options) : openFolder(path, options)
+  const { kind, path } =
+    !existsSync(model) && bundledModels().includes(model)
+      ? ({ kind: 'folder', path: modelFolder(model) } as const)
+      : await resolveModel(model, hubOptions(options))
+  const components = kind === 'file' ? openFile(path, options) : openFolder(path, options)
+  return options.vae === undefined ? components : { ...components, vae: await openAutoencoder(options.vae, options) }
+}
+
+/** What the hub is asked for. */
+export const hubOptions = ({ variant, hub = {} }: OpenOptions): HubOptions => ({
+  ...hub,
+  ...(variant !== undefined && { variant }),
+})
+
+async function openAutoencoder(model: string, options: OpenOptions): Promise<Autoencoder> {
+  const { kind, path } = await resolveModel(model, hubOptions(options))
+  if (kind === 'file') throw new FolderError(path, "is a file; an autoencoder opens as a folder in diffusers' layout")
+  return autoencoderOf(storedIn(path, classes.vae as string[], options))
+}
+
+/** One network's folder. */
+function storedIn(place: string, known: readonly string[], { variant }: OpenOptions, className?: string): Stored {
+  const config = loadConfig(place)
+  const own = className ?? config._class_name ?? ''
+  if (!known.includes(own)) {
+    throw new ConfigError(join(place, 'config.json'), `is ${own || 'none'}; expected ${known.join(' or ')}`, {
+      field: '_class_name',
+    })
+  }
+  return { className: own, config, weights: openWeights(place, variant === undefined ? {} : { variant }), place }
 }
 
 /** Classes that each component may have. */
@@ -57,12 +85,12 @@ const classes: Readonly<Record<string, readonly string[]>> = {
   tokenizer_2: ['CLIPTokenizer', 'CLIPTokenizerFast'],
 }
 
-function openFolder(dir: string, { variant }: OpenOptions): Components {
+function openFolder(dir: string, options: OpenOptions): Components {
   const file = join(dir, 'model_index.json')
   if (!existsSync(file)) {
     throw new FolderError(dir, 'has no model_index.json; expected what save_pretrained of a Stable Diffusion pipeline writes')
   }
-  const { _class_name: className, components, options } = readModelIndex(dir)
+  const { _class_name: className, components, options: fields } = readModelIndex(dir)
   if (!Object.hasOwn(families, className)) {
     const known = Object.keys(families).join(', ')
     throw new ConfigError(file, `is ${className}; pictures from prompts come from ${known}`, { field: '_class_name' })
@@ -76,12 +104,7 @@ function openFolder(dir: string, { variant }: OpenOptions): Components {
     if (!existsSync(join(dir, name))) throw new FolderError(join(dir, name), `no such folder, which ${file} names`)
     return found
   }
-  const stored = (name: string): Stored => {
-    const place = join(dir, name)
-    const { className: own } = part(name)
-    const config = loadConfig(place)
-    return { className: own, config, weights: openWeights(place, variant === undefined ? {} : { variant }), place }
-  }
+  const stored = (name: string): Stored => storedIn(join(dir, name), classes[name] ?? [], options, part(name).className)
   const text = ['', '_2'].flatMap((suffix) => {
     const name = `text_encoder${suffix}`
     if (!components.get(name)) return []
@@ -93,7 +116,7 @@ function openFolder(dir: string, { variant }: OpenOptions): Components {
   return {
     place: dir,
     className,
-    options,
+    options: fields,
     unet: unetOf(stored('unet')),
     vae: autoencoderOf(stored('vae')),
     text,

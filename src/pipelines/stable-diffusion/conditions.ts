@@ -23,8 +23,7 @@ export async function conditions(loaded: Loaded, settings: Settings, guidance: n
   const { time_cond_proj_dim: distilled } = components.unet.config
   // A guidance of 1 or less is none, and a network that is told its guidance has it within.
   const guided = guidance > 1 && distilled === null
-  const { prompt, negative, clipSkip, syntax } = settings
-  const { positive, negative: empty } = await loaded.prompts.encode({ prompt, negative, guided, clipSkip, syntax })
+  const { positive, negative: empty } = await loaded.prompts.encode({ ...settings, guided })
   await loaded.done(loaded.prompts)
   const ids = xl ? timeIds(loaded, settings, size) : undefined
   const rows = [...(empty ? [{ ...empty, timeIds: ids?.negative }] : []), { ...positive, timeIds: ids?.positive }]
@@ -34,17 +33,19 @@ export async function conditions(loaded: Loaded, settings: Settings, guidance: n
 /** XL's six numbers (Podell et al. 2024, section 2.2); the refiner's five end with an aesthetic score. */
 function timeIds({ components }: Loaded, settings: Settings, { height, width }: Size) {
   const { unet, text, options } = components
-  const { crop, negativeCrop, aesthetic, negativeAesthetic } = settings
+  const { crop, negativeCrop, aesthetic, negativeAesthetic, negativeOriginalSize, negativeTargetSize } = settings
   const original = settings.originalSize ?? [height, width]
   const target = settings.targetSize ?? [height, width]
   const scored = options.requires_aesthetics_score === true
-  const own = Boolean(settings.negativeOriginalSize && settings.negativeTargetSize)
+  // From text alone, diffusers takes the negative sizes both or not at all.
+  const given = settings.image !== undefined || settings.latents !== undefined
+  const own = scored || given || (negativeOriginalSize !== undefined && negativeTargetSize !== undefined)
   const ids = {
     positive: [...original, ...crop, ...(scored ? [aesthetic] : target)],
     negative: [
-      ...(settings.negativeOriginalSize ?? original),
-      ...(scored || own ? negativeCrop : crop),
-      ...(scored ? [negativeAesthetic] : (settings.negativeTargetSize ?? target)),
+      ...((own && negativeOriginalSize) || original),
+      ...(own && (scored || !given) ? negativeCrop : crop),
+      ...(scored ? [negativeAesthetic] : (own && negativeTargetSize) || target),
     ],
   }
   const { addition_time_embed_dim: each, projection_class_embeddings_input_dim: all } = unet.config

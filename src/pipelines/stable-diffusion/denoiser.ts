@@ -33,22 +33,24 @@ export interface Companion {
   readonly weights: Weights
   /** What it hands to the U-Net. */
   draw(seen: Seen): Extras & Residuals
-  /** Values of its inputs at a call of the network, counted from 0. */
-  feeds(call: number): Readonly<Record<string, NdArray>>
+  /** Values of its inputs at a call of the network, counted from 0, of so many. */
+  feeds(call: number, calls: number): Readonly<Record<string, NdArray>>
+}
+
+/** What one call is told beside its rows. */
+export interface Told {
+  /** The guidance scale, less 1, that a distilled network is told instead of being guided. */
+  readonly embedded?: number | undefined
+  readonly companions?: readonly Companion[]
+  readonly call?: number
+  readonly calls?: number
 }
 
 export interface UNet {
   /**
    * sample [R, C, H, W], as the scheduler scales it, at timestep t, a row of the batch for each condition → [R, C', H, W].
-   *
-   * @param told.embedded the guidance scale that a distilled network is told instead of being guided
    */
-  predict(
-    sample: NdArray<'f32'>,
-    t: number,
-    rows: readonly Row[],
-    told?: { readonly embedded?: number | undefined; readonly companions?: readonly Companion[]; readonly call?: number },
-  ): Promise<NdArray<'f32'>>
+  predict(sample: NdArray<'f32'>, t: number, rows: readonly Row[], told?: Told): Promise<NdArray<'f32'>>
   release(): Promise<void>
 }
 
@@ -79,7 +81,7 @@ export function unet({ unet: { config, weights } }: Components, options: Compile
   }, 1)
 
   return {
-    async predict(sample, t, rows, { embedded, companions = [], call = 0 } = {}) {
+    async predict(sample, t, rows, { embedded, companions = [], call = 0, calls = 1 } = {}) {
       const own = feedsOf(sample, t, rows)
       if (embedded !== undefined && config.time_cond_proj_dim !== null) {
         own.timestepCondition = guidanceEmbedding(embedded, config.time_cond_proj_dim).expand([
@@ -90,7 +92,7 @@ export function unet({ unet: { config, weights } }: Components, options: Compile
       const shapes = Object.fromEntries(Object.entries(own).map(([name, { shape }]) => [name, shape]))
       const key = JSON.stringify([shapes, companions.map((one) => one.key)])
       graphs.set(key, { shapes, companions })
-      const feeds = Object.assign({}, own, ...companions.map((one) => one.feeds(call)))
+      const feeds = Object.assign({}, own, ...companions.map((one) => one.feeds(call, calls)))
       const program = await programs.get(key)
       return (await program.run(feeds)).output as NdArray<'f32'>
     },

@@ -21,6 +21,8 @@ export interface Latents {
   readonly channels: number
   /** images [1, 3, H, W] in [−1, 1] → latents as the U-Net sees them; a Gaussian's sample takes one draw of their shape. */
   encode(images: NdArray<'f32'>, generator: Generator): Promise<NdArray<'f32'>>
+  /** Draws what `encode` would for latents of this shape. */
+  skip(shape: readonly number[], generator: Generator): void
   /** The encoder's own latents, the most likely and unscaled: what InstructPix2Pix is given. */
   encodeMode(images: NdArray<'f32'>): Promise<NdArray<'f32'>>
   /** Latents as the U-Net sees them → images [B, 3, f·H, f·W]. */
@@ -62,6 +64,9 @@ export function latentCoder(vae: Autoencoder, { tiling = false, ...options }: La
       const [centre, logVariance] = halves(coded)
       const z = centre.add(logVariance.mul(0.5).exp().mul(generator.randn(centre.shape)))
       return z.sub(shift).div(scale)
+    },
+    skip(shape, generator) {
+      if (vae.kind === 'AutoencoderKL') generator.randn(shape)
     },
     async encodeMode(images) {
       const coded = await code('encode')(images)

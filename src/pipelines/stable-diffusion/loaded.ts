@@ -1,18 +1,22 @@
 import { type LoraWeight, mergeLoras, openLora } from '../../checkpoints/index.ts'
 import { ArgumentError } from '../../core/errors.ts'
+import type { ControlNetConfig } from '../../models/index.ts'
 import type { CompileOptions } from '../../runtime/program.ts'
 import type { Weights } from '../../runtime/weights.ts'
 import { addInversions, readInversion } from '../../text/index.ts'
 import { type OpenOptions, openComponents } from './components.ts'
+import { openControlNet } from './controls.ts'
 import { type UNet, unet } from './denoiser.ts'
 import { families } from './families.ts'
 import { type Latents, latentCoder } from './latents.ts'
-import { type Components, factorOf } from './parts.ts'
+import { type Components, factorOf, type Network } from './parts.ts'
 import { type Prompts, prompts } from './prompts.ts'
 
 export interface LoadOptions extends OpenOptions, CompileOptions {
   /** LoRA and LyCORIS files, merged with their weights. */
   readonly loras?: readonly { readonly file: string; readonly weight?: LoraWeight }[]
+  /** ControlNets, each a folder in diffusers' layout or a name on the hub. */
+  readonly controlnets?: readonly string[]
   /** Files of learnt tokens; `token` as prompts write it. */
   readonly inversions?: readonly { readonly file: string; readonly token?: string }[]
   /** Keeps one network in memory at a time, its weights left in their file: slower, and much less memory. */
@@ -30,6 +34,7 @@ export interface Loaded {
   readonly factor: number
   readonly prompts: Prompts
   readonly unet: UNet
+  readonly controlnets: readonly Network<ControlNetConfig>[]
   readonly latents: Latents
   /** How every network of this model is compiled. */
   readonly compileOptions: CompileOptions
@@ -38,22 +43,12 @@ export interface Loaded {
 }
 
 export async function load(model: string, options: LoadOptions): Promise<Loaded> {
-  const {
-    loras = [],
-    inversions = [],
-    lowMemory = false,
-    tiling,
-    quantize,
-    variant,
-    tokenizer,
-    prediction,
-    hub,
-    ...rest
-  } = options
+  const { loras = [], inversions = [], controlnets = [], lowMemory = false, tiling, quantize } = options
+  const { device, threads, prepack = lowMemory ? false : undefined, rewrite, fallback } = options
   if (quantize !== undefined) throw new ArgumentError(`quantize: ${quantize} weights are not supported yet; leave it out`)
-  const opened = await openComponents(model, { variant, tokenizer, prediction, ...(hub && { hub }) })
-  const components = withInversions(await withLoras(opened, loras), inversions)
-  const compileOptions: CompileOptions = lowMemory ? { prepack: false, ...rest } : rest
+  const components = withInversions(await withLoras(await openComponents(model, options), loras), inversions)
+  const given = Object.entries({ device, threads, prepack, rewrite, fallback }).filter(([, value]) => value !== undefined)
+  const compileOptions: CompileOptions = Object.fromEntries(given)
   const { xl } = families[components.className] as (typeof families)[string]
   return {
     components,
@@ -61,6 +56,7 @@ export async function load(model: string, options: LoadOptions): Promise<Loaded>
     factor: factorOf(components),
     prompts: prompts(components, xl, compileOptions),
     unet: unet(components, compileOptions),
+    controlnets: await Promise.all(controlnets.map((name) => openControlNet(name, options))),
     latents: latentCoder(components.vae, { ...compileOptions, tiling }),
     compileOptions,
     done: async (part) => {

@@ -12,6 +12,8 @@ const picture = z.instanceof(NdArray)
 export const generateOptions = z.object({
   prompt: z.string().meta({ description: 'what the picture shows' }),
   negative: z.string().optional().meta({ description: 'what it does not show' }),
+  prompt2: z.string().optional().meta({ description: 'XL: what its second text encoder reads; the prompt unless given' }),
+  negative2: z.string().optional().meta({ description: 'XL: the negative prompt of its second text encoder' }),
   steps: count.optional().meta({ description: "sampling steps; as many as the model's own pipeline takes unless given" }),
   guidance: z.number().min(0).optional().meta({ description: 'how strongly the prompt guides; 1 is not at all' }),
   seed: seedOption,
@@ -28,10 +30,9 @@ export const generateOptions = z.object({
   rescale: share.default(0).meta({ description: 'how far guidance is kept from burning colours out' }),
   clipSkip: z.int().min(0).optional().meta({ description: "layers of the text encoder left out at the prompt's end" }),
   eta: share.default(0).meta({ description: 'noise that ddim and tcd renew' }),
-  syntax: z
-    .enum(['a1111', 'compel', 'plain'])
-    .default('a1111')
-    .meta({ description: 'how the prompt says what weighs more: (word:1.2), word++, or not at all' }),
+  syntax: z.enum(['a1111', 'compel', 'plain']).default('a1111').meta({
+    description: 'how the prompt says what weighs more: (word:1.2), word++, or, as in diffusers, not at all and cut at 75 tokens',
+  }),
   image: picture.optional(),
   /** f32 [1|3, H, W] in [−1, 1]: white is repainted. */
   mask: picture.optional(),
@@ -41,6 +42,11 @@ export const generateOptions = z.object({
   maskBlur: z.int().min(0).default(0).meta({ description: "pixels by which the mask's edge is softened" }),
   /** f32 [1|3, H, W] in [−1, 1], of any range: the depth that the depth model keeps. */
   depth: picture.optional(),
+  /** A picture for each ControlNet, how strongly it acts, and from which share of the way to which. */
+  controls: z
+    .array(z.object({ picture, scale: z.number().min(0).optional(), start: share.default(0), end: share.default(1) }))
+    .optional(),
+  guess: z.boolean().default(false).meta({ description: 'let ControlNets work without a prompt' }),
   /** XL: the size and crop that the picture pretends to come from, height and width, and the size aimed at. */
   originalSize: pair.optional(),
   crop: pair.default([0, 0]),

@@ -4,7 +4,15 @@ import { Params } from '../../nn/params.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
 import { type CompileOptions, compile } from '../../runtime/program.ts'
 import { Programs } from '../../runtime/programs.ts'
-import { type Chunk, chunkPrompt, equalChunks, type PromptSyntax, tokensOf, weighStates } from '../../text/index.ts'
+import {
+  type Chunk,
+  type ClipTokenizer,
+  chunkPrompt,
+  equalChunks,
+  type PromptSyntax,
+  tokensOf,
+  weighStates,
+} from '../../text/index.ts'
 import type { Components, TextEncoder } from './parts.ts'
 
 /** What a U-Net is told by a text. */
@@ -18,6 +26,9 @@ export interface Condition {
 export interface PromptOptions {
   readonly prompt: string
   readonly negative?: string | undefined
+  /** XL: what the second encoder reads instead. */
+  readonly prompt2?: string | undefined
+  readonly negative2?: string | undefined
   /** Whether the negative prompt counts. */
   readonly guided: boolean
   /** Layers left out at the end; 0 as published. */
@@ -36,11 +47,13 @@ export function prompts({ text, options }: Components, xl: boolean, compileOptio
   const encoders = text.map((encoder) => encoding(encoder, xl, compileOptions))
 
   return {
-    async encode({ prompt, negative, guided, clipSkip, syntax }) {
-      const wanted = guided ? [prompt, negative ?? ''] : [prompt]
+    async encode({ prompt, negative, prompt2 = prompt, negative2 = negative, guided, clipSkip, syntax }) {
       const found: Condition[][] = []
-      for (const [i, { tokenizer }] of text.entries()) {
-        const chunks = wanted.map((one) => chunkPrompt(tokenizer, one, syntax))
+      for (const [i, { name, tokenizer }] of text.entries()) {
+        const second = name === 'text_encoder_2'
+        const both = [second ? prompt2 : prompt, (second ? negative2 : negative) ?? '']
+        const wanted = guided ? both : both.slice(0, 1)
+        const chunks = wanted.map((one) => chunksOf(tokenizer, one, syntax))
         const each: Condition[] = []
         for (const [k, own] of equalChunks(tokenizer, chunks).entries()) {
           // In diffusers only the prompt skips layers.
@@ -48,7 +61,7 @@ export function prompts({ text, options }: Components, xl: boolean, compileOptio
         }
         found.push(each)
       }
-      const [positive, second] = wanted.map((_, k) => joined(found.map((each) => each[k] as Condition)))
+      const [positive, second] = (found[0] as Condition[]).map((_, k) => joined(found.map((each) => each[k] as Condition)))
       const zeros = xl && negative === undefined && options.force_zeros_for_empty_prompt !== false
       return { positive: positive as Condition, negative: second && zeros ? emptied(second) : second }
     },
@@ -56,6 +69,13 @@ export function prompts({ text, options }: Components, xl: boolean, compileOptio
       for (const { programs } of encoders) await programs.release()
     },
   }
+}
+
+/** `plain` is what diffusers does of itself: nothing weighs more, and what the encoder has no place for is cut off. */
+function chunksOf(tokenizer: ClipTokenizer, prompt: string, syntax: PromptSyntax): Chunk[] {
+  if (syntax !== 'plain') return chunkPrompt(tokenizer, prompt, syntax)
+  const ids = tokenizer.frame(tokenizer.encode(prompt))
+  return [{ ids, weights: ids.map(() => 1) }]
 }
 
 interface Encoding {

@@ -39,13 +39,21 @@ export interface Task {
   readonly start?: number
   /** The network's calls before the run stops. */
   readonly end?: number | undefined
-  /** Draws what a picture starts from, in diffusers' order. */
-  begin(generator: Generator, picture: number): Promise<Beginning> | Beginning
+  /** Timesteps of the task's own. */
+  readonly timesteps?: readonly number[] | undefined
+  /**
+   * Draws what a picture starts from, in diffusers' order.
+   *
+   * @param initialSigma what unit noise is multiplied by to be a start
+   */
+  begin(generator: Generator, picture: number, initialSigma: number): Promise<Beginning> | Beginning
+  /** Called once all pictures have begun. */
+  begun?(): Promise<void>
 }
 
 /** How one picture starts. */
 export interface Beginning {
-  /** Unit noise [1, C, h, w]; with `renew`, the latents that it starts from. */
+  /** The state [1, C, h, w] at the start's level; with `renew`, what that makes the state of. */
   readonly x: NdArray<'f32'>
   readonly renew?: ((x: NdArray, level: Level, call: number) => NdArray) | undefined
   /** Channels that the U-Net sees behind the latents: [1, C', h, w], or a row each. */
@@ -60,22 +68,28 @@ export interface Beginning {
  */
 export async function* sampleLatents(loaded: Loaded, settings: Settings, choices: Choices, task: Task): Generating {
   const { scheduler, steps } = choices
-  const { rows, combine, embedded, companions = [], start, end } = task
-  const latents: NdArray<'f32'>[] = []
+  const { rows, combine, embedded, companions = [], start, end, timesteps } = task
+  const plan = runOptions(scheduler, { ...(timesteps ? { timesteps } : { steps }), start, end, eta: settings.eta })
+  const calls = Math.min(scheduler.timesteps(plan).length, end ?? Infinity)
+  const begun: { generator: Generator; beginning: Beginning }[] = []
   for (let picture = 0; picture < settings.num; picture++) {
+    settings.signal?.throwIfAborted()
     const generator = new Generator(settings.seed + picture)
-    const { x, renew, beside, finish } = await task.begin(generator, picture)
-    const options = runOptions(scheduler, { steps, start, end, renew, generator, eta: settings.eta })
-    const calls = Math.min(scheduler.timesteps(options).length, end ?? Infinity)
+    begun.push({ generator, beginning: await task.begin(generator, picture, scheduler.initialSigma(plan)) })
+  }
+  await task.begun?.()
+  const latents: NdArray<'f32'>[] = []
+  for (const [picture, { generator, beginning }] of begun.entries()) {
+    const { x, renew, beside, finish } = beginning
     let call = 0
     const model: Model = async (state, t) => {
       settings.signal?.throwIfAborted()
       const seen = rows.map((_, r) => besideOf(state as NdArray<'f32'>, beside, r))
-      const output = await loaded.unet.predict(NdArray.concat(seen), t, rows, { embedded, companions, call })
+      const output = await loaded.unet.predict(NdArray.concat(seen), t, rows, { embedded, companions, call, calls })
       call++
       return combine(output)
     }
-    const sampler = scheduler.run(model, renew ? x : x.mul(scheduler.initialSigma(options)), options)
+    const sampler = scheduler.run(model, x, { ...plan, generator, ...(renew && { renew }) })
     let next = await sampler.next()
     for (; !next.done; next = await sampler.next()) {
       const { i, denoised } = next.value
@@ -128,10 +142,10 @@ const handover = ({ options }: Scheduler, share: number): number => {
 }
 
 /** Calls of the network before a share of the way. */
-export function callsUntil(scheduler: Scheduler, steps: number, share: number | undefined): number | undefined {
+export function callsUntil(scheduler: Scheduler, steps: number, share: number | undefined, start = 0): number | undefined {
   if (share === undefined || share <= 0 || share >= 1) return undefined
   const cut = handover(scheduler, share)
-  return scheduler.timesteps(steps).filter((t) => t >= cut).length
+  return scheduler.timesteps({ steps, start }).filter((t) => t >= cut).length
 }
 
 /** Steps left out before a share of the way. A step of two calls is never cut within. */
@@ -141,4 +155,13 @@ export function stepsBefore(scheduler: Scheduler, steps: number, share: number):
   const left = calls.filter((t) => t < cut).length
   const order = calls.length === 2 * steps - 1 && steps > 1 ? 2 : 1
   return (calls.length - (order === 2 && left % 2 === 0 ? left + 1 : left)) / order
+}
+
+/** Latent consistency with a strength: all steps, on the part of the network's own timesteps that the strength leaves. */
+export function distilledTimesteps({ scheduler, steps, strength }: Choices): number[] {
+  const { num_train_timesteps: all, original_inference_steps: original } = scheduler.options as Readonly<Record<string, number>>
+  const hop = Math.floor((all as number) / (original as number))
+  const count = Math.trunc((original as number) * strength)
+  if (steps > count) throw new ArgumentError(`steps: ${steps} are more than the ${count} that strength ${strength} leaves`)
+  return Array.from({ length: steps }, (_, i) => (count - Math.floor((i * count) / steps)) * hop - 1)
 }

@@ -32,7 +32,7 @@ const correcting = new Set(['StableDiffusionPipeline', 'StableDiffusionImg2ImgPi
  * @throws ArgumentError that lists the names
  */
 export function schedulerFor(className: string, stored: SchedulerConfig, chosen?: string | SchedulerConfig): Scheduler {
-  if (typeof chosen === 'object') return schedulerFromConfig(corrected(className, chosen))
+  if (typeof chosen === 'object') return schedulerFromConfig(chosen)
   const own = corrected(className, stored)
   if (chosen === undefined) return schedulerFromConfig(own)
   const name = Object.hasOwn(schedulerNames, chosen) ? (schedulerNames[chosen] as string) : chosen

@@ -20,8 +20,8 @@ export async function* textToImage(
     companions,
     combine: guidedBy(guidance, settings.rescale),
     end: callsUntil(scheduler, steps, settings.denoisingEnd),
-    begin: (generator) => ({
-      x: generator.randn([1, loaded.latents.channels, height / loaded.factor, width / loaded.factor]),
+    begin: (generator, _, initialSigma) => ({
+      x: generator.randn([1, loaded.latents.channels, height / loaded.factor, width / loaded.factor]).mul(initialSigma),
     }),
   })
 }

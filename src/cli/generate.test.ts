@@ -1,0 +1,80 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, expect, test } from 'vitest'
+import { fixture } from '../../tests/fixture.ts'
+import { decodePixels } from '../images/index.ts'
+import type { NdArray } from '../runtime/ndarray.ts'
+import { main } from './program.ts'
+
+const folder = fileURLToPath(new URL('../../parity/fixtures/stable-diffusion', import.meta.url))
+const pictures = fixture('stable-diffusion/pictures')
+const desk = mkdtempSync(join(tmpdir(), 'langevin-generate-'))
+afterAll(() => rmSync(desk, { recursive: true }))
+
+const cat = 'a photo of a cat sitting on a wooden table, soft morning light'
+
+async function run(...args: string[]) {
+  const written = { out: '', err: '' }
+  const sink = (key: 'out' | 'err') => ({ write: (text: string) => (written[key] += text) })
+  return { code: await main(args, { out: sink('out'), err: sink('err') }), ...written }
+}
+const generate = (...args: string[]) => run('generate', cat, '--threads', '1', '--steps', '5', '--no-draw', ...args)
+
+/** Levels of 255 between a file and diffusers' picture. */
+async function levels(file: string, name: string): Promise<number> {
+  const expected = pictures.tensors.get(name) as NdArray
+  return (await decodePixels(file)).cast('f32').sub(expected.cast('f32')).abs().max().item()
+}
+
+test('a prompt becomes the picture of diffusers, which carries its settings', { timeout: 120_000 }, async () => {
+  const out = join(desk, 'cat.png')
+  const { code, out: printed, err } = await generate('--model', `${folder}/sd1`, '--seed', '5', '--num', '2', '--out', out)
+  expect([code, printed]).toEqual([0, `${out}\n${join(desk, 'cat-1.png')}\n`])
+  expect(err).toContain('12/12')
+  expect(await levels(out, 'sd1-several.0')).toBeLessThanOrEqual(1)
+  expect(await levels(join(desk, 'cat-1.png'), 'sd1-several.1')).toBeLessThanOrEqual(1)
+  expect((await run('info', join(desk, 'cat-1.png'))).out).toMatch(
+    new RegExp(
+      `^parameters: ${cat}\\nSteps: 5, Sampler: PNDMScheduler, CFG scale: 7.5, Seed: 6, Size: 32x32, Model: sd1, Version`,
+      'm',
+    ),
+  )
+})
+
+test('pictures, masks, maps and adapters come from files', { timeout: 120_000 }, async () => {
+  const input = (name: string) => `${folder}/inputs/${name}.png`
+  const out = join(desk, 'other.png')
+  const size = ['--width', '32', '--height', '32']
+  const made: readonly (readonly [string, ...string[]])[] = [
+    ['sd1-inpaint.0', '--model', `${folder}/sd1-inpaint`, '--image', input('picture'), '--mask', input('mask'), ...size],
+    ['control.0', '--model', `${folder}/sd1`, '--controlnet', `${folder}/controlnet-a`, '--control', input('edges')],
+    ['sd1-lora.0', '--model', `${folder}/sd1`, '--lora', `${folder}/loras/diffusers.safetensors:0.8`],
+  ]
+  for (const [name, ...flags] of made) {
+    expect(await generate(...flags, '--out', out)).toMatchObject({ code: 0, out: `${out}\n` })
+    expect([name, await levels(out, name)]).toEqual([name, expect.toSatisfy((most: number) => most <= 1)])
+  }
+})
+
+test('a scheduler may be a file', { timeout: 120_000 }, async () => {
+  const out = join(desk, 'scheduler.png')
+  const file = `${folder}/sd1/scheduler/scheduler_config.json`
+  expect(await generate('--model', `${folder}/sd1`, '--scheduler', file, '--out', out)).toMatchObject({ code: 0 })
+  expect(await levels(out, 'sd1.0')).toBeLessThanOrEqual(1)
+  expect(readFileSync(out).length).toBeGreaterThan(0)
+})
+
+test.each([
+  [['--model', 'nowhere'], 1, /nowhere: no such folder or file/],
+  [['--model', `${folder}/sd1`, '--scheduler', 'eulr'], 2, /no scheduler is called "eulr"; choose one of ddim/],
+  [['--model', `${folder}/sd1`, '--width', '33'], 2, /width: 33 is no multiple of 2/],
+  [['--model', `${folder}/sd1`, '--controlnet', 'a'], 2, /0 pictures for 1 --controlnet/],
+  [['--model', `${folder}/sd1`, '--quantize', 'int8'], 2, /int8/],
+  [['--model', `${folder}/sd1`, '--strength', '2'], 2, /--strength/],
+  [['--model', `${folder}/instruct`], 2, /is a StableDiffusionInstructPix2PixPipeline: give image|image: an instructed edit/],
+] as const)('%j is refused', async (flags, code, message) => {
+  const { code: got, err } = await generate(...flags, '--out', join(desk, 'none.png'))
+  expect([got, err]).toEqual([code, expect.stringMatching(message)])
+})

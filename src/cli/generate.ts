@@ -1,0 +1,248 @@
+import { existsSync } from 'node:fs'
+import { basename, dirname, resolve } from 'node:path'
+import { z } from 'zod'
+import { loadConfig } from '../checkpoints/index.ts'
+import type { GenerateOptions, LoadOptions, StableDiffusion } from '../pipelines/index.ts'
+import { generateOptions } from '../pipelines/stable-diffusion/options.ts'
+import { defineCommand, onInterrupt, printResult, version } from './command.ts'
+import { UsageError } from './errors.ts'
+
+const file = z.string()
+const files = z.array(z.string()).default([])
+const { shape } = generateOptions
+
+const options = z.object({
+  prompt: shape.prompt,
+  model: z.string().meta({ description: "a folder in diffusers' layout, an original's .safetensors file, or a name on the hub" }),
+  negative: shape.negative,
+  prompt2: shape.prompt2,
+  negative2: shape.negative2,
+  steps: shape.steps,
+  guidance: shape.guidance,
+  seed: shape.seed,
+  width: shape.width,
+  height: shape.height,
+  num: shape.num,
+  scheduler: z
+    .string()
+    .optional()
+    .meta({ description: `${shape.scheduler.meta()?.description}` }),
+  eta: shape.eta,
+  rescale: shape.rescale,
+  clipSkip: shape.clipSkip,
+  syntax: shape.syntax,
+  image: file.optional().meta({ description: 'a picture to start from' }),
+  strength: shape.strength,
+  mask: file.optional().meta({ description: 'a picture as large: what is white is repainted' }),
+  maskPadding: shape.maskPadding,
+  maskBlur: shape.maskBlur,
+  imageGuidance: shape.imageGuidance,
+  noiseLevel: shape.noiseLevel,
+  depth: file.optional().meta({ description: 'the depth map that a depth model keeps' }),
+  controlnet: files.meta({ description: 'a ControlNet: a folder, or a name on the hub; several each with its --control' }),
+  control: files.meta({ description: 'the picture that a ControlNet follows' }),
+  controlScale: z.array(z.number().min(0)).default([]).meta({ description: 'how strongly; one for all, or one each' }),
+  guess: shape.guess,
+  lora: files.meta({ description: 'a LoRA or LyCORIS file, FILE or FILE:WEIGHT; several are added' }),
+  inversion: files.meta({ description: 'a learnt token, FILE or FILE:TOKEN' }),
+  vae: z.string().optional().meta({ description: "another autoencoder than the model's" }),
+  refiner: z.string().optional().meta({ description: 'XL: a second model that makes the last steps' }),
+  switchAt: z.number().gt(0).lt(1).default(0.8).meta({ description: 'the share of the way at which it takes over' }),
+  tokenizer: z.string().optional().meta({ description: "for single files: a folder with the family's tokenizer/" }),
+  prediction: z.enum(['epsilon', 'v_prediction']).optional().meta({ description: 'for single files of Stable Diffusion 2' }),
+  variant: z.string().optional().meta({ description: "which of a folder's weights, as fp16" }),
+  quantize: z.enum(['int8', 'int4']).optional().meta({ description: 'smaller and faster weights, not quite the same picture' }),
+  lowMemory: z.boolean().default(false).meta({ description: 'one network in memory at a time' }),
+  tiling: z.boolean().default(false).meta({ description: 'code large pictures in tiles' }),
+  device: z.enum(['cpu', 'webgpu', 'cuda']).default('cpu').meta({ description: 'what runs the networks' }),
+  threads: z.int().positive().optional().meta({ description: 'of the processor; all cores unless given' }),
+  out: z
+    .string()
+    .endsWith('.png', 'must end in .png')
+    .default('picture.png')
+    .meta({ description: 'the picture to write; of several, the others as picture-1.png and so on' }),
+  draw: z.boolean().default(true).meta({ description: 'do not show the picture in the terminal' }),
+  json: z.boolean().default(false).meta({ description: 'print one line of JSON, draw nothing' }),
+})
+type Options = z.output<typeof options>
+
+export const generate = defineCommand({
+  name: 'generate',
+  summary: 'pictures from a prompt, by Stable Diffusion 1, 2 or XL',
+  description:
+    "Makes the pictures that diffusers would make of a checkpoint for the same settings and seed: from a prompt, from a picture (--image), where a mask is white (--mask), along a map (--controlnet, --control). The model's class, and what is given, say which pipeline it is, and that pipeline's defaults hold. The settings are in the file: langevin info shows them.",
+  positional: ['prompt'],
+  options,
+  examples: [
+    ['langevin generate "a red fox" --model path/to/stable-diffusion --out fox.png', 'from a folder'],
+    ['langevin generate "a red fox" --model org/name --scheduler dpm++ --steps 20', 'from the hub, with another sampler'],
+    ['langevin generate "in winter" --model path/to/model --image fox.png --strength 0.6', 'from a picture'],
+    ['langevin generate "a hat" --model path/to/model --image fox.png --mask head.png', 'a part of it repainted'],
+  ],
+  async run(given, io) {
+    const target = resolve(given.out)
+    if (!existsSync(dirname(target))) throw new UsageError(`--out: no such folder: ${dirname(target)}`)
+    if (given.controlnet.length !== given.control.length)
+      throw new UsageError(
+        `--control: ${given.control.length} pictures for ${given.controlnet.length} --controlnet; give one each`,
+      )
+    const [
+      { finish, loadStableDiffusion, parametersText },
+      { drawInTerminal, imagesOf, savePng },
+      { progress },
+      { chooseDevice },
+    ] = await Promise.all([
+      import('../pipelines/index.ts'),
+      import('../images/index.ts'),
+      import('../training/logs/progress.ts'),
+      import('../runtime/devices.ts'),
+    ])
+    const began = performance.now()
+    if (given.device !== 'cpu') await chooseDevice(given.device)
+    const signal = onInterrupt()
+    const settings: GenerateOptions = { ...(await settingsOf(given)), signal }
+    const sd = await loadStableDiffusion(given.model, loadOptionsOf(given))
+    const sample = async (model: StableDiffusion, own: GenerateOptions) => {
+      const bars: ReturnType<typeof progress>[] = []
+      try {
+        return await finish(model.generate(own), ({ done, total }) => {
+          if (bars.length === 0) bars.push(progress({ total, stream: io.err }))
+          bars[0]?.update(done)
+        })
+      } finally {
+        bars[0]?.stop()
+      }
+    }
+    try {
+      const plan = sd.plan(settings)
+      const pictures = await (given.refiner === undefined
+        ? sample(sd, settings)
+        : refined(sd, given, settings, sample, loadStableDiffusion))
+      const [height, width] = pictures.shape.slice(2)
+      const made = imagesOf(pictures).map((picture, k) => ({
+        picture,
+        path: k === 0 ? target : target.replace(/\.png$/, `-${k}.png`),
+        settings: {
+          Steps: plan.steps,
+          Sampler: plan.scheduler.className,
+          'CFG scale': plan.guidance,
+          Seed: given.seed + k,
+          Size: `${width}x${height}`,
+          Model: basename(given.model).replace(/\.safetensors$/, ''),
+          'Denoising strength': given.image === undefined ? undefined : plan.strength,
+          'Clip skip': given.clipSkip === undefined ? undefined : given.clipSkip + 1,
+          ControlNet: given.controlnet.map((name) => basename(name)).join('; ') || undefined,
+          Lora: given.lora.map((name) => basename(name)).join('; ') || undefined,
+          Version: `langevin ${version()}`,
+        },
+      }))
+      for (const { picture, path, settings: own } of made) {
+        const parameters = parametersText({ prompt: given.prompt, negative: given.negative, settings: own })
+        await savePng(path, picture, { text: { Software: `langevin ${version()}`, parameters } })
+        if (given.draw && !given.json) await drawInTerminal(picture, { stream: io.out })
+      }
+      const result = made.map(({ path, settings: own }) => ({ file: path, ...own }))
+      const seconds = (performance.now() - began) / 1000
+      printResult(io, given.json, { pictures: result, seconds }, () => result.map((one) => one.file).join('\n'))
+    } finally {
+      await sd.release()
+    }
+  },
+})
+
+const loadOptionsOf = ({
+  variant,
+  tokenizer,
+  prediction,
+  vae,
+  quantize,
+  lowMemory,
+  tiling,
+  device,
+  threads,
+  ...given
+}: Options) =>
+  ({
+    device,
+    ...(threads !== undefined && { threads }),
+    variant,
+    tokenizer,
+    prediction,
+    vae,
+    quantize,
+    lowMemory,
+    tiling,
+    controlnets: given.controlnet,
+    loras: given.lora.map((one) => {
+      const [path, weight] = parted(one, /^[+-]?(\d+\.?\d*|\.\d+)$/)
+      return { file: path, ...(weight !== undefined && { weight: Number(weight) }) }
+    }),
+    inversions: given.inversion.map((one) => {
+      const [path, token] = parted(one, /./)
+      return { file: path, ...(token !== undefined && { token }) }
+    }),
+  }) satisfies LoadOptions
+
+/** FILE or FILE:VALUE; a file whose own name has the colon is a file. */
+function parted(text: string, value: RegExp): [string, string?] {
+  const cut = text.lastIndexOf(':')
+  const after = text.slice(cut + 1)
+  return cut < 1 || existsSync(text) || !value.test(after) ? [text] : [text.slice(0, cut), after]
+}
+
+/** The pipeline's options: pictures read, the scheduler's file too. */
+async function settingsOf(given: Options): Promise<GenerateOptions> {
+  const { decodeImage } = await import('../images/index.ts')
+  const picture = async (path: string | undefined) => (path === undefined ? undefined : await decodeImage(path))
+  const known = Object.entries(given).filter(([key, value]) => key in shape && value !== undefined)
+  const scales = given.controlScale
+  if (scales.length > 1 && scales.length !== given.control.length)
+    throw new UsageError(`--control-scale: ${scales.length} for ${given.control.length} pictures; give one for all, or one each`)
+  const [image, mask] = [await picture(given.image), await picture(given.mask)]
+  const depth = given.depth === undefined ? undefined : await decodeImage(given.depth, { channels: 1 })
+  const controls = await Promise.all(
+    given.control.map(async (path, i) => {
+      const scale = scales[i] ?? scales[0]
+      return { picture: await decodeImage(path), ...(scale !== undefined && { scale }) }
+    }),
+  )
+  return {
+    ...(Object.fromEntries(known) as unknown as GenerateOptions),
+    ...{ image, mask, depth },
+    ...(controls.length > 0 && { controls }),
+    ...(given.scheduler !== undefined && { scheduler: schedulerOf(given.scheduler) }),
+  }
+}
+
+/** A name, or what a scheduler_config.json holds. */
+function schedulerOf(text: string): GenerateOptions['scheduler'] {
+  if (!text.endsWith('.json')) return text
+  const { _class_name: name, ...config } = loadConfig(dirname(resolve(text)), basename(text))
+  if (name === undefined) throw new UsageError(`--scheduler: ${text} has no _class_name, which says what scheduler it is for`)
+  return { _class_name: name, ...config }
+}
+
+/** XL's base up to a share of the way, and from there its refiner. */
+async function refined(
+  base: StableDiffusion,
+  given: Options,
+  settings: GenerateOptions,
+  sample: (model: StableDiffusion, options: GenerateOptions) => ReturnType<StableDiffusion['decode']>,
+  open: typeof import('../pipelines/index.ts').loadStableDiffusion,
+) {
+  const latents = await sample(base, { ...settings, denoisingEnd: given.switchAt, output: 'latents' })
+  await base.release()
+  const refiner = await open(given.refiner as string, {
+    ...loadOptionsOf(given),
+    controlnets: [],
+    loras: [],
+    inversions: [],
+    vae: undefined,
+  })
+  try {
+    const { controls: _, image: __, ...rest } = settings
+    return await sample(refiner, { ...rest, latents, denoisingStart: given.switchAt })
+  } finally {
+    await refiner.release()
+  }
+}

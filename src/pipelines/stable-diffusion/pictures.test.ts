@@ -1,0 +1,112 @@
+import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { afterAll, expect, test } from 'vitest'
+import { fixture } from '../../../tests/fixture.ts'
+import { readJson } from '../../checkpoints/json.ts'
+import { finish } from '../../diffusion/index.ts'
+import { decodeImage, imagesOf, toPixels } from '../../images/index.ts'
+import type { NdArray } from '../../runtime/ndarray.ts'
+import { type GenerateOptions, type LoadOptions, loadStableDiffusion, type StableDiffusion } from './index.ts'
+
+/** A picture that parity/stable_diffusion.py asked diffusers for, in its words. */
+interface Case {
+  readonly name: string
+  readonly kind: string
+  readonly checkpoint: string
+  readonly options: Readonly<Record<string, unknown>>
+  readonly expected: readonly string[]
+  readonly scheduler?: unknown
+  readonly schedulerConfig?: { readonly _class_name: string }
+  readonly inputs?: Readonly<Record<string, string>>
+  readonly controls?: readonly {
+    readonly net: string
+    readonly picture: string
+    readonly scale?: number
+    readonly start?: number
+    readonly end?: number
+  }[]
+  readonly loras?: readonly (readonly [string, number])[]
+  readonly inversions?: readonly string[]
+  readonly tinyAutoencoder?: string
+  readonly refiner?: string
+}
+
+const folder = fileURLToPath(new URL('../../../parity/fixtures/stable-diffusion', import.meta.url))
+const { cases } = readJson(`${folder}/cases.json`) as unknown as { cases: Case[] }
+const pictures = fixture('stable-diffusion/pictures')
+
+const loadOptions = ({ controls, loras, inversions, tinyAutoencoder }: Case): LoadOptions => ({
+  ...(controls && { controlnets: controls.map(({ net }) => `${folder}/${net}`) }),
+  ...(loras && { loras: loras.map(([file, weight]) => ({ file: `${folder}/loras/${file}`, weight })) }),
+  ...(inversions && { inversions: inversions.map((file) => ({ file: `${folder}/inversions/${file}` })) }),
+  ...(tinyAutoencoder && { vae: `${folder}/${tinyAutoencoder}` }),
+})
+
+const read = (name: string, channels: 1 | 3 = 3) => decodeImage(`${folder}/inputs/${name}.png`, { channels })
+
+async function generateOptions({
+  name,
+  options,
+  scheduler,
+  schedulerConfig,
+  inputs = {},
+  controls,
+}: Case): Promise<GenerateOptions> {
+  const { switchAt: _, ...given } = options
+  const { image, mask, depth } = inputs
+  return {
+    ...(given as unknown as GenerateOptions),
+    // What is too long for the text encoder diffusers cuts off, and nothing in a prompt weighs more.
+    ...(name.endsWith('-long') && { syntax: 'plain' }),
+    ...(scheduler !== undefined && { scheduler: typeof scheduler === 'string' ? scheduler : schedulerConfig }),
+    ...(image && { image: await read(image) }),
+    ...(mask && { mask: await read(mask) }),
+    ...(depth && { depth: await read(depth, 1) }),
+    ...(controls && {
+      controls: await Promise.all(
+        controls.map(async ({ net: __, picture, ...rest }) => ({ picture: await read(picture), scale: 1, ...rest })),
+      ),
+    }),
+  }
+}
+
+/** Each checkpoint is opened once, as its cases follow one another. */
+const opened = new Map<string, Promise<StableDiffusion>>()
+function open(checkpoint: string, options: LoadOptions): Promise<StableDiffusion> {
+  const key = JSON.stringify([checkpoint, options])
+  const known = opened.get(key) ?? loadStableDiffusion(`${folder}/${checkpoint}`, { threads: 1, ...options })
+  opened.set(key, known)
+  return known
+}
+afterAll(async () => {
+  for (const sd of opened.values()) await (await sd).release()
+})
+
+async function made(one: Case): Promise<NdArray<'f32'>> {
+  const sd = await open(one.checkpoint, loadOptions(one))
+  const options = await generateOptions(one)
+  if (one.refiner === undefined) return finish(sd.generate(options))
+  const share = one.options.switchAt as number
+  const latents = await finish(sd.generate({ ...options, denoisingEnd: share, output: 'latents' }))
+  return finish((await open(one.refiner, {})).generate({ ...options, denoisingStart: share, latents }))
+}
+
+/** Levels of 255 between a picture and diffusers'. */
+function levels(picture: NdArray, name: string): number {
+  const expected = pictures.tensors.get(name) as NdArray
+  return toPixels(picture).cast('f32').sub(expected.cast('f32')).abs().max().item()
+}
+
+test.for(cases.map((one) => [one.name, one] as const))(
+  '%s is the picture of diffusers',
+  { timeout: 120_000 },
+  async ([, one]) => {
+    const found = imagesOf(await made(one))
+    expect(found.length).toBe(one.expected.length)
+    expect(one.expected.map((name, i) => levels(found[i] as NdArray, name)).filter((most) => most > 1)).toEqual([])
+  },
+)
+
+test('the fixture has the checkpoints that its cases name', () => {
+  expect(cases.filter(({ checkpoint }) => !existsSync(`${folder}/${checkpoint}/model_index.json`))).toEqual([])
+})
