@@ -12,7 +12,15 @@ export {
   type SampleProgress,
 } from './ddpm.ts'
 export { type DdpmParts, openDdpm, saveDdpm } from './ddpm-folder.ts'
+export { createDetector, type Finding, type FoundObject, loadDetector, type SceneDetector } from './detector.ts'
 export { type SamplerName, samplerNames, samplers } from './options.ts'
+export {
+  createPromptBatches,
+  type PromptBatches,
+  type PromptBatchOptions,
+  type PromptBatchParts,
+  partsOf,
+} from './prompt-batches.ts'
 export {
   createScoreSde,
   type LikelihoodOptions,

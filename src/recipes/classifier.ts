@@ -27,14 +27,15 @@ export function answers({ ground, objects: [object] }: Scene): Record<Question, 
   return { icon: icon.name, category: icon.category, style, ground }
 }
 
-/** Cross-entropy, in nats: logits [B, classes], labels i64 [B]. */
-function crossEntropy(logits: Tensor, labels: Tensor): Tensor {
+/** Cross-entropy, in nats, averaged by weights [B], all 1 unless given: logits [B, classes], labels i64 [B] → []. */
+export function crossEntropy(logits: Tensor, labels: Tensor, weights?: Tensor): Tensor {
   const { shape } = logits
   const hit = labels
     .unsqueeze(1)
     .eq(arange(shape[1] as number, 'i64'))
     .cast('f32')
-  return logits.logSoftmax().mul(hit).sum(1).mean().neg()
+  const each = logits.logSoftmax().mul(hit).sum(1).neg()
+  return weights ? each.mul(weights).sum().div(weights.sum()) : each.mean()
 }
 
 /** Learns what stickers show; every head's cross-entropy counts the same. */

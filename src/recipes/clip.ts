@@ -137,6 +137,9 @@ export function rightRows(pictures: NdArray<'f32'>, texts: NdArray<'f32'>): numb
   return rows.filter((i) => rows.every((j) => j === i || product(i, i) > product(i, j))).length
 }
 
+/** A config's fields but for what only starts a network: transformers takes this number as 1.0, which JSON from here cannot write. */
+export const networkFields = <C extends { initializer_factor: number }>({ initializer_factor: _, ...fields }: C) => fields
+
 interface ClipModelParts {
   readonly config: ClipConfig
   readonly text: Readonly<Record<string, unknown>>
@@ -147,12 +150,14 @@ interface ClipModelParts {
 
 /** A folder that transformers' CLIPModel, CLIPTokenizer and CLIPImageProcessor load. */
 function saveClip(dir: string, { config, text, vision, pairs, weights }: ClipModelParts): void {
+  const { projection_dim, logit_scale_init_value } = config
   const fields = {
     architectures: ['CLIPModel'],
     model_type: 'clip',
-    ...config,
-    text_config: { ...text, ...config.text_config, model_type: 'clip_text_model' },
-    vision_config: { ...vision, ...config.vision_config, model_type: 'clip_vision_model' },
+    projection_dim,
+    logit_scale_init_value,
+    text_config: { ...text, ...networkFields(config.text_config), model_type: 'clip_text_model' },
+    vision_config: { ...vision, ...networkFields(config.vision_config), model_type: 'clip_vision_model' },
   }
   saveModel(dir, fields, weights, { dtype: 'f16' })
   saveTokenizer(dir, pairs, { maxLength: config.text_config.max_position_embeddings })

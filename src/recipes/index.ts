@@ -9,13 +9,17 @@ import { ddpmKind } from './ddpm.ts'
 import { ddpmFaces32 } from './ddpm-faces-32.ts'
 import { ddpmStickers32 } from './ddpm-stickers-32.ts'
 import { heartbeat, heartbeatKind } from './heartbeat.ts'
+import { judgeKind } from './judge.ts'
 import { type Recipe, type RecipeKind, recipeOf, type TrainingFlags } from './recipe.ts'
 import { scoreKind } from './score.ts'
 import { scoreStickers32 } from './score-stickers-32.ts'
 import { stickerClassifier32 } from './sticker-classifier-32.ts'
 import { stickersClip } from './stickers-clip.ts'
+import { stickersJudge } from './stickers-judge.ts'
+import { stickersT2i } from './stickers-t2i.ts'
 import { stickersVae } from './stickers-vae.ts'
 import { swissRoll, swissRollKind } from './swiss-roll.ts'
+import { textToImageKind } from './text-to-image.ts'
 import { vaeKind } from './vae.ts'
 
 export {
@@ -41,7 +45,17 @@ export {
 export { type JobContext, type Recipe, type RecipeKind, recipeOf, type TrainingFlags } from './recipe.ts'
 
 /** The kinds of models that can be trained. */
-export const kinds: readonly RecipeKind[] = [ddpmKind, scoreKind, classifierKind, vaeKind, clipKind, swissRollKind, heartbeatKind]
+export const kinds: readonly RecipeKind[] = [
+  ddpmKind,
+  scoreKind,
+  classifierKind,
+  vaeKind,
+  clipKind,
+  textToImageKind,
+  judgeKind,
+  swissRollKind,
+  heartbeatKind,
+]
 
 /** The bundled models, by name. */
 export const recipes: Readonly<Record<string, Recipe>> = {
@@ -51,6 +65,8 @@ export const recipes: Readonly<Record<string, Recipe>> = {
   'sticker-classifier-32': stickerClassifier32,
   'stickers-vae': stickersVae,
   'stickers-clip': stickersClip,
+  'stickers-t2i': stickersT2i,
+  'stickers-judge': stickersJudge,
   'swiss-roll': swissRoll,
   heartbeat,
 }

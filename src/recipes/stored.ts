@@ -1,7 +1,9 @@
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { loadConfig, matchWeights, openWeights, readTensor } from '../checkpoints/index.ts'
+import { FolderError, loadConfig, matchWeights, openWeights, readTensor } from '../checkpoints/index.ts'
 import { type Classifier, type ClassifierConfig, classifier, classifierConfig } from '../models/classifier/index.ts'
 import { Params } from '../nn/params.ts'
+import { bundledModels, modelFolder } from '../pipelines/index.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 
 /** A stored model's parameters in memory, f32. */
@@ -16,4 +18,16 @@ export function frozenClassifier(folder: string, size: number): Classifier {
   const params = new Params()
   classifier(params, config)
   return classifier(Params.frozen(valuesIn(folder, params)), config)
+}
+
+/**
+ * The folder of a model that a recipe builds on: a path, the name of a bundled one, or of a run that `langevin train` has finished.
+ *
+ * @throws FolderError that says how to train it
+ */
+export function trainedModel(name: string): string {
+  if (existsSync(name) || bundledModels().includes(name)) return modelFolder(name)
+  const run = join('runs', name, 'model')
+  if (existsSync(run)) return run
+  throw new FolderError(name, `is needed first, here or as ${run}: train it with langevin train ${name}`)
 }

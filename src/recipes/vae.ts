@@ -12,13 +12,13 @@ import {
   samplePosterior,
 } from '../models/vae/index.ts'
 import { Params } from '../nn/params.ts'
-import { type Autoencoder, createAutoencoder, modelFolder } from '../pipelines/index.ts'
+import { type Autoencoder, createAutoencoder } from '../pipelines/index.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { adversarialSchema, adversarialStage } from './adversarial.ts'
 import { scenesOf, scenesSchema } from './data.ts'
 import { positionsFrom } from './positions.ts'
 import type { RecipeKind } from './recipe.ts'
-import { frozenClassifier } from './stored.ts'
+import { frozenClassifier, trainedModel } from './stored.ts'
 
 /** An autoencoder of scenes. Fields of the network are diffusers'; its scaling factor is measured. */
 export const vaeSchema = z.object({
@@ -56,7 +56,7 @@ export const vaeKind: RecipeKind<typeof vaeSchema> = {
   async job({ data, resolution: size, vae, kl_weight, perceptual, adversarial }, { batchSize, seed }) {
     const config = autoencoderKLConfig({ ...vae, sample_size: size }, 'vae')
     const dataset = await scenesOf(data, { size, seed })
-    const eyes = frozenClassifier(modelFolder(perceptual.classifier), size)
+    const eyes = frozenClassifier(trainedModel(perceptual.classifier), size)
 
     const params = new Params()
     const { encode, decode } = autoencoderKL(params, config)

@@ -1,0 +1,259 @@
+import { copyFileSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { loadConfig, matchWeights, openWeights, saveConfig, saveModel, writeModelIndex } from '../checkpoints/index.ts'
+import { input } from '../core/tensor.ts'
+import type { SceneDataset } from '../data/index.ts'
+import { betaSchedule, GaussianDiffusion, minSnrWeight, type SchedulerConfig } from '../diffusion/index.ts'
+import { encodePng, imageGrid } from '../images/index.ts'
+import { clipText, clipTextConfig } from '../models/clip/index.ts'
+import { unet2dCondition, unet2dConditionConfig } from '../models/unet-condition/index.ts'
+import { type AutoencoderKLConfig, autoencoderKL, autoencoderKLConfig } from '../models/vae/index.ts'
+import { Params } from '../nn/params.ts'
+import { type Autoencoder, createAutoencoder, createPromptBatches, framed, type PromptBatchParts } from '../pipelines/index.ts'
+import { NdArray } from '../runtime/ndarray.ts'
+import { compile } from '../runtime/program.ts'
+import type { Weights } from '../runtime/weights.ts'
+import { ClipTokenizer } from '../text/index.ts'
+import { networkFields } from './clip.ts'
+import { scenesOf, scenesSchema } from './data.ts'
+import { positionsFrom } from './positions.ts'
+import type { RecipeKind } from './recipe.ts'
+import { trainedModel } from './stored.ts'
+
+/** The denoiser of a latent diffusion model. Fields of the network and the scheduler are diffusers'. */
+export const textToImageSchema = z.object({
+  data: scenesSchema,
+  resolution: z.int().positive().default(64),
+  /** Folders or names of the parts that are trained before, and do not learn any more. */
+  vae: z.string().default('stickers-vae'),
+  clip: z.string().default('stickers-clip'),
+  unet: z.record(z.string(), z.unknown()),
+  scheduler: z
+    .strictObject({
+      num_train_timesteps: z.int().positive().default(1000),
+      beta_start: z.number().positive().default(0.00085),
+      beta_end: z.number().positive().default(0.012),
+      beta_schedule: z.enum(['linear', 'scaled_linear', 'squaredcos_cap_v2']).default('scaled_linear'),
+      prediction_type: z.enum(['epsilon', 'v_prediction']).default('v_prediction'),
+    })
+    .prefault({}),
+  /** The share of captions that are left out, for guidance. */
+  condition_dropout: z.number().min(0).max(1).default(0.1),
+  /** γ of min-SNR. */
+  snr_gamma: z.number().positive().default(5),
+  /** Scenes whose latents are kept: each is seen again and again, with other captions, noise and timesteps. */
+  pool: z.int().positive().default(65_536),
+})
+type NoiseConfig = z.infer<typeof textToImageSchema>['scheduler']
+
+/** Prompts of grids, in a run's folder and in a card: as people write them, some of pairs held apart in training. */
+export const fixedPrompts: readonly string[] = [
+  'a red fox and a slice of pizza on a blue background',
+  'a big red apple on a yellow background',
+  'two penguins on a teal background, flat style',
+  'a cat above a star on a purple background',
+  'a rocket on black, 3d style',
+  'three strawberries on a white background',
+  'a small car in the bottom right corner on a green background',
+  'a panda left of a birthday cake on pink',
+  'a noto sticker of a unicorn on an orange background',
+  'a guitar to the right of a drum on a grey background',
+  'four donuts on blue',
+  'an owl, a key and a crown on a red background',
+  'a sunflower on a blue background, flat style',
+  'a huge whale and a tiny sailboat on a teal background',
+  'a house below a rainbow on a white background',
+  'two frogs left of a mushroom on brown',
+  'a teddy bear on a pink background in noto style',
+  'a castle on a purple background, 3d style',
+  'a bee right of a tulip on a yellow background',
+  'a lemon, a tomato and an avocado from left to right on white',
+  'an octopus on a blue background',
+  'a small key at the top left on a black background',
+  'a gift at the top and a balloon at the bottom on green',
+  'an elephant next to a mushroom on an orange background',
+  'three bells on a red background, noto style',
+  'a flat picture of a crab on a yellow background',
+  'a lion beside a lollipop on a teal background',
+  'a palm tree and a sun on a blue background, 3d style',
+  'two cups of coffee on a brown background',
+  'a snowman on a purple background in the flat style',
+  'a butterfly over a cactus on a pink background',
+  'a bus on a grey background',
+]
+
+/** How grids are sampled. */
+export const gridSampling = { steps: 20, guidance: 3, seed: 0 } as const
+
+/** Latent diffusion told by texts (Rombach et al. 2022, section 3.3), with classifier-free guidance (Ho and Salimans 2021). */
+export const textToImageKind: RecipeKind<typeof textToImageSchema> = {
+  name: 'text-to-image',
+  summary: 'a latent diffusion model of captioned scenes',
+  schema: textToImageSchema,
+  training: {
+    train_batch_size: 64,
+    learning_rate: 5e-4,
+    lr_warmup_steps: 300,
+    adam_weight_decay: 0.01,
+    ema_decay: 0.999,
+  },
+  async job(recipe, { batchSize, seed }) {
+    const { data, resolution: size, scheduler: noise, condition_dropout: dropout, snr_gamma: gamma } = recipe
+    const vae = storedAutoencoder(trainedModel(recipe.vae))
+    const textDir = trainedModel(recipe.clip)
+    const text = storedTextEncoder(textDir)
+    const side = size / 2 ** (vae.config.block_out_channels.length - 1)
+    const network = unet2dConditionConfig(
+      {
+        in_channels: vae.config.latent_channels,
+        out_channels: vae.config.latent_channels,
+        ...recipe.unet,
+        sample_size: side,
+        cross_attention_dim: text.config.hidden_size,
+      },
+      'unet',
+    )
+    const scheduler = schedulerOf(noise)
+    const dataset = await scenesOf(data, { size, seed })
+
+    const params = new Params()
+    const shape = [batchSize, network.in_channels, side, side]
+    const length = text.tokenizer.maxLength
+    const [x, t, target, weight] = [
+      input('x', shape),
+      input('t', [batchSize]),
+      input('target', shape),
+      input('weight', [batchSize]),
+    ]
+    const context = input('context', [batchSize, length, text.config.hidden_size])
+    const errors = unet2dCondition(params, network)(x, t, context).sub(target).square().mean([1, 2, 3])
+
+    const { num_train_timesteps: steps, beta_schedule: schedule, prediction_type: prediction } = noise
+    const process = new GaussianDiffusion(betaSchedule(schedule, { steps, start: noise.beta_start, end: noise.beta_end }))
+    const latents = latentPool(dataset, createAutoencoder(vae), recipe.pool)
+    const tokens = input('tokens', [batchSize, length], 'i64')
+    const states = clipText(new Params(), text.config)(tokens).lastHiddenState
+    const encoder = await compile({ outputs: { context: states }, weights: text.weights })
+
+    return {
+      task: {
+        params,
+        loss: errors.mul(weight).mean(),
+        metrics: { error: errors.mean() },
+        async batch(generator) {
+          const positions = Array.from(generator.randint(0, recipe.pool, [batchSize]).data, Number)
+          const captions = positions.map((at) => dataset.captionAt(at, generator.bits()).text)
+          const told = generator.rand([batchSize]).data
+          const tokens = framed(
+            text.tokenizer,
+            captions.map((caption, i) => ((told[i] as number) < dropout ? '' : caption)),
+          )
+          const clean = await latents(positions)
+          const times = Array.from(generator.randint(0, steps, [batchSize]).data, Number)
+          const noise = generator.randn(shape)
+          return {
+            x: process.addNoise(clean, noise, times),
+            t: NdArray.from(times),
+            target: process.target(prediction, clean, noise, times),
+            weight: NdArray.from(times.map((time) => minSnrWeight(prediction, process.level(time), gamma))),
+            context: (await encoder.run({ tokens })).context as NdArray,
+          }
+        },
+      },
+      async preview(weights) {
+        const sampler = createPromptBatches({ unet: { config: network, weights }, text, vae, scheduler, size })
+        const pictures = await sampler.generate(fixedPrompts, gridSampling)
+        await sampler.release()
+        return encodePng(imageGrid(pictures, { columns: 8 }))
+      },
+      save: (weights, dir) => savePipeline(dir, { unet: { config: network, weights }, vae, text, scheduler, size }, textDir),
+    }
+  },
+}
+
+const DIFFUSERS = '0.40.0'
+const tokenizerFiles = ['vocab.json', 'merges.txt', 'tokenizer_config.json', 'special_tokens_map.json']
+
+/** As Stable Diffusion's own, but for the steps, which end at the last of training (Lin et al. 2024, section 3.3). */
+const schedulerOf = (noise: NoiseConfig): SchedulerConfig => ({
+  ...noise,
+  _class_name: 'DDIMScheduler',
+  _diffusers_version: DIFFUSERS,
+  clip_sample: false,
+  set_alpha_to_one: false,
+  steps_offset: 1,
+  timestep_spacing: 'trailing',
+})
+
+/** All parts as one folder that `loadStableDiffusion` and diffusers' StableDiffusionPipeline load, its weights as float16. */
+function savePipeline(dir: string, { unet, vae, text, scheduler }: PromptBatchParts, tokenizer: string): void {
+  const half = { dtype: 'f16' } as const
+  const own = (className: string) => ({ _class_name: className, _diffusers_version: DIFFUSERS })
+  saveModel(join(dir, 'unet'), { ...own('UNet2DConditionModel'), ...unet.config }, unet.weights, half)
+  saveModel(join(dir, 'vae'), { ...own('AutoencoderKL'), ...vae.config }, vae.weights, half)
+  const numbers = { bos_token_id: text.tokenizer.start, pad_token_id: text.tokenizer.pad }
+  const fields = { architectures: ['CLIPTextModel'], model_type: 'clip_text_model', ...networkFields(text.config), ...numbers }
+  saveModel(join(dir, 'text_encoder'), fields, text.weights, half)
+  mkdirSync(join(dir, 'tokenizer'), { recursive: true })
+  for (const file of tokenizerFiles) copyFileSync(join(tokenizer, file), join(dir, 'tokenizer', file))
+  saveConfig(join(dir, 'scheduler'), { ...scheduler }, 'scheduler_config.json')
+  const component = (library: string, className: string) => ({ library, className })
+  writeModelIndex(dir, {
+    ...own('StableDiffusionPipeline'),
+    components: new Map([
+      ['unet', component('diffusers', 'UNet2DConditionModel')],
+      ['vae', component('diffusers', 'AutoencoderKL')],
+      ['text_encoder', component('transformers', 'CLIPTextModel')],
+      ['tokenizer', component('transformers', 'CLIPTokenizer')],
+      ['scheduler', component('diffusers', 'DDIMScheduler')],
+      ...['safety_checker', 'feature_extractor', 'image_encoder'].map((name) => [name, null] as const),
+    ]),
+    options: { requires_safety_checker: false },
+  })
+}
+
+export function storedAutoencoder(dir: string): { config: AutoencoderKLConfig; weights: Weights } {
+  const config = autoencoderKLConfig(loadConfig(dir), join(dir, 'config.json'))
+  const p = new Params()
+  autoencoderKL(p, config)
+  return { config, weights: matchWeights(p.tensors, openWeights(dir), { place: dir }) }
+}
+
+/** The text half of a CLIP's folder, and its tokenizer. */
+export function storedTextEncoder(dir: string) {
+  const config = clipTextConfig(loadConfig(dir), join(dir, 'config.json'))
+  const p = new Params()
+  clipText(p, config)
+  const stored = new Map([...openWeights(dir)].filter(([key]) => key.startsWith('text_model.')))
+  return { config, weights: matchWeights(p.tensors, stored, { place: dir }), tokenizer: ClipTokenizer.open(dir) }
+}
+
+/** Positions that are encoded together. */
+const CHUNK = 16
+
+/**
+ * Latents of a dataset's first `count` pictures as a diffusion model takes them: the encoder's means, scaled, made when they are
+ * first asked for. They are encoded in fixed groups, so that the same position always has the same latents, bit for bit.
+ */
+function latentPool(
+  dataset: SceneDataset,
+  coder: Autoencoder,
+  count: number,
+): (positions: readonly number[]) => Promise<NdArray<'f32'>> {
+  const chunks: (NdArray<'f32'> | undefined)[] = Array.from({ length: Math.ceil(count / CHUNK) })
+  return async (positions) => {
+    const found: NdArray<'f32'>[] = []
+    for (const position of positions) {
+      const at = Math.floor(position / CHUNK)
+      const chunk = chunks[at] ?? (await encoded(positionsFrom(at * CHUNK, CHUNK)))
+      chunks[at] = chunk
+      found.push(chunk.slice(0, position % CHUNK, (position % CHUNK) + 1))
+    }
+    return NdArray.concat(found)
+  }
+  async function encoded(positions: readonly number[]): Promise<NdArray<'f32'>> {
+    const { images } = await dataset.batch(positions)
+    return (await coder.encode(images)).mul(coder.config.scaling_factor)
+  }
+}
