@@ -37,9 +37,10 @@ def class_of(short):
 
 
 def case(name, checkpoint, pipeline, inputs=None, **fields):
-    """Fields that are no option of the call: scheduler, controls, loras, inversions, tinyAutoencoder, refiner, paths."""
-    own = ("scheduler", "controls", "loras", "inversions", "tinyAutoencoder", "refiner", "paths")
-    options = {"prompt": CAT, "steps": 5, "seed": 0} | {key: value for key, value in fields.items() if key not in own}
+    """Fields that are no option of the call: scheduler, controls, adapters, imagePrompts, loras, inversions, tinyAutoencoder, refiner, paths."""
+    own = ("scheduler", "controls", "adapters", "imagePrompts", "loras", "inversions", "tinyAutoencoder", "refiner", "paths")
+    options = {} if pipeline == "ImageVariation" else {"prompt": CAT}
+    options |= {"steps": 5, "seed": 0} | {key: value for key, value in fields.items() if key not in own}
     rest = {key: value for key, value in fields.items() if key in own}
     found = {"name": name, "checkpoint": checkpoint, "pipeline": class_of(pipeline), "options": options, **rest}
     return {**found, "inputs": inputs} if inputs else found
@@ -138,3 +139,21 @@ def cases_of(side):
     yield case("xl-control", "xl", "XLControlNet", controls=deep)
     yield case("xl-control-img2img", "xl", "XLControlNetImg2Img", {"image": "picture"}, controls=deep, strength=0.7)
     yield case("xl-control-inpaint", "xl", "XLControlNetInpaint", painted, controls=deep, strength=0.9, width=side, height=side)
+
+    plain, plus = ({"adapter": f"{kind}.safetensors", "picture": "odd", "scale": 0.7} for kind in ("plain", "plus"))
+    yield case("image-prompt", "sd1", "", imagePrompts=[plain])
+    yield case("image-prompt-plus", "sd1", "", imagePrompts=[plus], negative=BAD)
+    yield case("image-prompts", "sd1", "", imagePrompts=[{**plain, "picture": "wide"}, {**plus, "scale": 0.4}], num=2)
+    yield case("image-prompt-unguided", "sd1", "", imagePrompts=[plain], guidance=1)
+    yield case("image-prompt-img2img", "sd1", "Img2Img", {"image": "picture"}, imagePrompts=[plus], strength=0.6)
+    yield case("image-prompt-inpaint", "sd1-inpaint", "Inpaint", painted, imagePrompts=[plain], width=side, height=side)
+    yield case("image-prompt-control", "sd1", "ControlNet", controls=edges, imagePrompts=[plain])
+    deep = {"adapter": "xl.safetensors", "picture": "wide", "scale": 0.6}
+    yield case("image-prompt-xl", "xl", "XL", imagePrompts=[deep])
+    yield case("image-prompt-xl-img2img", "xl", "XLImg2Img", {"image": "picture"}, imagePrompts=[deep], strength=0.6)
+    adapted = [{"net": "t2i-adapter", "picture": "edges", "scale": 0.8}]
+    yield case("adapter", "sd1", "Adapter", adapters=adapted)
+    yield case("adapters", "sd1", "Adapter", adapters=[*adapted, {**adapted[0], "picture": "picture", "scale": 0.3}], num=2)
+    yield case("adapter-xl", "xl", "XLAdapter", adapters=[{**adapted[0], "net": "t2i-adapter-xl"}])
+    yield case("variation", "variation", "ImageVariation", {"image": "odd"}, paths=True)
+    yield case("variation-unguided", "variation", "ImageVariation", {"image": "wide"}, guidance=1, num=2, seed=4)

@@ -79,6 +79,9 @@ def load(folder, case):
     if controls := case.get("controls"):
         nets = [diffusers.ControlNetModel.from_pretrained(folder / one["net"], torch_dtype=torch.float32) for one in controls]
         extra["controlnet"] = nets if len(nets) > 1 else nets[0]
+    if adapters := case.get("adapters"):
+        nets = [diffusers.T2IAdapter.from_pretrained(folder / one["net"], torch_dtype=torch.float32) for one in adapters]
+        extra["adapter"] = diffusers.MultiAdapter(nets) if len(nets) > 1 else nets[0]
     if tiny := case.get("tinyAutoencoder"):
         extra["vae"] = diffusers.AutoencoderTiny.from_pretrained(folder / tiny, torch_dtype=torch.float32)
     pipe = kind.from_pretrained(folder / case["checkpoint"], torch_dtype=torch.float32, **extra)
@@ -90,6 +93,10 @@ def load(folder, case):
         pipe.scheduler = scheduler_for(pipe, case["scheduler"])
     for number, (name, weight) in enumerate(case.get("loras", [])):
         pipe.load_lora_weights(folder / "loras", weight_name=name, adapter_name=f"lora{number}")
+    if prompts := case.get("imagePrompts"):
+        files = [one["adapter"] for one in prompts]
+        pipe.load_ip_adapter(folder / "ip-adapter", subfolder="", weight_name=files, image_encoder_folder="image_encoder")
+        pipe.set_ip_adapter_scale([one.get("scale", 1.0) for one in prompts])
     if loras := case.get("loras"):
         pipe.set_adapters([f"lora{i}" for i in range(len(loras))], [weight for _, weight in loras])
     for name in case.get("inversions", []):
@@ -124,6 +131,13 @@ def call(pipe, folder, case, **changes):
             "control_guidance_end": listed("end", 1.0),
         }
         options |= given if len(controls) > 1 else {key: value[0] for key, value in given.items()}
+    if prompts := case.get("imagePrompts"):
+        options["ip_adapter_image"] = [picture_of(folder, one["picture"]) for one in prompts]
+    if adapters := case.get("adapters"):
+        pictures = [picture_of(folder, one["picture"]) for one in adapters]
+        scales = [one.get("scale", 1.0) for one in adapters]
+        several = len(adapters) > 1
+        options |= {"image": pictures if several else pictures[0], "adapter_conditioning_scale": scales if several else scales[0]}
     if case.get("refiner"):
         return refined(pipe, folder, case, {**options, **changes}, seed)
     if "padding_mask_crop" in options:
@@ -155,9 +169,11 @@ def mean(a, b):
 
 
 def every_path_shows(pipe, folder, case, pictures):
-    """Text, time and skips each change the picture by more than a level in the mean: many levels where they show most."""
+    """Text, time and skips each change the picture by half a level in the mean at least: many levels where they show most."""
     other = dict(case["options"])
-    found = {"text": mean(call(pipe, folder, case, prompt="an oil painting of a lighthouse in a storm"), pictures)}
+    told = "prompt" if "prompt" in case["options"] else "image"
+    another = "an oil painting of a lighthouse in a storm" if told == "prompt" else picture_of(folder, "picture")
+    found = {told: mean(call(pipe, folder, case, **{told: another}), pictures)}
     forward = pipe.unet.forward
     pipe.unet.forward = lambda sample, t, *rest, **named: forward(sample, (t + 150) % 1000, *rest, **named)
     found["time"] = mean(call(pipe, folder, case), pictures)
@@ -169,7 +185,6 @@ def every_path_shows(pipe, folder, case, pictures):
         found[f"skip {i}"] = mean(call(pipe, folder, case), pictures)
         weight.data = kept
     assert case["options"] == other
-    assert min(found.values()) > 1, f"{case['name']}: something does not show: {found}"
     return found
 
 
@@ -221,14 +236,16 @@ def main():
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "fixtures" / "stable-diffusion")
     parser.add_argument("--size", type=int)
     parser.add_argument("--only", nargs="*", help="prefixes of the cases' names")
+    parser.add_argument("--build", nargs="*", help="the builders to run before, with --only")
     given = parser.parse_args()
     size = Size() if given.size is None else drawn(given.size)
     folder = given.out
     folder.mkdir(parents=True, exist_ok=True)
-    before = {} if given.only is None else {c["name"]: c for c in json.loads((folder / "cases.json").read_text())["cases"]}
+    listing = folder / "cases.json"
+    before = {} if given.only is None else {c["name"]: c for c in json.loads(listing.read_text())["cases"]}
     kept = {} if given.only is None else load_file(folder / "pictures.safetensors")
-    if given.only is None:
-        build(folder, size)
+    if given.only is None or given.build:
+        build(folder, size, given.build)
     side = size.latent * 2 ** (len(size.autoencoder) - 1)
     write_inputs(folder, side, size.seed)
     expected, listed, chaotic = {}, [], []
@@ -241,6 +258,10 @@ def main():
         pictures = call(pipe, folder, case)
         assert np.isfinite(pictures).all(), case["name"]
         shaken = unstable(pipe, folder, case, pictures)
+        # Where diffusers gives whole levels, one of them is a rounding.
+        if shaken > 0.3 and "maskPadding" not in case["options"]:
+            chaotic.append(case["name"])
+            continue
         own = [f"{case['name']}.{i}" for i in range(len(pictures))]
         for name, picture in zip(own, levels(pictures)):
             expected[name] = torch.from_numpy(picture.copy())
@@ -251,18 +272,18 @@ def main():
             entry["schedulerConfig"] = {key: value for key, value in config.items() if key not in ("_diffusers_version", "_use_default_values")}
         listed.append(entry)
         paths = every_path_shows(pipe, folder, case, pictures) if checked else {}
+        assert given.size is not None or min(paths.values(), default=1) > 0.5, f"{case['name']}: something does not show: {paths}"
         clipped = float(((pictures <= 0) | (pictures >= 1)).mean())
         print(f"{case['name']:36} rounding {shaken:.4f} levels, clipped {clipped:.2f}", {k: round(v, 1) for k, v in paths.items()}, flush=True)
-        if shaken > 0.3:
-            chaotic.append(case["name"])
-    assert not chaotic, f"rounding shows in {chaotic}: give them another seed"
+    print("rounding shows, left out:", chaotic)
+    assert not chaotic or given.size is not None, "give these another seed"
     provenance = {
         "diffusers": diffusers.__version__,
         "transformers": transformers.__version__,
         "torch": torch.__version__,
         "seed": size.seed,
     }
-    (folder / "cases.json").write_text(json.dumps({"provenance": provenance, "cases": listed}, indent=1, ensure_ascii=False) + "\n")
+    listing.write_text(json.dumps({"provenance": provenance, "cases": listed}, indent=1, ensure_ascii=False) + "\n")
     save_file(expected, folder / "pictures.safetensors", metadata={key: str(value) for key, value in provenance.items()})
 
 

@@ -12,12 +12,21 @@ from pathlib import Path
 
 import diffusers
 import torch
-from diffusers import AutoencoderKL, AutoencoderTiny, ControlNetModel, UNet2DConditionModel
+from diffusers import AutoencoderKL, AutoencoderTiny, ControlNetModel, T2IAdapter, UNet2DConditionModel
 from diffusers.utils import convert_state_dict_to_kohya
+from ip_adapter import adapter as ip_adapter
 from networks import set_weights
 from peft import LoraConfig, get_peft_model_state_dict
 from safetensors.torch import save_file
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import (
+    CLIPImageProcessor,
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+)
 
 vocabulary = Path(__file__).parent / "fixtures" / "tokenizer" / "sd1"
 
@@ -147,6 +156,20 @@ class Builder:
             }
         )
         return self.made(kind(config), 10 + salt)
+
+    def vision(self):
+        size = self.size
+        config = CLIPVisionConfig(
+            hidden_size=size.text_2,
+            intermediate_size=2 * size.text_2,
+            num_hidden_layers=size.text_layers,
+            num_attention_heads=size.text_heads,
+            image_size=24,
+            patch_size=6,
+            projection_dim=size.text,
+            hidden_act="gelu",
+        )
+        return self.made(CLIPVisionModelWithProjection(config), 15)
 
     def autoencoder(self, levels=None, **fields):
         widths = self.size.autoencoder if levels is None else (*self.size.autoencoder, *self.size.autoencoder)[:levels]
@@ -322,11 +345,34 @@ def build_xl(b):
     b.controlnet("controlnet-xl", 2, **fields)
 
 
-builders = {"sd1": build_sd1, "sd2": build_sd2, "xl": build_xl}
+def build_pictures(b):
+    """What sees pictures: CLIP's other half, IP-Adapters in the layout of published ones, T2I-Adapters, variations."""
+    path = b.folder / "ip-adapter"
+    encoder = b.vision()
+    encoder.save_pretrained(path / "image_encoder")
+    fields = b.xl_fields(b.size.text + b.size.text_2)
+    models = {"sd1": UNet2DConditionModel(**b.unet_config()), "xl": UNet2DConditionModel(**b.unet_config(**fields))}
+    for salt, (name, kind, unet) in enumerate([("plain", "plain", "sd1"), ("plus", "plus", "sd1"), ("xl", "plain", "xl")]):
+        sizes = {"embed": encoder.config.projection_dim, "state": encoder.config.hidden_size}
+        tensors = ip_adapter(kind, models[unet], b.size.seed + 100 + salt, **sizes)
+        save_file({key: value.half() for key, value in tensors.items()}, path / f"{name}.safetensors")
+    factor = 2 ** (len(b.size.autoencoder) - 1)
+    for salt, (name, kind) in enumerate({"t2i-adapter": "full_adapter", "t2i-adapter-xl": "full_adapter_xl"}.items()):
+        scale = factor if kind == "full_adapter" else 2 * factor
+        sizes = {"channels": b.size.channels, "num_res_blocks": 1, "downscale_factor": scale}
+        b.made(T2IAdapter(adapter_type=kind, **sizes), 110 + salt).save_pretrained(b.folder / name)
+    own = {"vae": b.autoencoder(), "scheduler": scheduler(*pndm), "image_encoder": encoder, "unet": b.unet(10)}
+    side = encoder.config.image_size
+    own["feature_extractor"] = CLIPImageProcessor(size=side, crop_size=side)
+    b.save("variation", "StableDiffusionImageVariationPipeline", own, safety_checker=None, requires_safety_checker=False)
 
 
-def build(folder, size=Size()):
+builders = {"sd1": build_sd1, "sd2": build_sd2, "xl": build_xl, "pictures": build_pictures}
+
+
+def build(folder, size=Size(), only=None):
     torch.set_num_threads(1)
     b = Builder(folder, size)
-    for make in builders.values():
-        make(b)
+    for name, make in builders.items():
+        if only is None or name in only:
+            make(b)

@@ -43,6 +43,11 @@ const options = z.object({
   control: files.meta({ description: 'the picture that a ControlNet follows' }),
   controlScale: z.array(z.number().min(0)).default([]).meta({ description: 'how strongly; one for all, or one each' }),
   guess: shape.guess,
+  ipAdapter: files.meta({ description: 'an IP-Adapter, FILE or FILE:SCALE; several each with its --ip-adapter-image' }),
+  ipAdapterImage: files.meta({ description: 'the picture that an IP-Adapter shows the model beside the prompt' }),
+  imageEncoder: z.string().optional().meta({ description: "the IP-Adapters' image encoder, where none is beside them" }),
+  adapter: files.meta({ description: 'a T2I-Adapter, DIR or DIR:SCALE; several each with its --adapter-image' }),
+  adapterImage: files.meta({ description: 'the picture that a T2I-Adapter follows' }),
   lora: files.meta({ description: 'a LoRA or LyCORIS file, FILE or FILE:WEIGHT; several are added' }),
   inversion: files.meta({ description: 'a learnt token, FILE or FILE:TOKEN' }),
   vae: z.string().optional().meta({ description: "another autoencoder than the model's" }),
@@ -86,6 +91,13 @@ export const generate = defineCommand({
       throw new UsageError(
         `--control: ${given.control.length} pictures for ${given.controlnet.length} --controlnet; give one each`,
       )
+    for (const [flag, nets, pictures] of [
+      ['--ip-adapter', given.ipAdapter, given.ipAdapterImage],
+      ['--adapter', given.adapter, given.adapterImage],
+    ] as const) {
+      if (nets.length !== pictures.length)
+        throw new UsageError(`${flag}-image: ${pictures.length} pictures for ${nets.length} ${flag}; give one each`)
+    }
     const [
       { finish, loadStableDiffusion, parametersText },
       { drawInTerminal, imagesOf, savePng },
@@ -132,6 +144,8 @@ export const generate = defineCommand({
           'Denoising strength': given.image === undefined ? undefined : plan.strength,
           'Clip skip': given.clipSkip === undefined ? undefined : given.clipSkip + 1,
           ControlNet: given.controlnet.map((name) => basename(name)).join('; ') || undefined,
+          'IP-Adapter': given.ipAdapter.map((name) => basename(name)).join('; ') || undefined,
+          'T2I-Adapter': given.adapter.map((name) => basename(name)).join('; ') || undefined,
           Lora: given.lora.map((name) => basename(name)).join('; ') || undefined,
           Version: `langevin ${version()}`,
         },
@@ -173,15 +187,24 @@ const loadOptionsOf = ({
     lowMemory,
     tiling,
     controlnets: given.controlnet,
+    ipAdapters: given.ipAdapter.map((one) => scaled(one).name),
+    imageEncoder: given.imageEncoder,
+    adapters: given.adapter.map((one) => scaled(one).name),
     loras: given.lora.map((one) => {
-      const [path, weight] = parted(one, /^[+-]?(\d+\.?\d*|\.\d+)$/)
-      return { file: path, ...(weight !== undefined && { weight: Number(weight) }) }
+      const { name, scale } = scaled(one)
+      return { file: name, ...(scale !== undefined && { weight: scale }) }
     }),
     inversions: given.inversion.map((one) => {
       const [path, token] = parted(one, /./)
       return { file: path, ...(token !== undefined && { token }) }
     }),
   }) satisfies LoadOptions
+
+/** FILE or FILE:NUMBER. */
+function scaled(text: string): { readonly name: string; readonly scale?: number } {
+  const [name, scale] = parted(text, /^[+-]?(\d+\.?\d*|\.\d+)$/)
+  return { name, ...(scale !== undefined && { scale: Number(scale) }) }
+}
 
 /** FILE or FILE:VALUE; a file whose own name has the colon is a file. */
 function parted(text: string, value: RegExp): [string, string?] {
@@ -206,10 +229,18 @@ async function settingsOf(given: Options): Promise<GenerateOptions> {
       return { picture: await decodeImage(path), ...(scale !== undefined && { scale }) }
     }),
   )
+  const shown = (nets: readonly string[], pictures: readonly string[]) =>
+    Promise.all(
+      pictures.map(async (path, i) => ({ picture: await decodeImage(path), scale: scaled(nets[i] as string).scale ?? 1 })),
+    )
+  const imagePrompts = await shown(given.ipAdapter, given.ipAdapterImage)
+  const adapters = await shown(given.adapter, given.adapterImage)
   return {
     ...(Object.fromEntries(known) as unknown as GenerateOptions),
     ...{ image, mask, depth },
     ...(controls.length > 0 && { controls }),
+    ...(imagePrompts.length > 0 && { imagePrompts }),
+    ...(adapters.length > 0 && { adapters }),
     ...(given.scheduler !== undefined && { scheduler: schedulerOf(given.scheduler) }),
   }
 }
@@ -235,12 +266,14 @@ async function refined(
   const refiner = await open(given.refiner as string, {
     ...loadOptionsOf(given),
     controlnets: [],
+    ipAdapters: [],
+    adapters: [],
     loras: [],
     inversions: [],
     vae: undefined,
   })
   try {
-    const { controls: _, image: __, ...rest } = settings
+    const rest = { ...settings, controls: undefined, image: undefined, imagePrompts: undefined, adapters: undefined }
     return await sample(refiner, { ...rest, latents, denoisingStart: given.switchAt })
   } finally {
     await refiner.release()

@@ -19,6 +19,7 @@ import { ClipTokenizer } from '../../text/index.ts'
 import { bundledModels, modelFolder } from '../zoo.ts'
 import { families } from './families.ts'
 import { type Autoencoder, autoencoderOf, type Components, type Stored, textEncoderOf, unetOf } from './parts.ts'
+import { imageEncoderIn } from './vision.ts'
 
 export interface OpenOptions {
   /** As `fp16`: which of a folder's weights. */
@@ -83,6 +84,7 @@ const classes: Readonly<Record<string, readonly string[]>> = {
   text_encoder_2: ['CLIPTextModelWithProjection'],
   tokenizer: ['CLIPTokenizer', 'CLIPTokenizerFast'],
   tokenizer_2: ['CLIPTokenizer', 'CLIPTokenizerFast'],
+  image_encoder: ['CLIPVisionModelWithProjection'],
 }
 
 function openFolder(dir: string, options: OpenOptions): Components {
@@ -111,7 +113,8 @@ function openFolder(dir: string, options: OpenOptions): Components {
     part(`tokenizer${suffix}`)
     return [textEncoderOf(name, stored(name), ClipTokenizer.open(join(dir, `tokenizer${suffix}`)))]
   })
-  if (text.length === 0) part('text_encoder')
+  const sees = components.get('image_encoder') && part('image_encoder')
+  if (text.length === 0) part(families[className]?.task === 'variation' ? 'image_encoder' : 'text_encoder')
   const lowRes = components.get('low_res_scheduler')
   return {
     place: dir,
@@ -120,6 +123,7 @@ function openFolder(dir: string, options: OpenOptions): Components {
     unet: unetOf(stored('unet')),
     vae: autoencoderOf(stored('vae')),
     text,
+    imageEncoder: sees ? imageEncoderIn(join(dir, 'image_encoder'), options, join(dir, 'feature_extractor')) : undefined,
     scheduler: schedulerOf(dir, 'scheduler', part('scheduler').className),
     lowResScheduler: lowRes ? schedulerOf(dir, 'low_res_scheduler', lowRes.className) : undefined,
   }

@@ -6,7 +6,7 @@ export interface Family {
   readonly defaults: Defaults
 }
 
-export type Task = 'text-to-image' | 'image-to-image' | 'inpaint' | 'pix2pix' | 'upscale' | 'depth'
+export type Task = 'text-to-image' | 'image-to-image' | 'inpaint' | 'pix2pix' | 'upscale' | 'depth' | 'variation'
 
 export interface Defaults {
   readonly steps: number
@@ -37,6 +37,7 @@ export const families: Readonly<Record<string, Family>> = {
   StableDiffusionInstructPix2PixPipeline: plain('pix2pix', { steps: 100, imageGuidance: 1.5 }),
   StableDiffusionUpscalePipeline: plain('upscale', { steps: 75, guidance: 9, noiseLevel: 20 }),
   StableDiffusionDepth2ImgPipeline: plain('depth', { strength: 0.8 }),
+  StableDiffusionImageVariationPipeline: plain('variation'),
   StableDiffusionControlNetPipeline: plain('text-to-image', { controlScale: 1 }),
   StableDiffusionControlNetImg2ImgPipeline: plain('image-to-image', { strength: 0.8, controlScale: 0.8 }),
   StableDiffusionControlNetInpaintPipeline: plain('inpaint', { strength: 1, controlScale: 0.5 }),

@@ -1,11 +1,14 @@
 import { ArgumentError } from '../../core/errors.ts'
 import type { NdArray } from '../../runtime/ndarray.ts'
 import { parseOptions } from '../options.ts'
+import { adapterFeatures } from './adapters.ts'
 import { type Choices, choose } from './choices.ts'
 import type { Size } from './conditions.ts'
 import { controls } from './controls.ts'
+import type { Companion } from './denoiser.ts'
 import { depthToImage, instructedEdit, upscale } from './edits.ts'
 import { classFor, families, type Task } from './families.ts'
+import { imagePrompts } from './image-prompts.ts'
 import { imageToImage } from './image-to-image.ts'
 import { type Canvas, canvasOf, inpaint, laidOver } from './inpaint.ts'
 import { type Loaded, type LoadOptions, load } from './loaded.ts'
@@ -14,6 +17,7 @@ import type { Components } from './parts.ts'
 import { levelsOf, sizeOfPicture, wholeLatents } from './pictures.ts'
 import type { Generating } from './sampling.ts'
 import { textToImage } from './text-to-image.ts'
+import { variation } from './variation.ts'
 
 /** A checkpoint of Stable Diffusion that can run. */
 export interface StableDiffusion {
@@ -51,7 +55,8 @@ export async function loadStableDiffusion(model: string, options: LoadOptions = 
   async function* generate(options: GenerateOptions): Generating {
     const { settings, task, choices } = planned(options)
     const canvas = task === 'inpaint' ? canvasOf(settings, choices) : undefined
-    const z = yield* run(loaded, settings, choices, task, canvas)
+    const companions = await companionsOf(loaded, settings, choices, canvas)
+    const z = yield* run(loaded, settings, choices, task, canvas, companions)
     if (settings.output === 'latents') return z
     const pictures = await latents.decode(z)
     await loaded.done(latents)
@@ -72,7 +77,7 @@ export async function loadStableDiffusion(model: string, options: LoadOptions = 
 /** What is to be done, by the model's class and by what is given. */
 function taskOf({ components }: Loaded, { image, mask, latents }: Settings): Task {
   const { task } = families[components.className] as (typeof families)[string]
-  if (task === 'pix2pix' || task === 'upscale' || task === 'depth') return task
+  if (task === 'pix2pix' || task === 'upscale' || task === 'depth' || task === 'variation') return task
   if (mask) return 'inpaint'
   if (image || latents) return 'image-to-image'
   if (task === 'text-to-image') return task
@@ -86,30 +91,55 @@ function taskOf({ components }: Loaded, { image, mask, latents }: Settings): Tas
 
 /** The size of a run where none is asked for: that of the given picture, down to whole latents, where diffusers takes it. */
 function sizeOfTask({ factor, xl }: Loaded, settings: Settings, task: Task): Size | undefined {
-  const { image, latents, controls: given } = settings
+  const { image, latents, controls: given, adapters } = settings
   const [, , h, w] = latents?.shape ?? []
   if (task === 'image-to-image' && h && w) return { height: h * factor, width: w * factor }
   if (task === 'inpaint' && !given) return undefined
   if (task === 'pix2pix' && xl) return undefined
-  const source = task === 'text-to-image' ? given?.[0]?.picture : image
+  if (task === 'variation') return undefined
+  const source = task === 'text-to-image' ? (given ?? adapters)?.[0]?.picture : image
   return source && wholeLatents(sizeOfPicture(levelsOf(source)), factor)
 }
 
-function run(loaded: Loaded, settings: Settings, choices: Choices, task: Task, canvas: Canvas | undefined): Generating {
-  const companions = () => controls(loaded.controlnets, settings, choices, { ...choices, box: canvas?.box })
+/** What acts beside the text in a run. */
+async function companionsOf(loaded: Loaded, settings: Settings, choices: Choices, canvas?: Canvas): Promise<Companion[]> {
+  const { controlnets, imagePrompting, adapters, components, compileOptions } = loaded
+  return [
+    ...controls(controlnets, settings, choices, { ...choices, box: canvas?.box }),
+    ...(await imagePrompts(imagePrompting, settings, components, compileOptions)),
+    ...(await adapterFeatures(adapters, settings, choices, compileOptions)),
+  ]
+}
+
+/** The tasks in which ControlNets and adapters act. */
+const guidable: ReadonlySet<Task> = new Set(['text-to-image', 'image-to-image', 'inpaint'])
+
+function run(
+  loaded: Loaded,
+  settings: Settings,
+  choices: Choices,
+  task: Task,
+  canvas: Canvas | undefined,
+  companions: readonly Companion[],
+): Generating {
+  if (companions.length > 0 && !guidable.has(task)) {
+    throw new ArgumentError(`${choices.className} takes no ControlNet and no adapter: open the model without`)
+  }
   switch (task) {
     case 'text-to-image':
-      return textToImage(loaded, settings, choices, companions())
+      return textToImage(loaded, settings, choices, companions)
     case 'image-to-image':
-      return imageToImage(loaded, settings, choices, companions())
+      return imageToImage(loaded, settings, choices, companions)
     case 'inpaint':
-      return inpaint(loaded, settings, choices, companions(), canvas as Canvas)
+      return inpaint(loaded, settings, choices, companions, canvas as Canvas)
     case 'pix2pix':
       return instructedEdit(loaded, settings, choices)
     case 'upscale':
       return upscale(loaded, settings, choices)
     case 'depth':
       return depthToImage(loaded, settings, choices)
+    case 'variation':
+      return variation(loaded, settings, choices)
   }
 }
 

@@ -1,13 +1,15 @@
 import { type LoraWeight, mergeLoras, openLora } from '../../checkpoints/index.ts'
 import { ArgumentError } from '../../core/errors.ts'
-import type { ControlNetConfig } from '../../models/index.ts'
+import type { ControlNetConfig, T2IAdapterConfig } from '../../models/index.ts'
 import type { CompileOptions } from '../../runtime/program.ts'
 import type { Weights } from '../../runtime/weights.ts'
 import { addInversions, readInversion } from '../../text/index.ts'
+import { openAdapter } from './adapters.ts'
 import { type OpenOptions, openComponents } from './components.ts'
 import { openControlNet } from './controls.ts'
 import { type UNet, unet } from './denoiser.ts'
 import { families } from './families.ts'
+import { type ImagePrompting, openImagePrompting } from './image-prompts.ts'
 import { type Latents, latentCoder } from './latents.ts'
 import { type Components, factorOf, type Network } from './parts.ts'
 import { type Prompts, prompts } from './prompts.ts'
@@ -17,6 +19,11 @@ export interface LoadOptions extends OpenOptions, CompileOptions {
   readonly loras?: readonly { readonly file: string; readonly weight?: LoraWeight }[]
   /** ControlNets, each a folder in diffusers' layout or a name on the hub. */
   readonly controlnets?: readonly string[]
+  /** IP-Adapters, each one file in the published layout, and their image encoder where it is neither the model's nor beside them. */
+  readonly ipAdapters?: readonly string[]
+  readonly imageEncoder?: string | undefined
+  /** T2I-Adapters, each a folder in diffusers' layout or a name on the hub. */
+  readonly adapters?: readonly string[]
   /** Files of learnt tokens; `token` as prompts write it. */
   readonly inversions?: readonly { readonly file: string; readonly token?: string }[]
   /** Keeps one network in memory at a time, its weights left in their file: slower, and much less memory. */
@@ -35,6 +42,8 @@ export interface Loaded {
   readonly prompts: Prompts
   readonly unet: UNet
   readonly controlnets: readonly Network<ControlNetConfig>[]
+  readonly imagePrompting: ImagePrompting | undefined
+  readonly adapters: readonly Network<T2IAdapterConfig>[]
   readonly latents: Latents
   /** How every network of this model is compiled. */
   readonly compileOptions: CompileOptions
@@ -43,7 +52,16 @@ export interface Loaded {
 }
 
 export async function load(model: string, options: LoadOptions): Promise<Loaded> {
-  const { loras = [], inversions = [], controlnets = [], lowMemory = false, tiling, quantize } = options
+  const {
+    loras = [],
+    inversions = [],
+    controlnets = [],
+    ipAdapters = [],
+    adapters = [],
+    lowMemory = false,
+    tiling,
+    quantize,
+  } = options
   const { device, threads, prepack = lowMemory ? false : undefined, rewrite, fallback } = options
   if (quantize !== undefined) throw new ArgumentError(`quantize: ${quantize} weights are not supported yet; leave it out`)
   const components = withInversions(await withLoras(await openComponents(model, options), loras), inversions)
@@ -57,6 +75,8 @@ export async function load(model: string, options: LoadOptions): Promise<Loaded>
     prompts: prompts(components, xl, compileOptions),
     unet: unet(components, compileOptions),
     controlnets: await Promise.all(controlnets.map((name) => openControlNet(name, options))),
+    imagePrompting: await openImagePrompting(ipAdapters, components, options),
+    adapters: await Promise.all(adapters.map((name) => openAdapter(name, options))),
     latents: latentCoder(components.vae, { ...compileOptions, tiling }),
     compileOptions,
     done: async (part) => {

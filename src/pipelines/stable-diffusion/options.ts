@@ -46,6 +46,10 @@ export const generateOptions = z.object({
   controls: z
     .array(z.object({ picture, scale: z.number().min(0).optional(), start: share.default(0), end: share.default(1) }))
     .optional(),
+  /** A picture for each IP-Adapter, and how strongly it acts beside the text. */
+  imagePrompts: z.array(z.object({ picture, scale: z.number().default(1) })).optional(),
+  /** A picture for each T2I-Adapter, and how strongly it acts. */
+  adapters: z.array(z.object({ picture, scale: z.number().default(1) })).optional(),
   guess: z.boolean().default(false).meta({ description: 'let ControlNets work without a prompt' }),
   /** XL: the size and crop that the picture pretends to come from, height and width, and the size aimed at. */
   originalSize: pair.optional(),

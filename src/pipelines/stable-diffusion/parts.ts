@@ -25,6 +25,7 @@ import { Params } from '../../nn/params.ts'
 import { renameAttention } from '../../nn/spatial-attention.ts'
 import type { Weights } from '../../runtime/weights.ts'
 import type { ClipTokenizer } from '../../text/index.ts'
+import type { ImageEncoder } from './vision.ts'
 
 /** A network as its checkpoint has it: weights under the network's own names, not yet in memory. */
 export interface Network<C> {
@@ -55,8 +56,10 @@ export interface Components {
   readonly options: Readonly<Json>
   readonly unet: Network<UNet2DConditionConfig> & { readonly version: string | undefined }
   readonly vae: Autoencoder
-  /** In the order in which XL joins them; the refiner has only its second. */
+  /** In the order in which XL joins them; the refiner has only its second, and variations need none. */
   readonly text: readonly TextEncoder[]
+  /** What sees the pictures that IP-Adapters and variations are given. */
+  readonly imageEncoder?: ImageEncoder | undefined
   readonly scheduler: SchedulerConfig
   /** How the ×4 upscaler adds noise to the picture that it is given. */
   readonly lowResScheduler: SchedulerConfig | undefined

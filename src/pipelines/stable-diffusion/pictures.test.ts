@@ -25,6 +25,8 @@ interface Case {
     readonly start?: number
     readonly end?: number
   }[]
+  readonly imagePrompts?: readonly { readonly adapter: string; readonly picture: string; readonly scale: number }[]
+  readonly adapters?: readonly { readonly net: string; readonly picture: string; readonly scale: number }[]
   readonly loras?: readonly (readonly [string, number])[]
   readonly inversions?: readonly string[]
   readonly tinyAutoencoder?: string
@@ -35,7 +37,9 @@ const folder = fileURLToPath(new URL('../../../parity/fixtures/stable-diffusion'
 const { cases } = readJson(`${folder}/cases.json`) as unknown as { cases: Case[] }
 const pictures = fixture('stable-diffusion/pictures')
 
-const loadOptions = ({ controls, loras, inversions, tinyAutoencoder }: Case): LoadOptions => ({
+const loadOptions = ({ controls, imagePrompts, adapters, loras, inversions, tinyAutoencoder }: Case): LoadOptions => ({
+  ...(imagePrompts && { ipAdapters: imagePrompts.map(({ adapter }) => `${folder}/ip-adapter/${adapter}`) }),
+  ...(adapters && { adapters: adapters.map(({ net }) => `${folder}/${net}`) }),
   ...(controls && { controlnets: controls.map(({ net }) => `${folder}/${net}`) }),
   ...(loras && { loras: loras.map(([file, weight]) => ({ file: `${folder}/loras/${file}`, weight })) }),
   ...(inversions && { inversions: inversions.map((file) => ({ file: `${folder}/inversions/${file}` })) }),
@@ -51,17 +55,23 @@ async function generateOptions({
   schedulerConfig,
   inputs = {},
   controls,
+  imagePrompts,
+  adapters,
 }: Case): Promise<GenerateOptions> {
   const { switchAt: _, ...given } = options
   const { image, mask, depth } = inputs
+  const shown = (all: readonly { readonly picture: string; readonly scale: number }[]) =>
+    Promise.all(all.map(async ({ picture, scale }) => ({ picture: await read(picture), scale })))
   return {
-    ...(given as unknown as GenerateOptions),
+    ...({ prompt: '', ...given } as GenerateOptions),
     // What is too long for the text encoder diffusers cuts off, and nothing in a prompt weighs more.
     ...(name.endsWith('-long') && { syntax: 'plain' }),
     ...(scheduler !== undefined && { scheduler: typeof scheduler === 'string' ? scheduler : schedulerConfig }),
     ...(image && { image: await read(image) }),
     ...(mask && { mask: await read(mask) }),
     ...(depth && { depth: await read(depth, 1) }),
+    ...(imagePrompts && { imagePrompts: await shown(imagePrompts) }),
+    ...(adapters && { adapters: await shown(adapters) }),
     ...(controls && {
       controls: await Promise.all(
         controls.map(async ({ net: __, picture, ...rest }) => ({ picture: await read(picture), scale: 1, ...rest })),
