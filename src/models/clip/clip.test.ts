@@ -134,6 +134,10 @@ test.each(Object.entries(cases.published))('%s has the keys, shapes and paramete
   expect(keysOf(p)).toEqual(keys)
 })
 
+test("the text encoders of Stable Diffusion 1.5, 2.1 and XL have their published sizes; XL's first is 1.5's", () => {
+  expect(Object.values(cases.published).map(({ parameters }) => parameters)).toEqual([123_060_480, 340_387_840, 694_659_840])
+})
+
 test('a config is read from either half or both, and refused with every fault', () => {
   const text = { hidden_size: 24, num_attention_heads: 3 }
   const both = { model_type: 'clip', text_config: text, vision_config: { patch_size: 16 }, torch_dtype: 'float32' }
