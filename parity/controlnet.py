@@ -1,16 +1,10 @@
 """diffusers' ControlNetModel and T2IAdapter, as fixtures for src/models/controlnet: residuals, features, and key sets."""
 
-import json
-from pathlib import Path
-
-import diffusers
 import torch
 from diffusers import ControlNetModel, T2IAdapter
-from networks import SEED, keys_of, no_faint, set_weights
-from safetensors.torch import save_file
+from networks import SEED, keys_of, published_keys, save_networks, set_weights, weight_gradients
 
 torch.set_num_threads(1)
-here = Path(__file__).parent / "fixtures"
 
 xl = {
     "block_out_channels": [320, 640, 1280],
@@ -128,9 +122,7 @@ for name, (kind, config) in cases.items():
         given = {"image": torch.rand((2, config.get("in_channels", 3), 16, 24), generator=generator)}
         outputs = {f"feature.{i}": value for i, value in enumerate(model(given["image"]))}
     cotangents = {key: randn(*value.shape) for key, value in outputs.items()}
-    sum((outputs[key] * cotangents[key]).sum() for key in outputs).backward()
-    of_weights = {key: p.grad for key, p in model.named_parameters()}
-    no_faint(name, of_weights)
+    of_weights = weight_gradients(name, model, outputs, cotangents)
     tensors |= {f"{name}.{key}": value.detach() for key, value in (given | outputs).items()}
     if name in all_gradients:
         tensors |= {f"{name}.cotangent {key}": value for key, value in cotangents.items()}
@@ -138,22 +130,8 @@ for name, (kind, config) in cases.items():
     described[name] = {"config": {"_class_name": kind.__name__, **config}, **keys_of(model)}
     print(name, described[name]["parameters"], [round(value.square().mean().sqrt().item(), 3) for value in outputs.values()])
 
-with torch.device("meta"):
-    checkpoints = {
-        name: {"config": {"_class_name": kind.__name__, **config}, **keys_of(kind(**config))}
-        for name, (kind, config) in published.items()
-    }
-for name, found in checkpoints.items():
-    print(name, found["keys"], found["parameters"])
-
-metadata = {
-    "diffusers": diffusers.__version__,
-    "torch": torch.__version__,
-    "cpu": torch.backends.cpu.get_cpu_capability(),
-    "seed": str(SEED),
-    "cases": json.dumps(described),
-    "published": json.dumps(checkpoints),
+keys = published_keys(published)
+checkpoints = {
+    network: {"config": {"_class_name": kind.__name__, **config}, **keys[network]} for network, (kind, config) in published.items()
 }
-path = here / "controlnet.safetensors"
-save_file({key: value.contiguous() for key, value in tensors.items()}, path, metadata=metadata)
-print(path.stat().st_size, "bytes")
+save_networks("controlnet", tensors, described, checkpoints)

@@ -3,8 +3,11 @@
 import hashlib
 import json
 import math
+from pathlib import Path
 
+import diffusers
 import torch
+from safetensors.torch import save_file
 
 SEED = 0
 
@@ -40,3 +43,35 @@ def no_faint(name, gradients):
     largest = {key: g.abs().max().item() for key, g in gradients.items()}
     faint = [key for key, g in largest.items() if g < 1e-3 * max(largest.values()) and not key.endswith(("to_k.bias", "k_proj.bias"))]
     assert not faint, f"{name}: no gradient to speak of for {faint}"
+
+
+def weight_gradients(name, model, outputs, cotangents):
+    """Runs back from the outputs by their cotangents: the gradient of every weight, none of them faint."""
+    sum((outputs[key] * cotangents[key]).sum() for key in outputs).backward()
+    gradients = {key: p.grad for key, p in model.named_parameters() if p.requires_grad}
+    no_faint(name, gradients)
+    return gradients
+
+
+def published_keys(published):
+    """Of published networks, {name: (class, config)}, the config and what a checkpoint has; built without memory."""
+    with torch.device("meta"):
+        found = {name: keys_of(kind(**config)) for name, (kind, config) in published.items()}
+    for name, keys in found.items():
+        print(name, keys["keys"], keys["parameters"])
+    return found
+
+
+def save_networks(name, tensors, cases, published):
+    """Writes fixtures/<name>.safetensors with what is needed to tell where the numbers come from."""
+    metadata = {
+        "diffusers": diffusers.__version__,
+        "torch": torch.__version__,
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "seed": str(SEED),
+        "cases": json.dumps(cases),
+        "published": json.dumps(published),
+    }
+    path = Path(__file__).parent / "fixtures" / f"{name}.safetensors"
+    save_file({key: value.contiguous() for key, value in tensors.items()}, path, metadata=metadata)
+    print(path.stat().st_size, "bytes")

@@ -1,16 +1,10 @@
 """diffusers' UNet2DModel, as fixtures for src/models/unet: outputs, gradients of every parameter, and key sets."""
 
-import json
-from pathlib import Path
-
-import diffusers
 import torch
 from diffusers import UNet2DModel
-from networks import SEED, keys_of, no_faint, set_weights
-from safetensors.torch import save_file
+from networks import SEED, keys_of, published_keys, save_networks, set_weights, weight_gradients
 
 torch.set_num_threads(1)
-here = Path(__file__).parent / "fixtures"
 
 # Published networks, by the config.json of their repositories.
 celebahq = ["DownBlock2D"] * 4 + ["AttnDownBlock2D", "DownBlock2D"]
@@ -130,9 +124,7 @@ for name, config in cases.items():
     sample.requires_grad_()
     output = model(sample, timestep, labels).sample
     cotangent = torch.randn(output.shape, generator=generator)
-    (output * cotangent).sum().backward()
-    gradients = {key: p.grad for key, p in model.named_parameters() if p.requires_grad}
-    no_faint(name, gradients)
+    gradients = weight_gradients(name, model, {"output": output}, {"output": cotangent})
     tensors[f"{name}.sample"] = sample.detach()
     tensors[f"{name}.timestep"] = timestep.float()
     if labels is not None:
@@ -144,17 +136,6 @@ for name, config in cases.items():
     described[name] = {"config": config, **keys_of(model)}
     print(name, described[name]["parameters"], "output rms", output.square().mean().sqrt().item())
 
-with torch.device("meta"):
-    checkpoints = {name: {"config": config, **keys_of(UNet2DModel(**config))} for name, config in published.items()}
-for name, found in checkpoints.items():
-    print(name, found["keys"], found["parameters"])
-
-metadata = {
-    "diffusers": diffusers.__version__,
-    "torch": torch.__version__,
-    "cpu": torch.backends.cpu.get_cpu_capability(),
-    "seed": str(SEED),
-    "cases": json.dumps(described),
-    "published": json.dumps(checkpoints),
-}
-save_file({key: value.contiguous() for key, value in tensors.items()}, here / "unet.safetensors", metadata=metadata)
+keys = published_keys({network: (UNet2DModel, config) for network, config in published.items()})
+checkpoints = {network: {"config": config, **keys[network]} for network, config in published.items()}
+save_networks("unet", tensors, described, checkpoints)

@@ -1,18 +1,10 @@
 """diffusers' UNet2DConditionModel, as fixtures for src/models/unet-condition: outputs, gradients, and key sets."""
 
-import json
-from pathlib import Path
-
-import diffusers
 import torch
 from diffusers import UNet2DConditionModel
-from networks import SEED, keys_of, no_faint, set_weights
-from safetensors.torch import save_file
+from networks import SEED, keys_of, no_faint, published_keys, save_networks, set_weights, weight_gradients
 
 torch.set_num_threads(1)
-here = Path(__file__).parent / "fixtures"
-
-
 
 # Published networks, by the config.json of their repositories.
 sd1_down = ["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"]
@@ -256,11 +248,9 @@ for name, config in cases.items():
         value.requires_grad_()
     output = run(model, given)
     cotangent = torch.randn(output.shape, generator=torch.Generator().manual_seed(SEED + 2))
-    (output * cotangent).sum().backward()
+    of_weights = weight_gradients(name, model, {"output": output}, {"output": cotangent})
     of_inputs = {key: value.grad for key, value in leaves.items()}
-    of_weights = {key: p.grad for key, p in model.named_parameters() if p.requires_grad}
     no_faint(name, of_inputs)
-    no_faint(name, of_weights)
     with torch.no_grad():
         later = run(model, {**given, "timestep": given["timestep"] + torch.tensor([-300.0, 300.0])})
         moved = ((later - output).abs().max() / output.abs().max()).item()
@@ -272,23 +262,8 @@ for name, config in cases.items():
     described[name] = {"config": config, **keys_of(model)}
     print(name, described[name]["parameters"], "output rms", output.square().mean().sqrt().item())
 
-with torch.device("meta"):
-    defaults = {"down_block_types": sd1_down, "up_block_types": sd1_up}
-    published = {name: {**defaults, **config} for name, config in published.items()}
-    checkpoints = {
-        name: {"config": config, **keys_of(UNet2DConditionModel(**config))} for name, config in published.items()
-    }
-for name, found in checkpoints.items():
-    print(name, found["keys"], found["parameters"])
-
-metadata = {
-    "diffusers": diffusers.__version__,
-    "torch": torch.__version__,
-    "cpu": torch.backends.cpu.get_cpu_capability(),
-    "seed": str(SEED),
-    "cases": json.dumps(described),
-    "published": json.dumps(checkpoints),
-}
-path = here / "unet_condition.safetensors"
-save_file({key: value.contiguous() for key, value in tensors.items()}, path, metadata=metadata)
-print(path.stat().st_size, "bytes")
+defaults = {"down_block_types": sd1_down, "up_block_types": sd1_up}
+published = {network: {**defaults, **config} for network, config in published.items()}
+keys = published_keys({network: (UNet2DConditionModel, config) for network, config in published.items()})
+checkpoints = {network: {"config": config, **keys[network]} for network, config in published.items()}
+save_networks("unet_condition", tensors, described, checkpoints)

@@ -1,16 +1,10 @@
 """diffusers' autoencoders, as fixtures for src/models/vae: codes, pictures, gradients, tiles, and key sets."""
 
-import json
-from pathlib import Path
-
-import diffusers
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, VQModel
-from networks import SEED, keys_of, no_faint, set_weights
-from safetensors.torch import save_file
+from networks import SEED, keys_of, published_keys, save_networks, set_weights, weight_gradients
 
 torch.set_num_threads(1)
-here = Path(__file__).parent / "fixtures"
 
 
 def coder(levels, widths, attends=False, **fields):
@@ -109,9 +103,7 @@ for name, (kind, config) in cases.items():
     cotangents = {key: torch.randn(value.shape, generator=generator) for key, value in outputs.items()}
     if kind is VQModel:
         cotangents["loss"] *= 1000.0  # a mean over all elements: its gradients would vanish among the others
-    sum((outputs[key] * cotangents[key]).sum() for key in outputs).backward()
-    of_weights = {key: p.grad for key, p in model.named_parameters()}
-    no_faint(name, of_weights)
+    of_weights = weight_gradients(name, model, outputs, cotangents)
     tensors |= {f"{name}.{key}": value.detach() for key, value in (given | outputs).items()}
     if name in all_gradients:
         tensors |= {f"{name}.cotangent {key}": value for key, value in cotangents.items()}
@@ -131,22 +123,8 @@ with torch.no_grad():
     tensors["tiled.latents"] = torch.randn((1, 4, 18, 11), generator=generator)
     tensors["tiled.decoded"] = model.decode(tensors["tiled.latents"]).sample
 
-with torch.device("meta"):
-    checkpoints = {
-        name: {"config": {"_class_name": kind.__name__, **config}, **keys_of(kind(**config))}
-        for name, (kind, config) in published.items()
-    }
-for name, found in checkpoints.items():
-    print(name, found["keys"], found["parameters"])
-
-metadata = {
-    "diffusers": diffusers.__version__,
-    "torch": torch.__version__,
-    "cpu": torch.backends.cpu.get_cpu_capability(),
-    "seed": str(SEED),
-    "cases": json.dumps(described),
-    "published": json.dumps(checkpoints),
+keys = published_keys(published)
+checkpoints = {
+    network: {"config": {"_class_name": kind.__name__, **config}, **keys[network]} for network, (kind, config) in published.items()
 }
-path = here / "vae.safetensors"
-save_file({key: value.contiguous() for key, value in tensors.items()}, path, metadata=metadata)
-print(path.stat().st_size, "bytes")
+save_networks("vae", tensors, described, checkpoints)
