@@ -1,3 +1,4 @@
+import { ArgumentError } from '../../core/errors.ts'
 import type { NdArray } from '../../runtime/ndarray.ts'
 import type { Generator } from '../../runtime/random.ts'
 import {
@@ -149,6 +150,18 @@ export interface MultistepOptions {
 /** How many evaluations are remembered; higher orders are unstable long before. */
 const longest = 8
 
+/**
+ * The first level that repeats the one before it where a step would put a polynomial through the evaluations at both, which
+ * there is not; undefined where no step does.
+ */
+export function repeatedLevel(sigmas: readonly number[], { order, correct }: MultistepSolver): number | undefined {
+  const steps = sigmas.length - 1
+  const used = (i: number) => Math.max(order(i, steps), correct?.(i, steps) ?? 0)
+  const joins = (at: number) => Array.from({ length: steps - at }, (_, k) => at + k).some((i) => used(i) > i - at + 1)
+  const found = sigmas.findIndex((sigma, at) => at > 0 && at < steps && sigma === sigmas[at - 1] && joins(at))
+  return found < 0 ? undefined : found
+}
+
 /** Any multistep exponential integrator with or without its corrector; the solvers are in dpm-solver.ts and unipc.ts. */
 export async function* multistep(
   denoise: Denoise,
@@ -158,6 +171,11 @@ export async function* multistep(
   { path = vp, generator }: MultistepOptions = {},
 ): Sampling {
   checkSigmas(sigmas, 'multistep', 'any')
+  const twice = repeatedLevel(sigmas, solver)
+  if (twice !== undefined)
+    throw new ArgumentError(
+      `multistep: sigmas[${twice - 1}] and sigmas[${twice}] are both ${sigmas[twice]}, and no polynomial goes through two evaluations at one level`,
+    )
   const levels = sigmas.map((sigma) => levelOf(path, sigma))
   const steps = levels.length - 1
   const { form, weigh, order, correct, tau = () => 0, draws = () => 0 } = solver

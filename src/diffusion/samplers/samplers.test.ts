@@ -136,6 +136,7 @@ test('levels that do not fall, are not numbers or are too few are refused, and n
     [euler(d, x, [1]), /at least 2 noise levels/],
     [euler(d, x, [1, 2]), /must fall, but sigmas\[0\] is 1 and sigmas\[1\] is 2/],
     [heun(d, x, [2, NaN]), /sigmas\[1\] is NaN/],
+    [multistep(d, x, [0.9, 0.5, 0.5, 0.1], dpmSolver()), /sigmas\[1\] and sigmas\[2\] are both 0.5/],
     [lms(d, x, [2, 2]), /must fall/],
     [pndm(d, x, []), /at least 2/],
     [ddim(d, x, [0.5]), /at least 2|NaN/],

@@ -70,6 +70,8 @@ test.each([
   ],
   [{ _class_name: 'FlowMatchEulerDiscreteScheduler', use_dynamic_shifting: true }, { steps: 2 }, /needs \{ mu \}/],
   [{ _class_name: 'PNDMScheduler' }, { steps: 3 }, /ask for 4 or more/],
+  [{ _class_name: 'UniPCMultistepScheduler' }, { steps: 1000 }, /1000 steps come to timestep 500 twice/],
+  [{ _class_name: 'DPMSolverMultistepScheduler' }, { steps: 1000 }, /timestep 500 twice, .* ask for fewer steps/],
 ] as const)('bad input %# is a clear error', async (config, run, message) => {
   const failed = await finish(config, run).catch((error: unknown) => error)
   expect(failed).toBeInstanceOf(ArgumentError)

@@ -3,7 +3,7 @@ import type { NdArray } from '../../runtime/ndarray.ts'
 import { flow, levelOf, sigmaFromRatio, vp } from '../denoiser.ts'
 import { dynamicThreshold, toData } from '../predictions.ts'
 import { type DpmSolver, dpmSinglestep, dpmSolver, exponentialAdams, singlestepOrders } from '../samplers/dpm-solver.ts'
-import { type MultistepSolver, multistep } from '../samplers/exponential.ts'
+import { type MultistepSolver, multistep, repeatedLevel } from '../samplers/exponential.ts'
 import { saSolver, unipc } from '../samplers/unipc.ts'
 import { roundHalfEven } from '../spacing.ts'
 import { noisiest, ratioTable, type SolverGrid, solverGrid, solverOptions } from './grids.ts'
@@ -46,8 +46,15 @@ interface Parts {
 const many =
   (solver: (p: Parts) => MultistepSolver, run: RunOptions) =>
   (p: Parts): Plan['sample'] =>
-  (denoise, x: NdArray) =>
-    multistep(denoise, x, p.sigmas, solver(p), { path: p.path, generator: run.generator })
+  (denoise, x: NdArray) => {
+    const way = solver(p)
+    const twice = repeatedLevel(p.sigmas, way)
+    if (twice !== undefined)
+      throw new ArgumentError(
+        `${p.steps} steps come to timestep ${p.timesteps[twice]} twice, at one noise level, where diffusers' multistep solvers give NaN; ask for fewer steps, or spread the levels with use_karras_sigmas`,
+      )
+    return multistep(denoise, x, p.sigmas, way, { path: p.path, generator: run.generator })
+  }
 
 type Algorithm = 'dpmsolver' | 'dpmsolver++' | 'sde-dpmsolver' | 'sde-dpmsolver++'
 
