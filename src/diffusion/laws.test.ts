@@ -143,6 +143,33 @@ test.each([50, 100])(
   },
 )
 
+// With the start as it should be, what a predictor gets wrong is the spread: too wide by 3.6 % after 100 steps on these levels, by
+// the recursion of the variance. 50 steps with a corrector leave 1.7 %. Below 1.3 %, half of snr², a corrector's own steps are the
+// larger error, and in few dimensions, where norms of noise vary, its gain drowns.
+test.each([
+  ['exact', 0],
+  ['imperfect', 0.1],
+])(
+  '50 predictor–corrector steps beat 100 of the predictor in 64 dimensions, with an %s score',
+  { timeout: 120_000 },
+  async (_, wrong) => {
+    const [std, sde] = [0.3, veSde({ min: 0.01, max: 10 })]
+    const data = new GaussianMixture([{ weight: 1, mean: new Array<number>(64).fill(0), std }])
+    const denoise: Denoise = (x, sigma) => {
+      const error = x.map((v, i) => wrong * sigma * Math.sin((2 * v) / Math.hypot(1, sigma) + 7 * Math.log(sigma) + i))
+      return data.mean(x, levelOf(ve, sigma)).sub(error)
+    }
+    const tooWide = async (count: number, corrections: number) => {
+      const generator = new Generator(9)
+      const start = generator.randn([400, 64]).mul(10)
+      const samples = await finish(predictorCorrector(denoise, start, sdeSigmas(sde, count, 1e-5), { generator, corrections }))
+      return Math.sqrt(samples.square().mean().item()) / std - 1
+    }
+    const [alone, both] = [await tooWide(100, 0), await tooWide(50, 1)]
+    expect(Math.abs(both)).toBeLessThan(0.8 * alone)
+  },
+)
+
 test('annealed Langevin dynamics finds both modes', async () => {
   const generator = new Generator(4)
   const sigmas = veSde({ min: 0.05, max: 5 })
