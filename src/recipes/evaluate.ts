@@ -25,8 +25,8 @@ import { type ScoreConfig, scoreKind, scoreSchema } from './score.ts'
 
 /** How a model is sampled to be measured; a classifier takes `num` alone. */
 export const evaluateOptions = z.object({
-  num: z.int().min(2).default(1024).meta({ description: 'pictures in every set' }),
-  steps: z.int().positive().optional().meta({ description: 'sampling steps; 50 unless told, 200 with pc and sde' }),
+  num: z.int().min(2).default(1024).meta({ description: 'pictures in every set; from text 500 at most' }),
+  steps: z.int().positive().optional().meta({ description: 'sampling steps; 50 unless told, 200 with pc and sde, 20 from text' }),
   seed: ddpmOptions.shape.seed,
   scheduler: z
     .enum(pictureSamplers)
@@ -38,6 +38,11 @@ export const evaluateOptions = z.object({
     .min(0)
     .default(64)
     .meta({ description: 'of a score SDE: pictures in each of two sets whose bits per dimension are measured; 0 for none' }),
+  guidance: z.number().min(1).default(3).meta({ description: 'of a text-to-image model: how strongly captions guide' }),
+  judge: z
+    .string()
+    .default('stickers-judge')
+    .meta({ description: 'of a text-to-image model: the folder or name of the judge of its pictures' }),
   classifier: z
     .string()
     .default('sticker-classifier-32')
@@ -60,7 +65,9 @@ export interface StageProgress {
   readonly total: number
 }
 
-export interface DdpmEvaluation extends Omit<EvaluateOptions, 'batch' | 'num' | 'likelihood' | 'steps'>, PictureQuality {
+export interface DdpmEvaluation
+  extends Omit<EvaluateOptions, 'batch' | 'num' | 'likelihood' | 'steps' | 'guidance' | 'judge'>,
+    PictureQuality {
   readonly model: string
   /** Not of the sampler ode, which chooses its own. */
   readonly steps?: number
@@ -93,7 +100,7 @@ export const isClassifier = (folder: string): boolean => !existsSync(join(folder
  */
 export async function evaluateDdpm(
   folder: string,
-  { batch, likelihood: counted, steps: asked, ...options }: EvaluateOptions,
+  { batch, likelihood: counted, steps: asked, guidance: _, judge: __, ...options }: EvaluateOptions,
   { name, engine = {}, signal, onStep }: EvaluateContext,
 ): Promise<{ evaluation: DdpmEvaluation; samples: NdArray<'f32'>; nearest: Nearest[]; gallery: StickerDataset }> {
   const { data, sde } = learntFrom(folder)

@@ -79,7 +79,7 @@ export function shareCertain(logits: NdArray<'f32'>, least = 0.9): number {
 const RESAMPLES = 50
 
 /** The distance, with the standard deviation over bootstrap resamples of the vectors as its error. */
-function distanceWithError(to: (fit: GaussianFit) => number, vectors: NdArray<'f32'>, generator: Generator): Distance {
+export function distanceWithError(to: (fit: GaussianFit) => number, vectors: NdArray<'f32'>, generator: Generator): Distance {
   const n = vectors.shape[0] as number
   const resampled = Array.from({ length: RESAMPLES }, () =>
     to(fitGaussian(vectors, Array.from(generator.randint(0, n, [n]).data, Number))),

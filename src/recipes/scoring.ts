@@ -22,9 +22,9 @@ export interface Rate {
   readonly asked: number
 }
 
-/** A share of right answers, with Wilson's interval (Wilson 1927) at 95 %. */
+/** A share of right answers, with Wilson's interval (Wilson 1927) at 95 %: all that can be where nothing was asked. */
 export function rateOf({ right, asked }: Count): Rate {
-  if (asked === 0) return { share: Number.NaN, low: Number.NaN, high: Number.NaN, asked }
+  if (asked === 0) return { share: 0, low: 0, high: 1, asked }
   const z = 1.959964
   const share = right / asked
   const centre = (share + z ** 2 / (2 * asked)) / (1 + z ** 2 / asked)

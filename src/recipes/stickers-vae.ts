@@ -17,7 +17,7 @@ export const stickersVae = recipeOf(vaeKind, {
     },
     kl_weight: 1e-4,
     perceptual: { classifier: 'sticker-classifier-32', weight: 1 },
-    adversarial: { channels: 32, num_layers: 2, start: 5000, weight: 0.5 },
+    adversarial: { channels: 32, num_layers: 2, start: 4500, weight: 0.5 },
   },
-  training: { max_train_steps: 6000, checkpointing_steps: 250, validation_steps: 500 },
+  training: { lr_scheduler: 'linear', max_train_steps: 6000, checkpointing_steps: 250, validation_steps: 500 },
 })

@@ -16,7 +16,9 @@ import {
 } from '../pipelines/index.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { runTraining } from '../training/run.ts'
+import { publishRun } from './cards/index.ts'
 import { recallAt1 } from './clip.ts'
+import { evaluateOptions } from './evaluate.ts'
 import { parseRecipe, prepare } from './index.ts'
 
 const desk = mkdtempSync(join(tmpdir(), 'langevin-text-to-image-'))
@@ -120,7 +122,7 @@ const network = { block_out_channels: [8, 16, 16, 16], norm_num_groups: 4, head_
 const judge = {
   recipe: 'judge',
   data,
-  resolution: 32,
+  resolution: 16,
   network,
   training: {
     train_batch_size: 16,
@@ -139,7 +141,7 @@ test('a judge learns to find objects and to name grounds', { timeout: 240_000 },
   // Of twelve: chance is 0.08.
   expect(validation[0]?.ground).toBeGreaterThan(0.2)
   const opened = loadDetector(model)
-  const dataset = await sceneDataset({ size: 32, styles: ['noto'] })
+  const dataset = await sceneDataset({ size: 16, styles: ['noto'] })
   const { found, features } = await opened.detect((await dataset.batch([0, 1, 2])).images)
   expect([found.length, features.shape]).toEqual([3, [3, 16]])
   for (const { objects, answers } of found) {
@@ -194,3 +196,32 @@ test('a denoiser learns the latents; its folder is a Stable Diffusion pipeline',
   ])
   expect(maxDifference(one, three.slice(0, 0, 1))).toBeLessThan(1e-4)
 })
+
+const evaluate = evaluateOptions.parse({ num: 10, steps: 2, batch: 8, judge: join(desk, 'judge', 'model') })
+
+test.each(['vae', 'clip', 'judge', 't2i'])(
+  'the card of %s states what was measured, without gaps',
+  { timeout: 240_000 },
+  async (name) => {
+    const out = join(desk, `tiny-${name}`)
+    await publishRun(join(desk, name), out, { evaluate, warn: () => {} })
+    const card = readFileSync(join(out, 'README.md'), 'utf8')
+    for (const fact of [`# tiny-${name}`, '© Google', 'French fries'.toLowerCase(), process.version]) expect(card).toContain(fact)
+    expect(card).not.toMatch(/undefined|NaN|\[object|null/)
+    const links = [...card.matchAll(/\]\((?!https:|\.\.)([^)]+)\)/g)].map(([, path]) => path as string)
+    expect(links).toContain('recipe.json')
+    for (const path of links) expect(existsSync(join(out, path)), path).toBe(true)
+    const evaluation = JSON.parse(readFileSync(join(out, 'evaluation.json'), 'utf8'))
+    expect(evaluation.model).toBe(`tiny-${name}`)
+    if (name !== 't2i') return
+    expect(evaluation.scores.map((row: { name: string }) => row.name)).toEqual([
+      'real pictures',
+      'tiny-t2i',
+      'tiny-t2i, captions of other pictures',
+      'real pictures of pairs never seen together',
+      'tiny-t2i, pairs never seen together',
+    ])
+    expect(evaluation.sweep.map((point: { guidance: number }) => point.guidance)).toEqual([1, 2, 3, 4, 5])
+    for (const { diversity } of evaluation.sweep) expect(diversity).toBeGreaterThan(0)
+  },
+)

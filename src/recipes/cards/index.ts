@@ -5,7 +5,7 @@ import { writeJson } from '../../checkpoints/json.ts'
 import { ArgumentError } from '../../core/errors.ts'
 import { loadClassifier, sdeSamplerNames } from '../../pipelines/index.ts'
 import { recipeFile } from '../../training/run.ts'
-import { stickersSchema } from '../data.ts'
+import { type StickersConfig, scenesSchema, stickersSchema } from '../data.ts'
 import {
   type EvaluateContext,
   type EvaluateOptions,
@@ -20,6 +20,7 @@ import { classifierCard } from './classifier.ts'
 import { wrapped, writeLossChart } from './common.ts'
 import { pictureCard, type SdeGrid } from './pictures.ts'
 import { readRun } from './run.ts'
+import { publishScenes } from './scenes.ts'
 
 export interface PublishOptions extends Omit<EvaluateContext, 'name'> {
   readonly evaluate: EvaluateOptions
@@ -40,8 +41,9 @@ export async function publishRun(runDir: string, dir: string, options: PublishOp
   const run = readRun(runDir, warn)
   const place = join(runDir, recipeFile)
   const { job, config } = await prepare(parseRecipe(run.recipe, place))
+  const scenes = scenesSchema.safeParse(run.recipe.data)
   const parsed = stickersSchema.safeParse(run.recipe.data)
-  if (!parsed.success) throw new ArgumentError(`${place}: cards are written for models of stickers only`)
+  if (!parsed.success && !scenes.success) throw new ArgumentError(`${place}: cards are written for models of stickers only`)
 
   saving(dir, () => mkdirSync(join(dir, 'pictures'), { recursive: true }))
   await job.save(run.weights, dir)
@@ -49,7 +51,9 @@ export async function publishRun(runDir: string, dir: string, options: PublishOp
   await writeLossChart(dir, name, run, config.train_batch_size * config.gradient_accumulation_steps)
 
   const command = `langevin train ${Object.hasOwn(recipes, name) ? name : `${name}/${recipeFile}`}`
-  const shared = { dir, name, run, data: parsed.data, parameters: job.task.params.count, command, note }
+  const known = { dir, name, run, parameters: job.task.params.count, command, note }
+  if (scenes.success) return publishScenes({ ...known, data: scenes.data }, job, { ...context, evaluate })
+  const shared = { ...known, data: (parsed as { data: StickersConfig }).data }
   const card = isClassifier(dir) ? await ofClassifier() : await ofPictures()
   writeAtomic(join(dir, 'README.md'), wrapped(card))
 
