@@ -1,5 +1,4 @@
 import { type LoraWeight, mergeLoras, openLora } from '../../checkpoints/index.ts'
-import { ArgumentError } from '../../core/errors.ts'
 import type { ControlNetConfig, T2IAdapterConfig } from '../../models/index.ts'
 import type { CompileOptions } from '../../runtime/program.ts'
 import type { Weights } from '../../runtime/weights.ts'
@@ -13,6 +12,7 @@ import { type ImagePrompting, openImagePrompting } from './image-prompts.ts'
 import { type Latents, latentCoder } from './latents.ts'
 import { type Components, factorOf, type Network } from './parts.ts'
 import { type Prompts, prompts } from './prompts.ts'
+import type { StepCache } from './step-cache.ts'
 
 export interface LoadOptions extends OpenOptions, CompileOptions {
   /** LoRA and LyCORIS files, merged with their weights. */
@@ -30,7 +30,13 @@ export interface LoadOptions extends OpenOptions, CompileOptions {
   readonly lowMemory?: boolean
   /** Codes pictures larger than those of training in tiles. */
   readonly tiling?: boolean
+  /**
+   * The U-Net in few bits, on the CPU. `int8`: integers, faster; the first run on a checkpoint calibrates it by a short float
+   * run, whose ranges are kept. `int4`: the least memory for weights, slower.
+   */
   readonly quantize?: 'int8' | 'int4' | undefined
+  /** Steps take over deep features from earlier ones: faster, and another picture. */
+  readonly cache?: StepCache | undefined
 }
 
 /** A checkpoint whose networks can run. */
@@ -61,9 +67,9 @@ export async function load(model: string, options: LoadOptions): Promise<Loaded>
     lowMemory = false,
     tiling,
     quantize,
+    cache,
   } = options
   const { device, threads, prepack = lowMemory ? false : undefined, rewrite, fallback } = options
-  if (quantize !== undefined) throw new ArgumentError(`quantize: ${quantize} weights are not supported yet; leave it out`)
   const components = withInversions(await withLoras(await openComponents(model, options), loras), inversions)
   const given = Object.entries({ device, threads, prepack, rewrite, fallback }).filter(([, value]) => value !== undefined)
   const compileOptions: CompileOptions = Object.fromEntries(given)
@@ -73,7 +79,7 @@ export async function load(model: string, options: LoadOptions): Promise<Loaded>
     xl,
     factor: factorOf(components),
     prompts: prompts(components, xl, compileOptions),
-    unet: unet(components, compileOptions),
+    unet: unet(components, compileOptions, { quantize, cache }),
     controlnets: await Promise.all(controlnets.map((name) => openControlNet(name, options))),
     imagePrompting: await openImagePrompting(ipAdapters, components, options),
     adapters: await Promise.all(adapters.map((name) => openAdapter(name, options))),

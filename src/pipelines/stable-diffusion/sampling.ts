@@ -36,7 +36,7 @@ export interface Task {
   readonly combine: (output: NdArray<'f32'>) => NdArray
   readonly embedded?: number | undefined
   readonly companions?: readonly Companion[] | undefined
-  readonly start?: number
+  readonly start?: number | undefined
   /** The network's calls before the run stops. */
   readonly end?: number | undefined
   /** Timesteps of the task's own. */
@@ -68,7 +68,7 @@ export interface Beginning {
  */
 export async function* sampleLatents(loaded: Loaded, settings: Settings, choices: Choices, task: Task): Generating {
   const { scheduler, steps } = choices
-  const { rows, combine, embedded, companions = [], start, end, timesteps } = task
+  const { companions = [], start, end, timesteps } = task
   const plan = runOptions(scheduler, { ...(timesteps ? { timesteps } : { steps }), start, end, eta: settings.eta })
   const calls = Math.min(scheduler.timesteps(plan).length, end ?? Infinity)
   const begun: { generator: Generator; beginning: Beginning }[] = []
@@ -78,28 +78,61 @@ export async function* sampleLatents(loaded: Loaded, settings: Settings, choices
     begun.push({ generator, beginning: await task.begin(generator, picture, scheduler.initialSigma(plan)) })
   }
   await task.begun?.()
+  if (loaded.unet.needsCalibration(companions)) {
+    const few = runOptions(scheduler, { ...fewSteps(task, steps), eta: settings.eta })
+    const { sampler } = samplePicture(loaded, settings, choices, task, few, begun[0]?.beginning as Beginning, new Generator(0))
+    await loaded.unet.calibrate(async () => {
+      for await (const _ of sampler) settings.signal?.throwIfAborted()
+    })
+  }
   const latents: NdArray<'f32'>[] = []
   for (const [picture, { generator, beginning }] of begun.entries()) {
-    const { x, renew, beside, finish } = beginning
-    let call = 0
-    const model: Model = async (state, t) => {
-      settings.signal?.throwIfAborted()
-      const seen = rows.map((_, r) => besideOf(state as NdArray<'f32'>, beside, r))
-      const output = await loaded.unet.predict(NdArray.concat(seen), t, rows, { embedded, companions, call, calls })
-      call++
-      return combine(output)
-    }
-    const sampler = scheduler.run(model, x, { ...plan, generator, ...(renew && { renew }) })
+    const { sampler, called } = samplePicture(loaded, settings, choices, task, plan, beginning, generator)
     let next = await sampler.next()
     for (; !next.done; next = await sampler.next()) {
       const { i, denoised } = next.value
-      yield { picture, i, done: picture * calls + call, total: calls * settings.num, latents: denoised }
+      yield { picture, i, done: picture * calls + called(), total: calls * settings.num, latents: denoised }
     }
     const end_ = next.value.cast('f32')
-    latents.push(finish ? finish(end_) : end_)
+    latents.push(beginning.finish ? beginning.finish(end_) : end_)
   }
   await loaded.done(loaded.unet)
   return NdArray.concat(latents)
+}
+
+/** One picture's sampler, and how often it has called the network. */
+function samplePicture(
+  loaded: Loaded,
+  settings: Settings,
+  { scheduler }: Choices,
+  { rows, combine, embedded, companions = [], end }: Task,
+  plan: RunOptions,
+  { x, renew, beside }: Beginning,
+  generator: Generator,
+) {
+  const calls = Math.min(scheduler.timesteps(plan).length, end ?? Infinity)
+  let call = 0
+  const model: Model = async (state, t) => {
+    settings.signal?.throwIfAborted()
+    const seen = rows.map((_, r) => besideOf(state as NdArray<'f32'>, beside, r))
+    const output = await loaded.unet.predict(NdArray.concat(seen), t, rows, { embedded, companions, call, calls })
+    call++
+    return combine(output)
+  }
+  return { sampler: scheduler.run(model, x, { ...plan, generator, ...(renew && { renew }) }), called: () => call }
+}
+
+/** Steps of the float run by which an int8 network is calibrated. */
+const CALIBRATION_STEPS = 4
+
+/** A task's steps, a few of them, over the same levels of noise. */
+function fewSteps({ start, timesteps }: Task, steps: number): RunOptions {
+  if (timesteps) {
+    const every = Math.ceil(timesteps.length / CALIBRATION_STEPS)
+    return { timesteps: timesteps.filter((_, i) => i % every === 0) }
+  }
+  const few = Math.min(steps, CALIBRATION_STEPS)
+  return { steps: few, ...(start === undefined ? {} : { start: Math.floor((start * few) / steps) }) }
 }
 
 /** A row of the batch: the state, and behind it what the row is given beside. */
