@@ -14,6 +14,10 @@ export interface Benchmark {
   readonly repeats: number
   /** Where there is no peer: the most that each figure may be, in a process that has not done it before. */
   readonly limits?: Readonly<Record<string, number>>
+  /** Other than the usual one. */
+  readonly subject?: string
+  /** Of a large model: our forms of it. Every side then has the machine and its memory to itself, anew in each round. */
+  readonly forms?: readonly string[]
 }
 
 /** What all of them measure on. */
@@ -35,6 +39,14 @@ export const benchmarks = {
     warmUp: 0,
     repeats: 1,
     limits: { percent: 1 },
+  },
+  'sd-unet': {
+    what: 'a guided step of a 512×512 picture, and opening the checkpoint with the first step',
+    subject: 'U-Net of Stable Diffusion 1.5 (859,520,964 parameters), random weights in float32, batch 2',
+    forms: ['float', 'int8', 'int4'],
+    peers: ['eager', 'channels_last', 'bfloat16'],
+    warmUp: 0,
+    repeats: 1,
   },
 } as const satisfies Record<string, Benchmark>
 export type BenchmarkName = keyof typeof benchmarks
@@ -63,14 +75,15 @@ export interface BenchmarkResult {
 
 const here = (file: string) => fileURLToPath(new URL(file, import.meta.url))
 const ours = here(import.meta.url.endsWith('.ts') ? './side.ts' : './side.js')
-const theirs = here('../../../bench/unet.py')
+const theirs = (name: BenchmarkName) => here(`../../../bench/${name === 'sd-unet' ? 'sd_unet' : 'unet'}.py`)
 
 /** Runs a benchmark: every side in its own process, in turns, the least time of all rounds. */
 export async function compare(
   name: BenchmarkName,
   { rounds, python }: { rounds: number; python: string },
 ): Promise<BenchmarkResult> {
-  const { what, peers, warmUp, repeats, limits = {} }: Benchmark = benchmarks[name]
+  const { what, peers, warmUp, repeats, limits = {}, forms }: Benchmark = benchmarks[name]
+  if (forms) return compareForms(name, forms, { rounds, python })
   const sides: Side[] = []
   const dir = mkdtempSync(join(tmpdir(), 'langevin-bench-'))
   try {
@@ -98,6 +111,42 @@ export async function compare(
   }
 }
 
+/** Sides that would not fit in memory together: in each round each starts, opens the model, takes two steps, and ends. */
+async function compareForms(
+  name: BenchmarkName,
+  forms: readonly string[],
+  { rounds, python }: { rounds: number; python: string },
+): Promise<BenchmarkResult> {
+  const { what, peers }: Benchmark = benchmarks[name]
+  const { side: maker, ready } = await Side.start('langevin', process.execPath, [ours, `${name} model`])
+  maker.stop()
+  const dir = ready.dir as string
+  const results = new Map<string, Figures>()
+  let missing: { without?: string; versions?: unknown } = {}
+  const measure = async (side: Side) => {
+    const figures = results.get(side.name) ?? { least: {}, maxRss: 0 }
+    results.set(side.name, figures)
+    try {
+      for (let i = 0; i < 2; i++) note(figures, await side.run())
+    } finally {
+      side.stop()
+    }
+  }
+  for (let round = 0; round < rounds; round++) {
+    for (const form of forms)
+      await measure((await Side.start(`langevin ${form}`, process.execPath, [ours, name, dir, form])).side)
+    for (const peer of missing.without ? [] : peers) {
+      const sides: Side[] = []
+      missing = await startPeers([name, dir], [peer], python, sides)
+      for (const side of sides) await measure(side)
+    }
+  }
+  const list = [...results].map(([side, result]) => ({ side, ...result }))
+  const own = list.filter(({ side }) => side.startsWith('langevin'))
+  const theirs = list.filter(({ side }) => !side.startsWith('langevin'))
+  return { name, what, sides: list, ...missing, ...ratios([own[0] as SideResult, ...theirs]) }
+}
+
 /** The least figures of processes that each run once. */
 async function firstTimes(rounds: number, start: () => Promise<Side>): Promise<SideResult> {
   const result: Figures = { least: {}, maxRss: 0 }
@@ -112,13 +161,18 @@ async function firstTimes(rounds: number, start: () => Promise<Side>): Promise<S
   return { side: 'langevin', ...result }
 }
 
-async function startPeers([name, dir]: readonly [string, string], peers: readonly string[], python: string, sides: Side[]) {
+async function startPeers(
+  [name, dir]: readonly [BenchmarkName, string],
+  peers: readonly string[],
+  python: string,
+  sides: Side[],
+) {
   if (peers.length === 0) return {}
-  if (!existsSync(theirs)) return { without: 'PyTorch’s side is in the repository, not in the published package' }
+  if (!existsSync(theirs(name))) return { without: 'PyTorch’s side is in the repository, not in the published package' }
   let versions: unknown
   for (const peer of peers) {
     try {
-      const { side, ready } = await Side.start(`PyTorch ${peer}`, python, [theirs, name, peer, dir])
+      const { side, ready } = await Side.start(`PyTorch ${peer}`, python, [theirs(name), name, peer, dir])
       sides.push(side)
       versions = ready.versions
     } catch (error) {

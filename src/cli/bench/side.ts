@@ -4,9 +4,10 @@
  */
 import { createInterface } from 'node:readline'
 import { samplerShare } from './samplers.ts'
+import { type Form, sdCheckpoint, sdStep } from './sd-unet.ts'
 import { inference, preparation, training, writeModel } from './unet.ts'
 
-const [name, dir] = process.argv.slice(2) as [string, string]
+const [name, dir, form] = process.argv.slice(2) as [string, string, Form | undefined]
 const say = (line: object) => process.stdout.write(`${JSON.stringify(line)}\n`)
 
 async function timed(run: Promise<() => Promise<unknown>>): Promise<() => Promise<object>> {
@@ -27,8 +28,13 @@ const works: Record<string, () => Promise<() => Promise<object>>> = {
   'unet-training': () => timed(training()),
   'trace-and-compile': async () => () => preparation(dir),
   'sampler-step': () => samplerShare(dir),
+  'sd-unet': () => sdStep(dir, form ?? 'float'),
 }
 
+if (name === 'sd-unet model') {
+  say({ ready: true, dir: await sdCheckpoint() })
+  process.exit()
+}
 const run = await (works[name] as () => Promise<() => Promise<object>>)()
 say({ ready: true })
 for await (const _ of createInterface(process.stdin)) {
