@@ -45,6 +45,8 @@ beforeAll(() => {
   for (const folder of ['zoo', 'examples']) {
     if (existsSync(join(root, folder))) symlinkSync(join(root, folder), join(desk, folder), 'junction')
   }
+  // Small checkpoints of diffusers' classes stand for those that a reader has.
+  symlinkSync(join(root, 'parity/fixtures/stable-diffusion'), join(desk, 'checkpoints'), 'junction')
 })
 
 afterAll(() => rmSync(desk, { recursive: true, force: true }))
