@@ -40,7 +40,7 @@ export const PNDMScheduler = kind({
       initialSigma: 1,
       data: (output, x, sigma) => toData(options.prediction_type, output, x, levelOf(vp, sigma)),
       sample: (denoise, x) =>
-        pndm(denoise, x, grid.map(at), {
+        pndm(denoise, x, [...grid.map(at), targets.at(-1) as number], {
           start: plms ? (plmsCalls.length > 1 ? 'euler' : 'none') : 'runge-kutta',
           along: options.prediction_type === 'epsilon' ? 'noise' : 'velocity',
           targets,

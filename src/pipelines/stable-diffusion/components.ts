@@ -148,6 +148,7 @@ function openFile(file: string, { tokenizer, prediction }: OpenOptions): Compone
   }
   const text = [...single.components.keys()].filter((name) => name.startsWith('text_encoder')).sort()
   if (text.length === 0) stored('text_encoder', 'CLIPTextModel')
+  const tokenizers = text.map((name) => tokenizerFolder(file, name.replace('text_encoder', 'tokenizer'), tokenizer))
   const scheduler = { ...configs.scheduler, ...(prediction && { prediction_type: prediction }) } as SchedulerConfig
   return {
     place: file,
@@ -155,10 +156,10 @@ function openFile(file: string, { tokenizer, prediction }: OpenOptions): Compone
     options: { requires_aesthetics_score: single.family === 'xl-refiner' },
     unet: unetOf(stored('unet', 'UNet2DConditionModel')),
     vae: autoencoderOf(stored('vae', 'AutoencoderKL')),
-    text: text.map((name) => {
+    text: text.map((name, i) => {
       const projected = single.components.get(name)?.has('text_projection.weight')
-      const own = ClipTokenizer.open(tokenizerFolder(file, name.replace('text_encoder', 'tokenizer'), tokenizer))
-      return textEncoderOf(name, stored(name, projected ? 'CLIPTextModelWithProjection' : 'CLIPTextModel'), own)
+      const own = stored(name, projected ? 'CLIPTextModelWithProjection' : 'CLIPTextModel')
+      return textEncoderOf(name, own, ClipTokenizer.open(tokenizers[i] as string))
     }),
     scheduler,
     lowResScheduler: pipeline === 'StableDiffusionUpscalePipeline' ? upscalerNoise : undefined,
