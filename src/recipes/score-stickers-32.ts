@@ -1,14 +1,15 @@
 import { recipeOf } from './recipe.ts'
 import { scoreKind } from './score.ts'
 
-/** The bundled score SDE: the same stickers as the bundled DDPM, in continuous time. */
+/** The bundled score SDE: faces, hearts and cats as those of ddpm-faces-32, in continuous time. */
 export const scoreStickers32 = recipeOf(scoreKind, {
   summary: 'variance-preserving score SDE on 32×32 stickers',
   config: {
     data: {
       kind: 'stickers',
       styles: ['flat'],
-      categories: ['Smileys & Emotion', 'Animals & Nature', 'Food & Drink'],
+      categories: ['Smileys & Emotion'],
+      scale: [0.88, 0.94],
     },
     resolution: 32,
     unet: {
@@ -26,13 +27,12 @@ export const scoreStickers32 = recipeOf(scoreKind, {
   },
   training: {
     train_batch_size: 16,
-    max_train_steps: 4000,
+    max_train_steps: 2200,
     learning_rate: 1e-3,
-    lr_scheduler: 'constant',
     lr_warmup_steps: 100,
     ema_decay: 0.998,
     adam_weight_decay: 0,
-    validation_steps: 1000,
+    validation_steps: 1100,
     checkpointing_steps: 100,
   },
 })
