@@ -80,6 +80,15 @@ export interface ScoreSde {
 }
 
 /**
+ * E[x0 | x] from x and what the network gives; as it is linear in the two, also v·J of it from v and v·J of the network.
+ * From ε it is (x − σε)/α, from v = αε − σx₀ it is αx − σv (Salimans and Ho 2022, appendix D).
+ */
+const readings: Readonly<Record<string, (x: NdArray, output: NdArray, level: Level) => NdArray>> = {
+  epsilon: (x, output, { alpha, sigma }) => x.sub(output.mul(sigma)).div(alpha),
+  v_prediction: (x, output, { alpha, sigma }) => x.mul(alpha).sub(output.mul(sigma)),
+}
+
+/**
  * Opens the folder of a score SDE or DDPM as an SDE.
  *
  * @param options.variant as `fp16`: which of the weights
@@ -93,8 +102,7 @@ export async function loadScoreSde(
 }
 
 /**
- * A network trained by the recipe `score`, or a DDPM with linear betas that predicts noise, as an SDE: timestep 999·t of the chain
- * is time t.
+ * A network trained by the recipe `score`, or a DDPM with linear betas, as an SDE: timestep 999·t of the chain is time t.
  *
  * @throws ArgumentError for another schedule or prediction
  */
@@ -103,9 +111,10 @@ export function createScoreSde(
   { end = 1e-3, ...options }: ScoreSdeOptions = {},
 ): ScoreSde {
   const { beta_schedule = 'linear', prediction_type = 'epsilon' } = scheduler
-  if (beta_schedule !== 'linear' || prediction_type !== 'epsilon')
+  const dataOf = readings[String(prediction_type)]
+  if (beta_schedule !== 'linear' || !dataOf)
     throw new ArgumentError(
-      `a score SDE has linear betas and a prediction of epsilon; this model has ${beta_schedule} and ${prediction_type}`,
+      `a score SDE has linear betas and predicts ${Object.keys(readings).join(' or ')}; this model has ${beta_schedule} and ${prediction_type}`,
     )
   if (!(end > 0 && end < 1)) throw new ArgumentError(`createScoreSde: expected 0 < end < 1, got ${end}`)
   const shape = pictureShape(config, 'createScoreSde')
@@ -140,11 +149,11 @@ export function createScoreSde(
   const denoiser =
     (running: Running): Denoise =>
     async (x, sigma) =>
-      x.sub((await run(forward, sigma, { x }, running)).mul(sigma)).div(vp.alpha(sigma))
+      dataOf(x, await run(forward, sigma, { x }, running), levelOf(vp, sigma))
   const jacobianOf =
     (running: Running): DenoiserJvp =>
     async (x, sigma, v) =>
-      v.sub((await run(backward, sigma, { x, v }, running)).mul(sigma)).div(vp.alpha(sigma))
+      dataOf(v, await run(backward, sigma, { x, v }, running), levelOf(vp, sigma))
   const [least, most] = [sde.sigma(end), sde.sigma(1)]
 
   async function* sample({ signal, ...given }: Sampling = {}): PictureSampling {

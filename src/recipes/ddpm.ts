@@ -1,26 +1,21 @@
-import { join } from 'node:path'
 import { z } from 'zod'
-import { loadConfig, matchWeights, openWeights, readTensor } from '../checkpoints/index.ts'
-import { ArgumentError } from '../core/errors.ts'
 import { input } from '../core/tensor.ts'
 import { sampleBatch } from '../data/index.ts'
 import { betaSchedule, GaussianDiffusion, type SchedulerConfig } from '../diffusion/index.ts'
-import { unet2d, unet2dConfig } from '../models/unet/index.ts'
+import { unet2d } from '../models/unet/index.ts'
 import { Params } from '../nn/params.ts'
-import { modelFolder, saveDdpm } from '../pipelines/index.ts'
+import { saveDdpm } from '../pipelines/index.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { dataSchema, trainingData } from './data.ts'
 import { previewDdpm } from './preview.ts'
 import type { RecipeKind } from './recipe.ts'
+import { networkFields, startingNetwork } from './start.ts'
 
 /** An unconditional DDPM: its pictures, network and noise schedule. Fields of the network and the scheduler are diffusers'. */
 export const ddpmSchema = z.object({
   data: dataSchema,
   resolution: z.int().positive().default(32),
-  /** The network, where it does not come with `pretrained` weights. */
-  unet: z.record(z.string(), z.unknown()).optional(),
-  /** A model to go on from, by its folder or the name of a bundled one: fine-tuning. */
-  pretrained: z.string().optional(),
+  ...networkFields,
   scheduler: z
     .strictObject({
       num_train_timesteps: z.int().positive().default(1000),
@@ -38,9 +33,7 @@ export const ddpmKind: RecipeKind<typeof ddpmSchema> = {
   schema: ddpmSchema,
   training: {},
   async job({ data, resolution, unet, pretrained, scheduler: noise }, { batchSize, seed }) {
-    if ((unet === undefined) === (pretrained === undefined)) throw new ArgumentError('ddpm: give either unet or pretrained')
-    const folder = pretrained === undefined ? undefined : join(modelFolder(pretrained), 'unet')
-    const network = unet2dConfig({ ...(folder ? loadConfig(folder) : unet), sample_size: resolution }, folder ?? 'unet')
+    const { config: network, start } = startingNetwork({ unet, pretrained }, resolution, 'ddpm')
     const scheduler = schedulerOf(noise)
     const dataset = await trainingData(data, { size: resolution, seed })
 
@@ -48,7 +41,6 @@ export const ddpmKind: RecipeKind<typeof ddpmSchema> = {
     const shape = [batchSize, 3, resolution, resolution]
     const [x, t, target] = [input('x', shape), input('t', [batchSize]), input('target', shape)]
     const loss = unet2d(params, network)(x, t).sub(target).square().mean()
-    const start = folder ? { start: valuesIn(folder, params) } : {}
 
     const { num_train_timesteps: steps, beta_schedule: schedule, prediction_type: prediction } = noise
     const process = new GaussianDiffusion(betaSchedule(schedule, { steps, start: 1e-4, end: 0.02 }))
@@ -57,7 +49,7 @@ export const ddpmKind: RecipeKind<typeof ddpmSchema> = {
       task: {
         params,
         loss,
-        ...start,
+        ...start(params),
         async batch(generator) {
           const { images } = await sampleBatch(dataset, generator, batchSize)
           const times = Array.from(generator.randint(0, steps, [batchSize]).data, Number)
@@ -73,12 +65,6 @@ export const ddpmKind: RecipeKind<typeof ddpmSchema> = {
       save: (weights, dir) => saveDdpm(dir, { config: network, scheduler, weights }),
     }
   },
-}
-
-/** A stored model's parameters. */
-function valuesIn(folder: string, params: Params): Map<string, NdArray> {
-  const weights = matchWeights(params.tensors, openWeights(folder), { place: folder })
-  return new Map([...weights].map(([key, value]) => [key, (value instanceof NdArray ? value : readTensor(value)).cast('f32')]))
 }
 
 /**

@@ -31,7 +31,7 @@ const recipe = (weighting: string) =>
 
 test.each(['simple', 'likelihood'])('%s weighting: a batch is data noised to its times', async (weighting) => {
   const { task } = await recipe(weighting).job({ batchSize: 200, seed: 0 })
-  const { x, t, noise } = (await task.batch(new Generator(0))) as Record<'x' | 't' | 'noise', NdArray>
+  const { x, t, target: noise } = (await task.batch(new Generator(0))) as Record<'x' | 't' | 'target', NdArray>
   const times = Array.from(t.cast('f32').data, (v) => v / 999)
   expect(Math.min(...times)).toBeGreaterThanOrEqual(1e-3)
   expect(Math.max(...times)).toBeLessThanOrEqual(1)

@@ -1,0 +1,43 @@
+import { join } from 'node:path'
+import { z } from 'zod'
+import { loadConfig, matchWeights, openWeights, readTensor } from '../checkpoints/index.ts'
+import { ArgumentError } from '../core/errors.ts'
+import { type UNet2DConfig, unet2dConfig } from '../models/unet/index.ts'
+import type { Params } from '../nn/params.ts'
+import { modelFolder } from '../pipelines/index.ts'
+import { NdArray } from '../runtime/ndarray.ts'
+
+/** Which network of pictures a recipe trains: a new one, or a trained one that it goes on from. */
+export const networkFields = {
+  /** The network, where it does not come with `pretrained` weights. */
+  unet: z.record(z.string(), z.unknown()).optional(),
+  /** A model to go on from, by its folder or the name of a bundled one: fine-tuning. */
+  pretrained: z.string().optional(),
+}
+interface NetworkFields {
+  readonly unet?: Record<string, unknown> | undefined
+  readonly pretrained?: string | undefined
+}
+
+export interface StartingNetwork {
+  readonly config: UNet2DConfig
+  /** The task's `start`, once the network is drawn: the values of a trained one. */
+  start(params: Params): { readonly start?: ReadonlyMap<string, NdArray> }
+}
+
+/** @throws ArgumentError unless one of the two is given; what is wrong with the folder */
+export function startingNetwork({ unet, pretrained }: NetworkFields, resolution: number, recipe: string): StartingNetwork {
+  if ((unet === undefined) === (pretrained === undefined)) throw new ArgumentError(`${recipe}: give either unet or pretrained`)
+  if (pretrained === undefined) return { config: unet2dConfig({ ...unet, sample_size: resolution }, 'unet'), start: () => ({}) }
+  const folder = join(modelFolder(pretrained), 'unet')
+  return {
+    config: unet2dConfig({ ...loadConfig(folder), sample_size: resolution }, folder),
+    start: (params) => ({ start: valuesIn(folder, params) }),
+  }
+}
+
+/** A stored model's parameters. */
+function valuesIn(folder: string, params: Params): Map<string, NdArray> {
+  const weights = matchWeights(params.tensors, openWeights(folder), { place: folder })
+  return new Map([...weights].map(([key, value]) => [key, (value instanceof NdArray ? value : readTensor(value)).cast('f32')]))
+}
