@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { run } from '../bin/node.mjs'
 import { setUp } from './setup.mjs'
 
-const mainJob = 'sample ddpm-stickers-32 --scheduler ddim --steps 50 --out langevin.png'.split(' ')
+const mainJob = 'sample ddpm-faces-32 --scheduler ddim --steps 50 --out langevin.png'.split(' ')
 const args = process.argv.slice(2)
 const isCommand = args[0] !== undefined && !args[0].startsWith('-')
 const langevin = fileURLToPath(new URL('../bin/langevin.mjs', import.meta.url))

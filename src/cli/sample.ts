@@ -38,7 +38,7 @@ export const sample = defineCommand({
   positional: ['model'],
   options,
   examples: [
-    ['langevin sample ddpm-stickers-32', '16 pictures from a bundled model'],
+    ['langevin sample ddpm-faces-32', '16 pictures from a bundled model'],
     ['langevin sample path/to/ddpm --num 4 --seed 7 --out four.png', 'four from a folder'],
     ['langevin sample path/to/ddpm --scheduler ddim --steps 25 --eta 1', 'fewer steps, with noise'],
     ['langevin sample score-stickers-32 --scheduler pc --steps 500', 'a score SDE by predictor and corrector'],
