@@ -51,7 +51,7 @@ test('a model with linear betas that predicts noise is sampled as a score SDE', 
     err: expect.stringContaining('ode chooses its own'),
   })
   const { code: fault, err } = await run('ddpm-stickers-32', '--scheduler', 'pc', '--out', file)
-  expect([fault, err]).toEqual([2, expect.stringContaining('a score SDE has linear betas and a prediction of epsilon')])
+  expect([fault, err]).toEqual([2, expect.stringContaining('a score SDE has linear betas and predicts epsilon or v_prediction')])
 })
 
 test('--json tells what was made', async () => {

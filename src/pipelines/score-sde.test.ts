@@ -35,15 +35,20 @@ unet2d(params, config)(input('x', [1, 3, 8, 8]), input('t', [1]))
 const initial = params.initialise(new Generator(0))
 const scheduler = { _class_name: 'DDPMScheduler', beta_schedule: 'linear', beta_start: 1e-4, beta_end: 0.02 }
 const model = createScoreSde({ config, scheduler, weights: initial })
+const velocities = { ...scheduler, prediction_type: 'v_prediction' }
+const modelOfV = createScoreSde({ config, scheduler: velocities, weights: initial })
 /** A network whose output is 0: the data then look like N(0, I/α²) at every level, and densities are known. */
 const silent = new Map([...initial].map(([key, value]) => [key, key.startsWith('conv_out') ? value.mul(0) : value]))
 const zero = createScoreSde({ config, scheduler, weights: silent })
+const zeroOfV = createScoreSde({ config, scheduler: velocities, weights: silent })
 afterAll(async () => {
-  await model.release()
-  await zero.release()
+  for (const one of [model, modelOfV, zero, zeroOfV]) await one.release()
 })
 
-test('v·J by the gradient is v·J by finite differences', async () => {
+test.each([
+  ['noise', model],
+  ['v', modelOfV],
+])('a prediction of %s: v·J by the gradient is v·J by finite differences', async (_, model) => {
   const generator = new Generator(1)
   const [x, v] = [generator.randn([2, 3, 8, 8]), generator.randn([2, 3, 8, 8])]
   for (const sigma of [0.2, 0.9]) {
@@ -61,12 +66,15 @@ test.each(['pc', 'sde', 'ode'] as const)('%s: the same seed, the same pictures',
   expect([...a.data]).toEqual([...b.data])
 })
 
-test('bits per dimension of a network without output are those of a scaled standard normal', async () => {
+const [first, last] = [1e-3, 1].map((t) => Math.exp(-(0.1 * t + (19.9 * t * t) / 2) / 2)) as [number, number]
+test.each([
+  // D = x/α: y = x/α stands still in ln(σ/α), so that x grows by α(1)/α(0), from a standard normal at the end.
+  ['noise', 'a scaled', zero, last / first],
+  // D = αx is that of standard normal data, which stay so.
+  ['v', 'a', zeroOfV, 1],
+])('bits per dimension where no %s is predicted are those of %s standard normal', async (_, __, zero, scale) => {
   const pictures = NdArray.zeros([2, 3, 8, 8]).map((_, i) => ((i * 37) % 256) / 127.5 - 1)
   const found = await zero.bitsPerDimension(pictures, { tolerance: 1e-5 })
-  // D = x/α: y = x/α stands still in ln(σ/α), so that x grows by α(1)/α(0), from a standard normal at the end.
-  const [first, last] = [1e-3, 1].map((t) => Math.exp(-(0.1 * t + (19.9 * t * t) / 2) / 2)) as [number, number]
-  const scale = last / first
   const u = new Generator(0).rand(pictures.shape).data
   const exact = [0, 1].map((row) => {
     const nats = Array.from({ length: 192 }, (_, i) => {
@@ -148,7 +156,7 @@ describe('a folder', () => {
 test('another schedule is refused', () => {
   const other = { ...scheduler, beta_schedule: 'squaredcos_cap_v2' }
   expect(() => createScoreSde({ config, scheduler: other, weights: initial })).toThrow(
-    new ArgumentError('a score SDE has linear betas and a prediction of epsilon; this model has squaredcos_cap_v2 and epsilon'),
+    new ArgumentError('a score SDE has linear betas and predicts epsilon or v_prediction; this model has squaredcos_cap_v2 and epsilon'),
   )
   expect(() => createScoreSde({ config, scheduler, weights: initial }, { end: 0 })).toThrow('0 < end < 1')
 })

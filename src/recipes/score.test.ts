@@ -10,7 +10,7 @@ import { parseRecipe } from './index.ts'
 const desk = mkdtempSync(join(tmpdir(), 'langevin-score-'))
 afterAll(() => rmSync(desk, { recursive: true }))
 
-const recipe = (weighting: string) =>
+const recipe = (weighting: string, more: object = {}) =>
   parseRecipe(
     {
       recipe: 'score',
@@ -25,6 +25,7 @@ const recipe = (weighting: string) =>
         attention_head_dim: null,
       },
       weighting,
+      ...more,
     },
     'test',
   )
@@ -47,6 +48,25 @@ test.each(['simple', 'likelihood'])('%s weighting: a batch is data noised to its
       .div(Math.sqrt(left))
     if (time < 0.7) expect(data.abs().max().item()).toBeLessThan(1.01)
   }
+})
+
+test('a prediction of v has v as its target, from the same draws', async () => {
+  const batch = async (prediction_type: string) =>
+    (await (await recipe('simple', { prediction_type }).job({ batchSize: 4, seed: 0 })).task.batch(new Generator(0))) as Record<
+      'x' | 't' | 'target',
+      NdArray
+    >
+  const [{ x, t, target: noise }, { target: v }] = [await batch('epsilon'), await batch('v_prediction')]
+  for (const [i, time] of Array.from(t.cast('f32').data, (value) => value / 999).entries()) {
+    const alpha = Math.exp(-(0.1 * time + (19.9 * time * time) / 2) / 2)
+    const sigma = Math.sqrt(1 - alpha * alpha)
+    // ε = αv + σx.
+    const found = v.row(i).mul(alpha).add(x.row(i).mul(sigma))
+    expect(found.sub(noise.row(i)).abs().max().item()).toBeLessThan(1e-4)
+  }
+  await expect(recipe('likelihood', { prediction_type: 'v_prediction' }).job({ batchSize: 1, seed: 0 })).rejects.toThrow(
+    'the weighting likelihood is of the noise',
+  )
 })
 
 test('a trained folder is one that DDPM pipelines sample', async () => {
