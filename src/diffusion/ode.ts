@@ -45,7 +45,7 @@ export interface OdeEnd {
   readonly evaluations: number
 }
 
-/** Adaptive Runge–Kutta 5(4): Dormand and Prince 1980. From t0 to t1 in either direction; shows the state before each step. */
+/** Adaptive Runge–Kutta 5(4): Dormand and Prince 1980, table 2. From t0 to t1 in either direction; shows the state before each step. */
 export async function* rk45(
   slope: Slope,
   y: readonly NdArray[],

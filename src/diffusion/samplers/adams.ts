@@ -34,7 +34,10 @@ export interface LmsOptions {
   readonly before?: readonly number[]
 }
 
-/** Linear multistep in σ with exact weights for uneven steps: LMS of k-diffusion (Adams–Bashforth). Path `ve`. */
+/**
+ * Linear multistep, `sample_lms` of k-diffusion: explicit Adams with the exact weights of uneven steps (Hairer, Nørsett and Wanner
+ * 1993, section III.5) on the ODE of Karras et al. 2022, eq. 3. Path `ve`.
+ */
 export async function* lms(
   denoise: Denoise,
   x: NdArray,
@@ -59,7 +62,10 @@ export async function* lms(
   return x
 }
 
-/** Improved pseudo-numerical steps: Adams–Bashforth on the noise from the first step on (Liu et al. 2022; Zhang and Chen 2023). */
+/**
+ * Improved pseudo-numerical steps: Adams–Bashforth on the noise (Liu et al. 2022, eqs. 11 and 12), of a lower order in the first
+ * steps rather than after Runge–Kutta ones (Zhang and Chen 2023, iPNDM).
+ */
 export async function* ipndm(denoise: Denoise, x: NdArray, sigmas: readonly number[], { path = vp, order = 4 } = {}): Sampling {
   checkSigmas(sigmas, 'ipndm')
   const noises: NdArray[] = []

@@ -162,7 +162,10 @@ export function repeatedLevel(sigmas: readonly number[], { order, correct }: Mul
   return found < 0 ? undefined : found
 }
 
-/** Any multistep exponential integrator with or without its corrector; the solvers are in dpm-solver.ts and unipc.ts. */
+/**
+ * Any multistep exponential integrator with or without its corrector: the exact solution of Lu et al. 2022, proposition 3.1, with
+ * a polynomial through the last evaluations in its integral. The solvers are in dpm-solver.ts and unipc.ts.
+ */
 export async function* multistep(
   denoise: Denoise,
   x: NdArray,
