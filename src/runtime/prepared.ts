@@ -1,4 +1,4 @@
-import { closeSync, mkdtempSync, openSync, readSync, rmSync, statfsSync, writeSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, readdirSync, readSync, rmSync, statfsSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { allocate, convert, fromBfloatBits, fromHalfBits, type TypedArray } from '../core/dtype.ts'
 import type { Prepare, RawValue, StoredValue } from '../core/onnx/lower.ts'
@@ -19,6 +19,30 @@ function roomIn(folder: string): number {
     return bavail * bsize
   } catch {
     return 0
+  }
+}
+
+const PREFIX = 'langevin-weights-'
+/** Milliseconds after which a folder is no longer taken for one that is being made. */
+const STALE = 3_600_000
+
+/** A folder for one program's weights. What programs left here that were killed while they compiled goes first. */
+export function temporaryFolder(parent: string): string {
+  for (const name of readdirSync(parent)) {
+    const pid = new RegExp(`^${PREFIX}(\\d+)-`).exec(name)?.[1]
+    if (pid === undefined || isRunning(Number(pid))) continue
+    const folder = join(parent, name)
+    const made = statSync(folder, { throwIfNoEntry: false })?.mtimeMs ?? Infinity
+    if (Date.now() - made > STALE) rmSync(folder, { recursive: true, force: true })
+  }
+  return mkdtempSync(join(parent, `${PREFIX}${process.pid}-`))
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH'
   }
 }
 
@@ -69,7 +93,7 @@ export class PreparedWeights {
   }
 
   private get file(): string {
-    this.folder ??= mkdtempSync(join(this.inMemory ? MEMORY : cacheFolder('prepared'), 'langevin-weights-'))
+    this.folder ??= temporaryFolder(this.inMemory ? MEMORY : cacheFolder('prepared'))
     return join(this.folder, 'weights.bin')
   }
 
