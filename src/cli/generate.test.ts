@@ -66,12 +66,20 @@ test('a scheduler may be a file', { timeout: 120_000 }, async () => {
   expect(readFileSync(out).length).toBeGreaterThan(0)
 })
 
+test.each(['int8', 'int4'])('%s weights make a picture near that of floats', { timeout: 120_000 }, async (quantize) => {
+  const out = join(desk, `${quantize}.png`)
+  expect(await generate('--model', `${folder}/sd1`, '--quantize', quantize, '--out', out)).toMatchObject({ code: 0 })
+  const most = await levels(out, 'sd1.0')
+  expect(most).toBeGreaterThan(0)
+  expect(most).toBeLessThan(128)
+})
+
 test.each([
   [['--model', 'nowhere'], 1, /nowhere: no such folder or file/],
   [['--model', `${folder}/sd1`, '--scheduler', 'eulr'], 2, /no scheduler is called "eulr"; choose one of ddim/],
   [['--model', `${folder}/sd1`, '--width', '33'], 2, /width: 33 is no multiple of 2/],
   [['--model', `${folder}/sd1`, '--controlnet', 'a'], 2, /0 pictures for 1 --controlnet/],
-  [['--model', `${folder}/sd1`, '--quantize', 'int8'], 2, /int8/],
+  [['--model', `${folder}/sd1`, '--quantize', 'int7'], 2, /int8.*int4/],
   [['--model', `${folder}/sd1`, '--strength', '2'], 2, /--strength/],
   [['--model', `${folder}/instruct`], 2, /is a StableDiffusionInstructPix2PixPipeline: give image|image: an instructed edit/],
 ] as const)('%j is refused', async (flags, code, message) => {

@@ -156,7 +156,9 @@ describe('a folder', () => {
 test('another schedule is refused', () => {
   const other = { ...scheduler, beta_schedule: 'squaredcos_cap_v2' }
   expect(() => createScoreSde({ config, scheduler: other, weights: initial })).toThrow(
-    new ArgumentError('a score SDE has linear betas and predicts epsilon or v_prediction; this model has squaredcos_cap_v2 and epsilon'),
+    new ArgumentError(
+      'a score SDE has linear betas and predicts epsilon or v_prediction; this model has squaredcos_cap_v2 and epsilon',
+    ),
   )
   expect(() => createScoreSde({ config, scheduler, weights: initial }, { end: 0 })).toThrow('0 < end < 1')
 })
