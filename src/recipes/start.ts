@@ -1,11 +1,12 @@
 import { join } from 'node:path'
 import { z } from 'zod'
-import { loadConfig, matchWeights, openWeights, readTensor } from '../checkpoints/index.ts'
+import { loadConfig } from '../checkpoints/index.ts'
 import { ArgumentError } from '../core/errors.ts'
 import { type UNet2DConfig, unet2dConfig } from '../models/unet/index.ts'
 import type { Params } from '../nn/params.ts'
 import { modelFolder } from '../pipelines/index.ts'
-import { NdArray } from '../runtime/ndarray.ts'
+import type { NdArray } from '../runtime/ndarray.ts'
+import { valuesIn } from './stored.ts'
 
 /** Which network of pictures a recipe trains: a new one, or a trained one that it goes on from. */
 export const networkFields = {
@@ -34,10 +35,4 @@ export function startingNetwork({ unet, pretrained }: NetworkFields, resolution:
     config: unet2dConfig({ ...loadConfig(folder), sample_size: resolution }, folder),
     start: (params) => ({ start: valuesIn(folder, params) }),
   }
-}
-
-/** A stored model's parameters. */
-function valuesIn(folder: string, params: Params): Map<string, NdArray> {
-  const weights = matchWeights(params.tensors, openWeights(folder), { place: folder })
-  return new Map([...weights].map(([key, value]) => [key, (value instanceof NdArray ? value : readTensor(value)).cast('f32')]))
 }
