@@ -30,7 +30,7 @@ export const stickersClip = recipeOf(clipKind, {
   training: {
     train_batch_size: 64,
     lr_scheduler: 'linear',
-    max_train_steps: 2400,
+    max_train_steps: 1400,
     checkpointing_steps: 250,
     validation_steps: 250,
   },
