@@ -44,6 +44,9 @@ test('a weight on a prediction’s error is the weight on the data’s error', (
   }
   expect(minSnrWeight('epsilon', levelOf(vp, 0.1))).toBeCloseTo(5 / snr(levelOf(vp, 0.1)))
   expect(minSnrWeight('epsilon', levelOf(vp, 0.9))).toBe(1)
+  const nothing = { alpha: 0, sigma: 1, lambda: -Infinity }
+  expect([0, 1].map((raise) => minSnrWeight('v_prediction', nothing, 5, raise))).toEqual([0, 1])
+  expect(minSnrWeight('v_prediction', levelOf(vp, 0.1), 5, 1)).toBeCloseTo(5 / (snr(levelOf(vp, 0.1)) + 1))
   expect(p2Weight('epsilon', level, { gamma: 1, k: 1 })).toBeCloseTo(1 / (1 + snr(level)))
   expect(scoreMatchingWeight(vpSde(), 0.5, 'likelihood')).toBeCloseTo(vpSde().diffusion(0.5))
 })

@@ -24,9 +24,12 @@ export function predictionWeight(prediction: Prediction, level: Level): number {
   }
 }
 
-/** Min-SNR-γ: min(SNR, γ) on the data's error, as a weight on the prediction's (Hang et al. 2023, section 3.4). */
-export function minSnrWeight(prediction: Prediction, level: Level, gamma = 5): number {
-  return Math.min(snr(level), gamma) / predictionWeight(prediction, level)
+/**
+ * Min-SNR-γ: min(SNR, γ) on the data's error, as a weight on the prediction's (Hang et al. 2023, section 3.4). A `raise` of 1
+ * puts SNR + 1 in its place, as diffusers' trainers do for velocities: noise alone, where SNR is 0, then counts as well.
+ */
+export function minSnrWeight(prediction: Prediction, level: Level, gamma = 5, raise = 0): number {
+  return Math.min(snr(level) + raise, gamma) / predictionWeight(prediction, level)
 }
 
 /** P2: 1/(k + SNR)^γ on the noise's error (Choi et al. 2022, eq. 8), as a weight on the prediction's. */

@@ -8,12 +8,22 @@ export const stickersT2i = recipeOf(textToImageKind, {
     data: { kind: 'scenes' },
     resolution: 64,
     unet: {
-      block_out_channels: [96, 192, 192],
+      block_out_channels: [48, 96, 192],
       layers_per_block: 1,
-      down_block_types: ['CrossAttnDownBlock2D', 'CrossAttnDownBlock2D', 'DownBlock2D'],
-      up_block_types: ['UpBlock2D', 'CrossAttnUpBlock2D', 'CrossAttnUpBlock2D'],
-      attention_head_dim: [3, 6, 6],
+      down_block_types: ['DownBlock2D', 'CrossAttnDownBlock2D', 'CrossAttnDownBlock2D'],
+      up_block_types: ['CrossAttnUpBlock2D', 'CrossAttnUpBlock2D', 'UpBlock2D'],
+      // Heads of 32: the field is named after what early versions took it for.
+      attention_head_dim: [2, 3, 6],
+      norm_num_groups: 16,
     },
+    pool: 32_768,
   },
-  training: { train_batch_size: 64, max_train_steps: 8000, checkpointing_steps: 250, validation_steps: 500 },
+  training: {
+    train_batch_size: 32,
+    learning_rate: 1e-3,
+    lr_scheduler: 'constant',
+    max_train_steps: 5000,
+    checkpointing_steps: 250,
+    validation_steps: 500,
+  },
 })

@@ -13,6 +13,7 @@ import { Params } from '../nn/params.ts'
 import { type Autoencoder, createAutoencoder, createPromptBatches, framed, type PromptBatchParts } from '../pipelines/index.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { compile } from '../runtime/program.ts'
+import type { Generator } from '../runtime/random.ts'
 import type { Weights } from '../runtime/weights.ts'
 import { ClipTokenizer } from '../text/index.ts'
 import { networkFields } from './clip.ts'
@@ -34,7 +35,8 @@ export const textToImageSchema = z.object({
       num_train_timesteps: z.int().positive().default(1000),
       beta_start: z.number().positive().default(0.00085),
       beta_end: z.number().positive().default(0.012),
-      beta_schedule: z.enum(['linear', 'scaled_linear', 'squaredcos_cap_v2']).default('scaled_linear'),
+      /** That of Stable Diffusion, `scaled_linear`, leaves some signal in the last level, which sampling starts without. */
+      beta_schedule: z.enum(['linear', 'scaled_linear', 'squaredcos_cap_v2']).default('squaredcos_cap_v2'),
       prediction_type: z.enum(['epsilon', 'v_prediction']).default('v_prediction'),
     })
     .prefault({}),
@@ -131,6 +133,7 @@ export const textToImageKind: RecipeKind<typeof textToImageSchema> = {
 
     const { num_train_timesteps: steps, beta_schedule: schedule, prediction_type: prediction } = noise
     const process = new GaussianDiffusion(betaSchedule(schedule, { steps, start: noise.beta_start, end: noise.beta_end }))
+    const raised = prediction === 'v_prediction' ? 1 : 0
     const latents = latentPool(dataset, createAutoencoder(vae), recipe.pool)
     const tokens = input('tokens', [batchSize, length], 'i64')
     const states = clipText(new Params(), text.config)(tokens).lastHiddenState
@@ -150,13 +153,13 @@ export const textToImageKind: RecipeKind<typeof textToImageSchema> = {
             captions.map((caption, i) => ((told[i] as number) < dropout ? '' : caption)),
           )
           const clean = await latents(positions)
-          const times = Array.from(generator.randint(0, steps, [batchSize]).data, Number)
+          const times = spreadTimes(generator, steps, batchSize)
           const noise = generator.randn(shape)
           return {
             x: process.addNoise(clean, noise, times),
             t: NdArray.from(times),
             target: process.target(prediction, clean, noise, times),
-            weight: NdArray.from(times.map((time) => minSnrWeight(prediction, process.level(time), gamma))),
+            weight: NdArray.from(times.map((time) => minSnrWeight(prediction, process.level(time), gamma, raised))),
             context: (await encoder.run({ tokens })).context as NdArray,
           }
         },
@@ -172,10 +175,19 @@ export const textToImageKind: RecipeKind<typeof textToImageSchema> = {
   },
 }
 
+/**
+ * Times of a batch, each uniform over 0 … steps − 1, together evenly spread: the loss varies less from batch to batch (Kingma et
+ * al. 2021, variational diffusion models, the low-discrepancy sampler).
+ */
+export function spreadTimes(generator: Generator, steps: number, count: number): number[] {
+  const start = generator.rand([1]).item()
+  return positionsFrom(0, count).map((i) => Math.floor(steps * ((start + i / count) % 1)))
+}
+
 const DIFFUSERS = '0.40.0'
 const tokenizerFiles = ['vocab.json', 'merges.txt', 'tokenizer_config.json', 'special_tokens_map.json']
 
-/** As Stable Diffusion's own, but for the steps, which end at the last of training (Lin et al. 2024, section 3.3). */
+/** As Stable Diffusion's own, but for the levels, and the steps, which end at the last of training (Lin et al. 2024, section 3.3). */
 const schedulerOf = (noise: NoiseConfig): SchedulerConfig => ({
   ...noise,
   _class_name: 'DDIMScheduler',
