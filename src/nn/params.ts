@@ -10,6 +10,8 @@ export type Init = (shape: Shape, generator: Generator) => NdArray
 interface Declared {
   readonly tensor: Tensor
   readonly init: Init
+  /** A constant, which does not learn. */
+  readonly fixed?: boolean
 }
 
 /**
@@ -26,9 +28,13 @@ export class Params {
     this.declared = declared
   }
 
-  /** The parameters of a network that does not learn: constants of these values. */
+  /** The parameters of a network of which these do not learn: they are constants of their values, and `tensors` lacks them. */
   static frozen(values: ReadonlyMap<string, NdArray>): Params {
-    const fixed = ({ data, shape, dtype }: NdArray): Declared => ({ tensor: constant(data, shape, dtype), init: zerosInit })
+    const fixed = ({ data, shape, dtype }: NdArray): Declared => ({
+      tensor: constant(data, shape, dtype),
+      init: zerosInit,
+      fixed: true,
+    })
     return new Params('', new Map([...values].map(([key, value]) => [key, fixed(value)])))
   }
 
@@ -54,17 +60,21 @@ export class Params {
 
   /** Every parameter declared so far, by key, in the order of declaration. */
   get tensors(): Map<string, Tensor> {
-    return new Map([...this.declared].map(([key, { tensor }]) => [key, tensor]))
+    return new Map(this.learning.map(([key, { tensor }]) => [key, tensor]))
   }
 
   /** Total number of elements. */
   get count(): number {
-    return [...this.declared.values()].reduce((n, { tensor }) => n + tensor.size, 0)
+    return this.learning.reduce((n, [, { tensor }]) => n + tensor.size, 0)
+  }
+
+  private get learning(): [string, Declared][] {
+    return [...this.declared].filter(([, { fixed }]) => !fixed)
   }
 
   /** Fresh values for every parameter, in the order of declaration: the same seed, the same network. */
   initialise(generator: Generator): Map<string, NdArray> {
-    return new Map([...this.declared].map(([key, { tensor, init }]) => [key, init(tensor.shape, generator)]))
+    return new Map(this.learning.map(([key, { tensor, init }]) => [key, init(tensor.shape, generator)]))
   }
 }
 

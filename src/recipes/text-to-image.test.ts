@@ -20,6 +20,7 @@ import { publishRun } from './cards/index.ts'
 import { recallAt1 } from './clip.ts'
 import { evaluateOptions } from './evaluate.ts'
 import { parseRecipe, prepare } from './index.ts'
+import { meanPsnr } from './vae.ts'
 
 const desk = mkdtempSync(join(tmpdir(), 'langevin-text-to-image-'))
 afterAll(() => rmSync(desk, { recursive: true }))
@@ -78,8 +79,19 @@ test('an autoencoder learns scenes, the last steps against a discriminator, and 
   const latents = await coder.encode(images)
   expect(latents.shape).toEqual([128, 4, 8, 8])
   expect(latents.mul(coder.config.scaling_factor).std().item()).toBeCloseTo(1, 1)
-  expect((await coder.decode(latents)).shape).toEqual([128, 3, 16, 16])
+  const made = await coder.decode(latents)
+  expect(made.shape).toEqual([128, 3, 16, 16])
   await coder.release()
+
+  // A decoder that goes on: other pictures of the very same latents.
+  const { vae: _, ...rest } = vae
+  const again = await trained('vae-decoder', { ...rest, pretrained: model })
+  const finer = loadAutoencoder(again.model)
+  expect(finer.config.scaling_factor).toBe(coder.config.scaling_factor)
+  expect(maxDifference(await finer.encode(images), latents)).toBe(0)
+  const finest = await finer.decode(latents)
+  await finer.release()
+  expect(meanPsnr(images, finest)).toBeGreaterThan(meanPsnr(images, made))
 })
 
 const layers = { num_hidden_layers: 1, hidden_size: 32, intermediate_size: 64, num_attention_heads: 2 }

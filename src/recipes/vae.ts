@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { saveModel } from '../checkpoints/index.ts'
+import { loadConfig, saveModel } from '../checkpoints/index.ts'
+import { ArgumentError } from '../core/errors.ts'
 import { input, type Tensor } from '../core/tensor.ts'
 import { sampleBatch } from '../data/index.ts'
 import { encodePng, imageGrid } from '../images/index.ts'
@@ -18,13 +19,16 @@ import { adversarialSchema, adversarialStage } from './adversarial.ts'
 import { scenesOf, scenesSchema } from './data.ts'
 import { positionsFrom } from './positions.ts'
 import type { RecipeKind } from './recipe.ts'
-import { frozenClassifier, trainedModel } from './stored.ts'
+import { frozenClassifier, trainedModel, valuesIn } from './stored.ts'
 
-/** An autoencoder of scenes. Fields of the network are diffusers'; its scaling factor is measured. */
+/** An autoencoder of scenes. */
 export const vaeSchema = z.object({
   data: scenesSchema,
   resolution: z.int().positive().default(64),
-  vae: z.record(z.string(), z.unknown()),
+  /** A new network, by diffusers' fields but for the scaling factor, which is measured. */
+  vae: z.record(z.string(), z.unknown()).optional(),
+  /** Instead of one: a trained one, by its folder or name. Its decoder alone goes on, so that latents stay what they are. */
+  pretrained: z.string().optional(),
   /** Of a picture's divergence in nats, summed over its latents, against its error, summed over its values. */
   kl_weight: z.number().min(0).default(1e-6),
   perceptual: z
@@ -53,12 +57,11 @@ export const vaeKind: RecipeKind<typeof vaeSchema> = {
     max_grad_norm: 10,
     ema_decay: 0.998,
   },
-  async job({ data, resolution: size, vae, kl_weight, perceptual, adversarial }, { batchSize, seed }) {
-    const config = autoencoderKLConfig({ ...vae, sample_size: size }, 'vae')
+  async job({ data, resolution: size, vae, pretrained, kl_weight, perceptual, adversarial }, { batchSize, seed }) {
+    const { config, params, start, fixed } = startingAutoencoder({ vae, pretrained }, size)
     const dataset = await scenesOf(data, { size, seed })
     const eyes = frozenClassifier(trainedModel(perceptual.classifier), size)
 
-    const params = new Params()
     const { encode, decode } = autoencoderKL(params, config)
     const side = size / factorOf(config)
     const latents = [batchSize, config.latent_channels, side, side]
@@ -85,7 +88,7 @@ export const vaeKind: RecipeKind<typeof vaeSchema> = {
       }),
     ]
     const own = (weights: ReadonlyMap<string, NdArray>) =>
-      new Map([...weights].filter(([key]) => !key.startsWith('discriminator.')))
+      new Map([...fixed, ...[...weights].filter(([key]) => !key.startsWith('discriminator.'))])
     const withCoder = async <T>(weights: ReadonlyMap<string, NdArray>, use: (coder: Autoencoder) => Promise<T>): Promise<T> => {
       const coder = createAutoencoder({ config, weights: own(weights) }, { batch: batchSize })
       try {
@@ -100,7 +103,8 @@ export const vaeKind: RecipeKind<typeof vaeSchema> = {
         params,
         loss: error.add(narrow),
         metrics,
-        ...(stages ? { later: stages } : {}),
+        ...(stages && { later: stages }),
+        ...(start && { start }),
         async batch(generator) {
           const { images } = await sampleBatch(dataset, generator, batchSize)
           return { images, noise: generator.randn(latents) }
@@ -130,14 +134,28 @@ export const vaeKind: RecipeKind<typeof vaeSchema> = {
       save: (weights, dir) =>
         withCoder(weights, async (coder) => {
           const { images } = await dataset.batch(positionsFrom(0, 512))
-          const std = (await coder.encode(images)).std().item()
-          const fields = { ...config, scaling_factor: 1 / std }
+          const scaling_factor = start ? config.scaling_factor : 1 / (await coder.encode(images)).std().item()
+          const fields = { ...config, scaling_factor }
           saveModel(dir, { _class_name: 'AutoencoderKL', _diffusers_version: '0.40.0', ...fields }, own(weights), {
             dtype: 'f16',
           })
         }),
     }
   },
+}
+
+/** A new network, or a trained one whose encoder is `fixed` and whose decoder has values to `start` from. */
+function startingAutoencoder({ vae, pretrained }: Pick<z.infer<typeof vaeSchema>, 'vae' | 'pretrained'>, size: number) {
+  if ((vae === undefined) === (pretrained === undefined)) throw new ArgumentError('autoencoder: give either vae or pretrained')
+  if (pretrained === undefined)
+    return { config: autoencoderKLConfig({ ...vae, sample_size: size }, 'vae'), params: new Params(), fixed: new Map() }
+  const folder = trainedModel(pretrained)
+  const config = autoencoderKLConfig({ ...loadConfig(folder), sample_size: size }, folder)
+  const all = new Params()
+  autoencoderKL(all, config)
+  const [fixed, start] = [new Map<string, NdArray>(), new Map<string, NdArray>()]
+  for (const [key, value] of valuesIn(folder, all)) (/^(encoder|quant_conv)\./.test(key) ? fixed : start).set(key, value)
+  return { config, params: Params.frozen(fixed), start, fixed }
 }
 
 /** Scenes that training does not show: known icons in other places, icons never seen. */

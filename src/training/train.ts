@@ -16,7 +16,7 @@ export interface LaterStage extends Omit<Objective, 'params'> {
 export interface TrainingTask extends Objective {
   /** Objectives over the same parameters that take over later in the run, in their order. */
   readonly later?: readonly LaterStage[]
-  /** Values of the parameters to start from, where it is not from fresh ones: fine-tuning. */
+  /** Values of parameters to start from in place of fresh ones: fine-tuning. */
   readonly start?: ReadonlyMap<string, NdArray>
   /**
    * Values of the objective's inputs, those of the stages among them, for one batch. Everything random comes from the generator, which depends on the
@@ -98,7 +98,7 @@ export async function* train(task: TrainingTask, given: TrainingOptions): AsyncG
   if (saved) checkSameRun(dir, saved.step, saved.run, run)
 
   const root = new Generator(seed)
-  const values = saved?.values ?? task.start ?? task.params.initialise(root.fork('parameters'))
+  const values = saved?.values ?? new Map([...task.params.initialise(root.fork('parameters')), ...(task.start ?? [])])
   const optimizer = adamw(options.adam)
   const stageAt = (step: number) => task.later?.findLast(({ from }) => from <= step) ?? task
   const compile = (stage: Omit<Objective, 'params'>, values: ReadonlyMap<string, NdArray>) =>
