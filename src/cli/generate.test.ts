@@ -74,11 +74,31 @@ test.each(['int8', 'int4'])('%s weights make a picture near that of floats', { t
   expect(most).toBeLessThan(128)
 })
 
+test('steps may be kept', { timeout: 120_000 }, async () => {
+  const out = join(desk, 'kept.png')
+  const made = async (cache: string) => {
+    expect(await generate('--model', `${folder}/sd1`, '--cache', cache, '--out', out)).toMatchObject({ code: 0 })
+    return levels(out, 'sd1.0')
+  }
+  expect(await made('first-block:0')).toBeLessThanOrEqual(1)
+  expect(await made('deep:3')).toBeGreaterThan(1)
+})
+
+test('several pictures may be one grid', { timeout: 120_000 }, async () => {
+  const out = join(desk, 'grid.png')
+  const flags = ['--model', `${folder}/sd1`, '--num', '2', '--grid', '--out', out]
+  expect(await generate(...flags)).toMatchObject({ code: 0, out: `${out}\n` })
+  expect((await decodePixels(out)).shape).toEqual([36, 70, 3])
+  expect((await run('info', out)).out).toContain('Pictures: 2, Size: 32x32')
+})
+
 test.each([
   [['--model', 'nowhere'], 1, /nowhere: no such folder or file/],
   [['--model', `${folder}/sd1`, '--scheduler', 'eulr'], 2, /no scheduler is called "eulr"; choose one of ddim/],
   [['--model', `${folder}/sd1`, '--width', '33'], 2, /width: 33 is no multiple of 2/],
   [['--model', `${folder}/sd1`, '--controlnet', 'a'], 2, /0 pictures for 1 --controlnet/],
+  [['--model', `${folder}/sd1`, '--cache', 'deep:0'], 2, /interval/],
+  [['--model', `${folder}/sd1`, '--cache', 'deep'], 2, /must be deep:INTERVAL or first-block:THRESHOLD/],
   [['--model', `${folder}/sd1`, '--quantize', 'int7'], 2, /int8.*int4/],
   [['--model', `${folder}/sd1`, '--strength', '2'], 2, /--strength/],
   [['--model', `${folder}/instruct`], 2, /is a StableDiffusionInstructPix2PixPipeline: give image|image: an instructed edit/],

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
 import { z } from 'zod'
 import { loadConfig } from '../checkpoints/index.ts'
-import type { GenerateOptions, LoadOptions, StableDiffusion } from '../pipelines/index.ts'
+import type { GenerateOptions, LoadOptions, StableDiffusion, StepCache } from '../pipelines/index.ts'
 import { generateOptions } from '../pipelines/stable-diffusion/options.ts'
 import { defineCommand, onInterrupt, printResult, version } from './command.ts'
 import { UsageError } from './errors.ts'
@@ -57,6 +57,11 @@ const options = z.object({
   prediction: z.enum(['epsilon', 'v_prediction']).optional().meta({ description: 'for single files of Stable Diffusion 2' }),
   variant: z.string().optional().meta({ description: "which of a folder's weights, as fp16" }),
   quantize: z.enum(['int8', 'int4']).optional().meta({ description: 'smaller and faster weights, not quite the same picture' }),
+  cache: z
+    .string()
+    .regex(/^(deep|first-block):[\d.]+$/, 'must be deep:INTERVAL or first-block:THRESHOLD')
+    .optional()
+    .meta({ description: 'keep deep features over steps: deep:2 renews every second, first-block:0.1 after so much change' }),
   lowMemory: z.boolean().default(false).meta({ description: 'one network in memory at a time' }),
   tiling: z.boolean().default(false).meta({ description: 'code large pictures in tiles' }),
   device: z.enum(['cpu', 'webgpu', 'cuda']).default('cpu').meta({ description: 'what runs the networks' }),
@@ -66,6 +71,7 @@ const options = z.object({
     .endsWith('.png', 'must end in .png')
     .default('picture.png')
     .meta({ description: 'the picture to write; of several, the others as picture-1.png and so on' }),
+  grid: z.boolean().default(false).meta({ description: 'several pictures as one, side by side' }),
   draw: z.boolean().default(true).meta({ description: 'do not show the picture in the terminal' }),
   json: z.boolean().default(false).meta({ description: 'print one line of JSON, draw nothing' }),
 })
@@ -100,7 +106,7 @@ export const generate = defineCommand({
     }
     const [
       { finish, loadStableDiffusion, parametersText },
-      { drawInTerminal, imagesOf, savePng },
+      { drawInTerminal, imageGrid, imagesOf, savePng },
       { progress },
       { chooseDevice },
     ] = await Promise.all([
@@ -131,7 +137,7 @@ export const generate = defineCommand({
         ? sample(sd, settings)
         : refined(sd, given, settings, sample, loadStableDiffusion))
       const [height, width] = pictures.shape.slice(2)
-      const made = imagesOf(pictures).map((picture, k) => ({
+      const made = (given.grid ? [imageGrid(pictures)] : imagesOf(pictures)).map((picture, k) => ({
         picture,
         path: k === 0 ? target : target.replace(/\.png$/, `-${k}.png`),
         settings: {
@@ -139,6 +145,7 @@ export const generate = defineCommand({
           Sampler: plan.scheduler.className,
           'CFG scale': plan.guidance,
           Seed: given.seed + k,
+          Pictures: given.grid && given.num > 1 ? given.num : undefined,
           Size: `${width}x${height}`,
           Model: basename(given.model).replace(/\.safetensors$/, ''),
           'Denoising strength': given.image === undefined ? undefined : plan.strength,
@@ -170,6 +177,7 @@ const loadOptionsOf = ({
   prediction,
   vae,
   quantize,
+  cache,
   lowMemory,
   tiling,
   device,
@@ -184,6 +192,7 @@ const loadOptionsOf = ({
     prediction,
     vae,
     quantize,
+    cache: cache === undefined ? undefined : stepCacheOf(cache),
     lowMemory,
     tiling,
     controlnets: given.controlnet,
@@ -199,6 +208,12 @@ const loadOptionsOf = ({
       return { file: path, ...(token !== undefined && { token }) }
     }),
   }) satisfies LoadOptions
+
+/** deep:INTERVAL or first-block:THRESHOLD. */
+function stepCacheOf(text: string): StepCache {
+  const [kind, value] = parted(text, /./)
+  return kind === 'deep' ? { kind, interval: Number(value) } : { kind: 'first-block', threshold: Number(value) }
+}
 
 /** FILE or FILE:NUMBER. */
 function scaled(text: string): { readonly name: string; readonly scale?: number } {
