@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { schedulerClasses } from '../../diffusion/index.ts'
 import { schedulerFor, schedulerNames } from './schedulers.ts'
@@ -6,6 +7,11 @@ const stored = { _class_name: 'PNDMScheduler', beta_start: 0.00085, beta_end: 0.
 
 test('every name is a class that is known', () => {
   expect(Object.values(schedulerNames).filter((name) => !schedulerClasses.includes(name))).toEqual([])
+})
+
+test('the guide lists every name', () => {
+  const guide = readFileSync(new URL('../../../docs/stable-diffusion.md', import.meta.url), 'utf8')
+  expect(guide.replaceAll(/\s+/g, ' ')).toContain(`${Object.keys(schedulerNames).join(', ')}, or any class`)
 })
 
 test('another scheduler keeps the noise schedule, and the correction of what was stored', () => {
