@@ -5,5 +5,11 @@ import { recipeOf } from './recipe.ts'
 export const stickersJudge = recipeOf(judgeKind, {
   summary: 'detector of what 64×64 sticker scenes show, to judge stickers-t2i by',
   config: { data: { kind: 'scenes' }, resolution: 64 },
-  training: { train_batch_size: 32, max_train_steps: 4000, checkpointing_steps: 250, validation_steps: 500 },
+  training: {
+    train_batch_size: 32,
+    lr_scheduler: 'linear',
+    max_train_steps: 1400,
+    checkpointing_steps: 250,
+    validation_steps: 350,
+  },
 })
