@@ -3,14 +3,13 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { loadConfig, matchWeights, openWeights, saveConfig, saveModel, writeModelIndex } from '../checkpoints/index.ts'
 import { input } from '../core/tensor.ts'
-import type { SceneDataset } from '../data/index.ts'
 import { betaSchedule, GaussianDiffusion, minSnrWeight, type SchedulerConfig } from '../diffusion/index.ts'
 import { encodePng, imageGrid } from '../images/index.ts'
 import { clipText, clipTextConfig } from '../models/clip/index.ts'
 import { unet2dCondition, unet2dConditionConfig } from '../models/unet-condition/index.ts'
 import { type AutoencoderKLConfig, autoencoderKL, autoencoderKLConfig } from '../models/vae/index.ts'
 import { Params } from '../nn/params.ts'
-import { type Autoencoder, createAutoencoder, createPromptBatches, framed, type PromptBatchParts } from '../pipelines/index.ts'
+import { createPromptBatches, framed, type PromptBatchParts } from '../pipelines/index.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { compile } from '../runtime/program.ts'
 import type { Generator } from '../runtime/random.ts'
@@ -18,6 +17,7 @@ import type { Weights } from '../runtime/weights.ts'
 import { ClipTokenizer } from '../text/index.ts'
 import { networkFields } from './clip.ts'
 import { scenesOf, scenesSchema } from './data.ts'
+import { latentPool } from './latent-pool.ts'
 import { positionsFrom } from './positions.ts'
 import type { RecipeKind } from './recipe.ts'
 import { trainedModel } from './stored.ts'
@@ -134,7 +134,7 @@ export const textToImageKind: RecipeKind<typeof textToImageSchema> = {
     const { num_train_timesteps: steps, beta_schedule: schedule, prediction_type: prediction } = noise
     const process = new GaussianDiffusion(betaSchedule(schedule, { steps, start: noise.beta_start, end: noise.beta_end }))
     const raised = prediction === 'v_prediction' ? 1 : 0
-    const latents = latentPool(dataset, createAutoencoder(vae), recipe.pool)
+    const latents = latentPool({ dataset, vae, count: recipe.pool, stamp: { data, size, seed } })
     const tokens = input('tokens', [batchSize, length], 'i64')
     const states = clipText(new Params(), text.config)(tokens).lastHiddenState
     const encoder = await compile({ outputs: { context: states }, weights: text.weights })
@@ -239,33 +239,4 @@ export function storedTextEncoder(dir: string) {
   clipText(p, config)
   const stored = new Map([...openWeights(dir)].filter(([key]) => key.startsWith('text_model.')))
   return { config, weights: matchWeights(p.tensors, stored, { place: dir }), tokenizer: ClipTokenizer.open(dir) }
-}
-
-/** Positions that are encoded together. */
-const CHUNK = 16
-
-/**
- * Latents of a dataset's first `count` pictures as a diffusion model takes them: the encoder's means, scaled, made when they are
- * first asked for. They are encoded in fixed groups, so that the same position always has the same latents, bit for bit.
- */
-function latentPool(
-  dataset: SceneDataset,
-  coder: Autoencoder,
-  count: number,
-): (positions: readonly number[]) => Promise<NdArray<'f32'>> {
-  const chunks: (NdArray<'f32'> | undefined)[] = Array.from({ length: Math.ceil(count / CHUNK) })
-  return async (positions) => {
-    const found: NdArray<'f32'>[] = []
-    for (const position of positions) {
-      const at = Math.floor(position / CHUNK)
-      const chunk = chunks[at] ?? (await encoded(positionsFrom(at * CHUNK, CHUNK)))
-      chunks[at] = chunk
-      found.push(chunk.slice(0, position % CHUNK, (position % CHUNK) + 1))
-    }
-    return NdArray.concat(found)
-  }
-  async function encoded(positions: readonly number[]): Promise<NdArray<'f32'>> {
-    const { images } = await dataset.batch(positions)
-    return (await coder.encode(images)).mul(coder.config.scaling_factor)
-  }
 }
