@@ -2,6 +2,6 @@
 export { grad, input, jvp, type Tensor, vjp } from './core/index.ts'
 export { encodePng, imageGrid, savePng } from './images/index.ts'
 export { Params } from './nn/params.ts'
-export { finish, loadDdpm, modelFolder } from './pipelines/index.ts'
+export { finish, loadDdpm, loadStableDiffusion, modelFolder } from './pipelines/index.ts'
 export { compile, evaluate, Generator, NdArray, State } from './runtime/index.ts'
 export { type TrainingTask, train } from './training/index.ts'

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { bundledModels, finish, loadClassifier, loadDdpm, modelFolder } from '../src/pipelines/index.ts'
+import { bundledModels, finish, loadClassifier, loadDdpm, loadStableDiffusion, modelFolder } from '../src/pipelines/index.ts'
 import { stickersSchema } from '../src/recipes/data.ts'
 import { openRecipe } from '../src/recipes/index.ts'
 import { measureClassifier } from '../src/recipes/quality.ts'
@@ -20,16 +20,32 @@ describe.each(bundledModels())('%s', (model) => {
   })
 })
 
-test.each(bundledModels().filter((model) => existsSync(join(modelFolder(model), 'model_index.json'))))(
-  '%s samples',
-  async (model) => {
-    const ddpm = await loadDdpm(modelFolder(model))
-    const pictures = await finish(ddpm.sample({ steps: 4, scheduler: 'ddim' }))
-    await ddpm.release()
-    expect([pictures.shape, pictures.allFinite()]).toEqual([[1, 3, 32, 32], true])
-    expect(pictures.std().item()).toBeGreaterThan(0.1)
-  },
-)
+/** The bundled pipelines of a class. */
+const ofClass = (className: string) =>
+  bundledModels().filter(
+    (model) =>
+      existsSync(join(modelFolder(model), 'model_index.json')) &&
+      JSON.parse(read(model, 'model_index.json'))._class_name === className,
+  )
+
+test.each(ofClass('StableDiffusionPipeline'))('%s draws what it is told, the same for the same seed', async (model) => {
+  const sd = await loadStableDiffusion(model)
+  const draw = (prompt: string) => finish(sd.generate({ prompt, steps: 4, guidance: 3, seed: 1 }))
+  const [blue, again, red] = [await draw('a cat on blue'), await draw('a cat on blue'), await draw('a cat on red')]
+  await sd.release()
+  expect(blue.shape).toEqual([1, 3, 64, 64])
+  expect([...again.data]).toEqual([...blue.data])
+  const redness = (pictures: typeof red) => pictures.slice(1, 0, 1).mean().item() - pictures.slice(1, 2, 3).mean().item()
+  expect(redness(red)).toBeGreaterThan(redness(blue) + 0.2)
+})
+
+test.each(ofClass('DDPMPipeline'))('%s samples', async (model) => {
+  const ddpm = await loadDdpm(modelFolder(model))
+  const pictures = await finish(ddpm.sample({ steps: 4, scheduler: 'ddim' }))
+  await ddpm.release()
+  expect([pictures.shape, pictures.allFinite()]).toEqual([[1, 3, 32, 32], true])
+  expect(pictures.std().item()).toBeGreaterThan(0.1)
+})
 
 test('the bundled classifier knows its icons and grounds', async () => {
   const classifier = loadClassifier(modelFolder('sticker-classifier-32'))

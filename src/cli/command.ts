@@ -49,10 +49,14 @@ export function printResult<T>(io: Io, json: boolean, result: T, text: (result: 
  * It is seen between runs of the engine, which block the thread. Commands that do not ask for it end at once.
  */
 export function onInterrupt(): AbortSignal {
-  const controller = new AbortController()
-  process.once('SIGINT', () => controller.abort(new InterruptError()))
-  return controller.signal
+  if (!interrupt || interrupt.aborted) {
+    const controller = new AbortController()
+    process.once('SIGINT', () => controller.abort(new InterruptError()))
+    interrupt = controller.signal
+  }
+  return interrupt
 }
+let interrupt: AbortSignal | undefined
 
 /** The package's version. */
 export const version = (): string => JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version

@@ -137,7 +137,8 @@ export const generate = defineCommand({
         ? sample(sd, settings)
         : refined(sd, given, settings, sample, loadStableDiffusion))
       const [height, width] = pictures.shape.slice(2)
-      const made = (given.grid ? [imageGrid(pictures)] : imagesOf(pictures)).map((picture, k) => ({
+      const grid = given.grid && given.num > 1
+      const made = (grid ? [imageGrid(pictures)] : imagesOf(pictures)).map((picture, k) => ({
         picture,
         path: k === 0 ? target : target.replace(/\.png$/, `-${k}.png`),
         settings: {
@@ -145,7 +146,7 @@ export const generate = defineCommand({
           Sampler: plan.scheduler.className,
           'CFG scale': plan.guidance,
           Seed: given.seed + k,
-          Pictures: given.grid && given.num > 1 ? given.num : undefined,
+          Pictures: grid ? given.num : undefined,
           Size: `${width}x${height}`,
           Model: basename(given.model).replace(/\.safetensors$/, ''),
           'Denoising strength': given.image === undefined ? undefined : plan.strength,
@@ -171,30 +172,18 @@ export const generate = defineCommand({
   },
 })
 
-const loadOptionsOf = ({
-  variant,
-  tokenizer,
-  prediction,
-  vae,
-  quantize,
-  cache,
-  lowMemory,
-  tiling,
-  device,
-  threads,
-  ...given
-}: Options) =>
+const loadOptionsOf = ({ cache, threads, ...given }: Options) =>
   ({
-    device,
+    device: given.device,
     ...(threads !== undefined && { threads }),
-    variant,
-    tokenizer,
-    prediction,
-    vae,
-    quantize,
+    variant: given.variant,
+    tokenizer: given.tokenizer,
+    prediction: given.prediction,
+    vae: given.vae,
+    quantize: given.quantize,
     cache: cache === undefined ? undefined : stepCacheOf(cache),
-    lowMemory,
-    tiling,
+    lowMemory: given.lowMemory,
+    tiling: given.tiling,
     controlnets: given.controlnet,
     ipAdapters: given.ipAdapter.map((one) => scaled(one).name),
     imageEncoder: given.imageEncoder,

@@ -22,7 +22,7 @@ export const stickersT2i = recipeOf(textToImageKind, {
     train_batch_size: 32,
     learning_rate: 1e-3,
     lr_scheduler: 'constant',
-    max_train_steps: 5000,
+    max_train_steps: 20_000,
     checkpointing_steps: 250,
     validation_steps: 500,
   },

@@ -207,6 +207,11 @@ test('a denoiser learns the latents; its folder is a Stable Diffusion pipeline',
     [3, 3, 16, 16],
   ])
   expect(maxDifference(one, three.slice(0, 0, 1))).toBeLessThan(1e-4)
+
+  // Its denoiser goes on where it was.
+  const { unet: _, ...rest } = t2i
+  const again = await trained('t2i-more', { ...rest, pretrained: model, training: { ...t2i.training, max_train_steps: 3 } })
+  expect(again.log[0]?.error).toBeLessThan(mean(0, 3))
 })
 
 const evaluate = evaluateOptions.parse({ num: 10, steps: 2, batch: 8, judge: join(desk, 'judge', 'model') })

@@ -2,6 +2,7 @@ import { copyFileSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { loadConfig, matchWeights, openWeights, saveConfig, saveModel, writeModelIndex } from '../checkpoints/index.ts'
+import { ArgumentError } from '../core/errors.ts'
 import { input } from '../core/tensor.ts'
 import { betaSchedule, GaussianDiffusion, minSnrWeight, type SchedulerConfig } from '../diffusion/index.ts'
 import { encodePng, imageGrid } from '../images/index.ts'
@@ -20,7 +21,7 @@ import { scenesOf, scenesSchema } from './data.ts'
 import { latentPool } from './latent-pool.ts'
 import { positionsFrom } from './positions.ts'
 import type { RecipeKind } from './recipe.ts'
-import { trainedModel } from './stored.ts'
+import { trainedModel, valuesIn } from './stored.ts'
 
 /** The denoiser of a latent diffusion model. Fields of the network and the scheduler are diffusers'. */
 export const textToImageSchema = z.object({
@@ -29,7 +30,10 @@ export const textToImageSchema = z.object({
   /** Folders or names of the parts that are trained before, and do not learn any more. */
   vae: z.string().default('stickers-vae'),
   clip: z.string().default('stickers-clip'),
-  unet: z.record(z.string(), z.unknown()),
+  /** The network, where it does not come from a `pretrained` pipeline of the same parts. */
+  unet: z.record(z.string(), z.unknown()).optional(),
+  /** A pipeline whose denoiser goes on, by its folder or name: fine-tuning. */
+  pretrained: z.string().optional(),
   scheduler: z
     .strictObject({
       num_train_timesteps: z.int().positive().default(1000),
@@ -106,15 +110,18 @@ export const textToImageKind: RecipeKind<typeof textToImageSchema> = {
     const textDir = trainedModel(recipe.clip)
     const text = storedTextEncoder(textDir)
     const side = size / 2 ** (vae.config.block_out_channels.length - 1)
+    if ((recipe.unet === undefined) === (recipe.pretrained === undefined))
+      throw new ArgumentError('text-to-image: give either unet or pretrained')
+    const before = recipe.pretrained === undefined ? undefined : join(trainedModel(recipe.pretrained), 'unet')
     const network = unet2dConditionConfig(
       {
         in_channels: vae.config.latent_channels,
         out_channels: vae.config.latent_channels,
-        ...recipe.unet,
+        ...(before === undefined ? recipe.unet : loadConfig(before)),
         sample_size: side,
         cross_attention_dim: text.config.hidden_size,
       },
-      'unet',
+      before ?? 'unet',
     )
     const scheduler = schedulerOf(noise)
     const dataset = await scenesOf(data, { size, seed })
@@ -144,6 +151,7 @@ export const textToImageKind: RecipeKind<typeof textToImageSchema> = {
         params,
         loss: errors.mul(weight).mean(),
         metrics: { error: errors.mean() },
+        ...(before !== undefined && { start: valuesIn(before, params) }),
         async batch(generator) {
           const positions = Array.from(generator.randint(0, recipe.pool, [batchSize]).data, Number)
           const captions = positions.map((at) => dataset.captionAt(at, generator.bits()).text)
