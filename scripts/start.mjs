@@ -1,19 +1,14 @@
-// `npm start`: set-up, then the main job with the prompt and flags given; or any command of langevin, `npm start -- info`.
+// `npm start`: set-up, then the main job with the flags given; or any command of langevin, `npm start -- info`.
 import { fileURLToPath } from 'node:url'
 import { run } from '../bin/node.mjs'
 import { setUp } from './setup.mjs'
 
-const prompt = 'a red fox and a slice of pizza on a blue background'
-const mainJob = 'generate --model stickers-t2i --num 4 --grid --steps 20 --out langevin.png'.split(' ')
-const commands = ['sample', 'generate', 'train', 'evaluate', 'card', 'demo', 'bench', 'info']
+const mainJob = 'sample ddpm-faces-32 --scheduler ddim --steps 50 --out langevin.png'.split(' ')
 const args = process.argv.slice(2)
-const isPrompt = args[0] !== undefined && !args[0].startsWith('-') && !commands.includes(args[0])
+const isCommand = args[0] !== undefined && !args[0].startsWith('-')
 const langevin = fileURLToPath(new URL('../bin/langevin.mjs', import.meta.url))
 try {
-  process.exitCode = await run(setUp(), [
-    langevin,
-    ...(commands.includes(args[0]) ? args : [...mainJob, ...(isPrompt ? [] : [prompt]), ...args]),
-  ])
+  process.exitCode = await run(setUp(), [langevin, ...(isCommand ? args : [...mainJob, ...args])])
 } catch (error) {
   console.error(error.message)
   process.exitCode = 1
