@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { expect, test } from 'vitest'
+import { bundledModels } from '../src/pipelines/index.ts'
 
 const read = (file: string) => JSON.parse(readFileSync(resolve(import.meta.dirname, '..', file), 'utf8'))
 
@@ -21,4 +22,10 @@ test('no dependency needs its install script, which .npmrc keeps from running', 
   // CUDA libraries on Linux; a file watcher that macOS has prebuilt.
   const known = ['node_modules/onnxruntime-node', 'node_modules/fsevents', 'node_modules/vite/node_modules/fsevents']
   expect(scripts.filter((path) => !known.includes(path))).toEqual([])
+})
+
+test('npm start runs a model that is bundled', () => {
+  const script = readFileSync(resolve(import.meta.dirname, '../scripts/start.mjs'), 'utf8')
+  const words = /mainJob = '([^']+)'/.exec(script)?.[1]?.split(' ') ?? []
+  expect(words.filter((word) => bundledModels().includes(word))).toHaveLength(1)
 })
