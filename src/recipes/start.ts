@@ -1,12 +1,11 @@
 import { join } from 'node:path'
 import { z } from 'zod'
 import { loadConfig } from '../checkpoints/index.ts'
-import { ArgumentError } from '../core/errors.ts'
 import { type UNet2DConfig, unet2dConfig } from '../models/unet/index.ts'
 import type { Params } from '../nn/params.ts'
 import { modelFolder } from '../pipelines/index.ts'
 import type { NdArray } from '../runtime/ndarray.ts'
-import { valuesIn } from './stored.ts'
+import { checkOneOf, valuesIn } from './stored.ts'
 
 /** Which network of pictures a recipe trains: a new one, or a trained one that it goes on from. */
 export const networkFields = {
@@ -28,7 +27,7 @@ export interface StartingNetwork {
 
 /** @throws ArgumentError unless one of the two is given; what is wrong with the folder */
 export function startingNetwork({ unet, pretrained }: NetworkFields, resolution: number, recipe: string): StartingNetwork {
-  if ((unet === undefined) === (pretrained === undefined)) throw new ArgumentError(`${recipe}: give either unet or pretrained`)
+  checkOneOf(recipe, { unet, pretrained })
   if (pretrained === undefined) return { config: unet2dConfig({ ...unet, sample_size: resolution }, 'unet'), start: () => ({}) }
   const folder = join(modelFolder(pretrained), 'unet')
   return {

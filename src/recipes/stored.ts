@@ -1,10 +1,17 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { FolderError, loadConfig, matchWeights, openWeights, readTensor } from '../checkpoints/index.ts'
+import { ArgumentError } from '../core/errors.ts'
 import { type Classifier, type ClassifierConfig, classifier, classifierConfig } from '../models/classifier/index.ts'
 import { Params } from '../nn/params.ts'
 import { bundledModels, modelFolder } from '../pipelines/index.ts'
 import { NdArray } from '../runtime/ndarray.ts'
+
+/** @throws ArgumentError unless a recipe gives exactly one of these fields */
+export function checkOneOf(recipe: string, fields: Readonly<Record<string, unknown>>): void {
+  if (Object.values(fields).filter((value) => value !== undefined).length !== 1)
+    throw new ArgumentError(`${recipe}: give either ${Object.keys(fields).join(' or ')}`)
+}
 
 /** A stored model's parameters in memory, f32. */
 export function valuesIn(folder: string, params: Params): Map<string, NdArray> {

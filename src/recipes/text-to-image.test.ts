@@ -15,11 +15,13 @@ import {
   partsOf,
 } from '../pipelines/index.ts'
 import { NdArray } from '../runtime/ndarray.ts'
+import { Generator } from '../runtime/random.ts'
 import { runTraining } from '../training/run.ts'
 import { publishRun } from './cards/index.ts'
 import { recallAt1 } from './clip.ts'
 import { evaluateOptions } from './evaluate.ts'
 import { parseRecipe, prepare } from './index.ts'
+import { spreadTimes } from './text-to-image.ts'
 import { meanPsnr } from './vae.ts'
 
 const desk = mkdtempSync(join(tmpdir(), 'langevin-text-to-image-'))
@@ -92,6 +94,18 @@ test('an autoencoder learns scenes, the last steps against a discriminator, and 
   const finest = await finer.decode(latents)
   await finer.release()
   expect(meanPsnr(images, finest)).toBeGreaterThan(meanPsnr(images, made))
+})
+
+test('times of a batch are evenly spread, each over all of them', () => {
+  const generator = new Generator(0)
+  const batches = Array.from({ length: 400 }, () => spreadTimes(generator, 1000, 4))
+  for (const batch of batches) {
+    const sorted = [...batch].sort((a, b) => a - b)
+    expect(sorted.slice(1).map((time, i) => time - (sorted[i] as number))).toEqual([250, 250, 250])
+  }
+  const first = batches.map(([time]) => time as number)
+  expect(Math.min(...first)).toBeLessThan(20)
+  expect(Math.max(...first)).toBeGreaterThan(979)
 })
 
 const layers = { num_hidden_layers: 1, hidden_size: 32, intermediate_size: 64, num_attention_heads: 2 }

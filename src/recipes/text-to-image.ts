@@ -2,7 +2,6 @@ import { copyFileSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { loadConfig, matchWeights, openWeights, saveConfig, saveModel, writeModelIndex } from '../checkpoints/index.ts'
-import { ArgumentError } from '../core/errors.ts'
 import { input } from '../core/tensor.ts'
 import { betaSchedule, GaussianDiffusion, minSnrWeight, type SchedulerConfig } from '../diffusion/index.ts'
 import { encodePng, imageGrid } from '../images/index.ts'
@@ -21,7 +20,7 @@ import { scenesOf, scenesSchema } from './data.ts'
 import { latentPool } from './latent-pool.ts'
 import { positionsFrom } from './positions.ts'
 import type { RecipeKind } from './recipe.ts'
-import { trainedModel, valuesIn } from './stored.ts'
+import { checkOneOf, trainedModel, valuesIn } from './stored.ts'
 
 /** The denoiser of a latent diffusion model. Fields of the network and the scheduler are diffusers'. */
 export const textToImageSchema = z.object({
@@ -110,8 +109,7 @@ export const textToImageKind: RecipeKind<typeof textToImageSchema> = {
     const textDir = trainedModel(recipe.clip)
     const text = storedTextEncoder(textDir)
     const side = size / 2 ** (vae.config.block_out_channels.length - 1)
-    if ((recipe.unet === undefined) === (recipe.pretrained === undefined))
-      throw new ArgumentError('text-to-image: give either unet or pretrained')
+    checkOneOf('text-to-image', { unet: recipe.unet, pretrained: recipe.pretrained })
     const before = recipe.pretrained === undefined ? undefined : join(trainedModel(recipe.pretrained), 'unet')
     const network = unet2dConditionConfig(
       {

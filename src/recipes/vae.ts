@@ -1,6 +1,5 @@
 import { z } from 'zod'
 import { loadConfig, saveModel } from '../checkpoints/index.ts'
-import { ArgumentError } from '../core/errors.ts'
 import { input, type Tensor } from '../core/tensor.ts'
 import { sampleBatch } from '../data/index.ts'
 import { encodePng, imageGrid } from '../images/index.ts'
@@ -19,7 +18,7 @@ import { adversarialSchema, adversarialStage } from './adversarial.ts'
 import { scenesOf, scenesSchema } from './data.ts'
 import { positionsFrom } from './positions.ts'
 import type { RecipeKind } from './recipe.ts'
-import { frozenClassifier, trainedModel, valuesIn } from './stored.ts'
+import { checkOneOf, frozenClassifier, trainedModel, valuesIn } from './stored.ts'
 
 /** An autoencoder of scenes. */
 export const vaeSchema = z.object({
@@ -133,9 +132,8 @@ export const vaeKind: RecipeKind<typeof vaeSchema> = {
         }),
       save: (weights, dir) =>
         withCoder(weights, async (coder) => {
-          const { images } = await dataset.batch(positionsFrom(0, 512))
-          const scaling_factor = start ? config.scaling_factor : 1 / (await coder.encode(images)).std().item()
-          const fields = { ...config, scaling_factor }
+          const measured = async () => 1 / (await coder.encode((await dataset.batch(positionsFrom(0, 512))).images)).std().item()
+          const fields = { ...config, scaling_factor: start ? config.scaling_factor : await measured() }
           saveModel(dir, { _class_name: 'AutoencoderKL', _diffusers_version: '0.40.0', ...fields }, own(weights), {
             dtype: 'f16',
           })
@@ -146,7 +144,7 @@ export const vaeKind: RecipeKind<typeof vaeSchema> = {
 
 /** A new network, or a trained one whose encoder is `fixed` and whose decoder has values to `start` from. */
 function startingAutoencoder({ vae, pretrained }: Pick<z.infer<typeof vaeSchema>, 'vae' | 'pretrained'>, size: number) {
-  if ((vae === undefined) === (pretrained === undefined)) throw new ArgumentError('autoencoder: give either vae or pretrained')
+  checkOneOf('autoencoder', { vae, pretrained })
   if (pretrained === undefined)
     return { config: autoencoderKLConfig({ ...vae, sample_size: size }, 'vae'), params: new Params(), fixed: new Map() }
   const folder = trainedModel(pretrained)
