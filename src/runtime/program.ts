@@ -104,12 +104,8 @@ export class Program {
   }
 
   private async values(feeds: Readonly<Record<string, NdArray>>): Promise<Record<string, OrtTensor>> {
-    const names = this.inputNames
-    const unknown = Object.keys(feeds).filter((name) => !names.includes(name))
-    if (unknown.length > 0)
-      throw new ArgumentError(`no input ${quoted(unknown)}; this program takes ${names.length > 0 ? quoted(names) : 'none'}`)
     const values: Record<string, OrtTensor> = {}
-    for (const x of this.inputs) values[x.name as string] = await toOrt(checkedFeed(x, feeds[x.name as string]))
+    for (const [name, value] of checkedFeeds(this.inputs, feeds)) values[name] = await toOrt(value)
     for (const name of this.stateNames) {
       const value = (this.state as State).get(name)
       if (value.location === 'gpu-buffer' && this.device !== 'webgpu') {
@@ -128,6 +124,18 @@ const quoted = (names: readonly string[]) => names.map((name) => `"${name}"`).jo
 const UPDATE = 'updated:'
 const updateName = (name: string) => UPDATE + name
 
+/**
+ * The value of each input.
+ * @throws ArgumentError for one that is missing or does not fit, and for a value that no input takes
+ */
+export function checkedFeeds(inputs: readonly Tensor[], feeds: Readonly<Record<string, NdArray>>): [string, NdArray][] {
+  const names = inputs.map(({ name }) => name as string)
+  const unknown = Object.keys(feeds).filter((name) => !names.includes(name))
+  if (unknown.length > 0)
+    throw new ArgumentError(`no input ${quoted(unknown)}; this program takes ${names.length > 0 ? quoted(names) : 'none'}`)
+  return inputs.map((x, i) => [names[i] as string, checkedFeed(x, feeds[names[i] as string])])
+}
+
 function checkedFeed(x: Tensor, value: NdArray | undefined): NdArray {
   if (!value) throw new ArgumentError(`input "${x.name}" is missing: expected ${x.dtype}${showShape(x.shape)}`)
   if (!sameShape(value.shape, x.shape) || value.dtype !== x.dtype) {
@@ -143,10 +151,17 @@ function checkedFeed(x: Tensor, value: NdArray | undefined): NdArray {
  * @throws ArgumentError for parameters without a value or updates that do not fit the state, EngineError where the
  * engine refuses the graph.
  */
-export async function compile(
+export const compile = (computation: Computation, options: CompileOptions = {}): Promise<Program> =>
+  lowered(computation, options, async (graph, session) => {
+    return new Program(await createSession(graph.model, session), session.device, graph, computation)
+  })
+
+/** What `use` makes of a computation's graph, checked, and of what its session must be told. */
+export async function lowered<T>(
   computation: Computation,
-  { device = 'cpu', quantization, ...options }: CompileOptions = {},
-): Promise<Program> {
+  { device = 'cpu', quantization, ...options }: CompileOptions,
+  use: (graph: ReturnType<typeof lower>, session: SessionOptions) => Promise<T>,
+): Promise<T> {
   const { outputs, weights = new Map(), state, updates = new Map<string, Tensor>() } = computation
   const named = Object.fromEntries([...updates].map(([name, x]) => [updateName(name), x]))
   for (const name of Object.keys(outputs)) {
@@ -177,18 +192,16 @@ export async function compile(
     }
     for (const x of graph.state) checkState('parameter', x.name as string, x, state?.specOf(x.name as string))
     for (const [name, x] of updates) checkState('update of', name, x, state?.specOf(name))
-    // With weights that change there is little that the engine could fold, and it would search for seconds.
-    const rewrite = device !== 'cpu' || graph.state.length === 0
-    const session = await createSession(graph.model, {
+    return await use(graph, {
       device,
       resident: Object.keys(named),
-      rewrite,
+      // With weights that change there is little that the engine could fold, and it would search for seconds.
+      rewrite: device !== 'cpu' || graph.state.length === 0,
       layout: graph.layoutLeft,
       // Weights laid out once more take their size again, and at these sizes seconds.
       prepack: quantization !== undefined || bytesInFiles(weights) < 2 ** 30,
       ...options,
     })
-    return new Program(session, device, graph, computation)
   } finally {
     prepared.remove()
   }

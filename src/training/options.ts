@@ -10,7 +10,8 @@ export const trainingSchema = z.object({
   output_dir: describe(z.string().optional(), 'folder for checkpoints, logs, previews and the finished model'),
   max_train_steps: describe(count.default(10_000), 'optimizer steps'),
   train_batch_size: describe(count.min(1).default(64), 'pictures in a batch'),
-  gradient_accumulation_steps: describe(count.min(1).default(1), 'batches whose gradients make one step'),
+  gradient_accumulation_steps: describe(count.min(1).default(1), 'batches one after another whose gradients make one step'),
+  num_processes: describe(count.min(1).default(1), 'batches side by side in a step, each on its share of the cores'),
   learning_rate: describe(z.number().positive().default(2e-4), 'peak learning rate'),
   lr_scheduler: describe(z.enum(rateSchedules).default('cosine'), 'how the rate goes on after the warm-up'),
   lr_warmup_steps: describe(count.default(500), 'steps over which the rate rises from 0'),
@@ -48,6 +49,7 @@ export function trainingOptions(config: TrainingConfig, dir: string): TrainingOp
     },
     maxGradNorm: config.max_grad_norm,
     accumulation: config.gradient_accumulation_steps,
+    processes: config.num_processes,
     ema: config.ema_decay,
     checkpointEvery: config.checkpointing_steps,
     keepCheckpoints: config.checkpoints_total_limit,
@@ -56,3 +58,7 @@ export function trainingOptions(config: TrainingConfig, dir: string): TrainingOp
     threads: config.threads,
   }
 }
+
+/** Pictures of one step. */
+export const picturesPerStep = (config: TrainingConfig): number =>
+  config.train_batch_size * config.gradient_accumulation_steps * config.num_processes

@@ -4,13 +4,13 @@ import { NdArray } from '../runtime/ndarray.ts'
 import { compile, type Program } from '../runtime/program.ts'
 import { State } from '../runtime/state.ts'
 import { globalNorm } from './optimizer.ts'
-import { EMA, moved, reported, scalarInputs, slotName } from './slots.ts'
+import { batchesOf, EMA, moved, reported, scalarInputs, slotName } from './slots.ts'
 import type { Feeds, Mover, Objective, StepOptions } from './step.ts'
 
 const SUM = 'grad'
 
 /**
- * Moves parameters where they stay on the device between steps: one program that also moves, or with accumulation one
+ * Moves parameters where they stay on the device between steps: one program that also moves, or with several batches one
  * that adds gradients up in `key@grad` and one that moves.
  */
 export async function residentMover(
@@ -18,7 +18,8 @@ export async function residentMover(
   values: ReadonlyMap<string, NdArray>,
   options: StepOptions,
 ): Promise<Mover> {
-  const { optimizer, accumulation = 1, device = 'cpu', threads = 0 } = options
+  const { optimizer, device = 'cpu', threads = 0 } = options
+  const batches = batchesOf(options)
   const tensors = [...params.tensors]
   const state = await State.from(initialState(params.tensors, values, options))
   const gradients = grad(
@@ -34,7 +35,7 @@ export async function residentMover(
     })
 
   const outputs = reported(loss, metrics)
-  if (accumulation === 1) {
+  if (batches === 1) {
     const norm = globalNorm(gradients)
     const updates = new Map(updatesBy(gradients, norm))
     const program = await compile({ outputs: { ...outputs, gradNorm: norm }, state, updates }, { device, threads })
@@ -43,7 +44,7 @@ export async function residentMover(
   const sums = tensors.map(([key, p]) => parameter(slotName(key, SUM), p.shape))
   const adding = new Map(sums.map((sum, i) => [sum.name as string, sum.add(gradients[i] as Tensor)]))
   const add = await compile({ outputs, state, updates: adding }, { device, threads })
-  const means = sums.map((sum) => sum.div(accumulation))
+  const means = sums.map((sum) => sum.div(batches))
   const norm = globalNorm(means)
   const clearing = sums.map((sum) => [sum.name as string, sum.mul(0)] as const)
   const updates = new Map([...updatesBy(means, norm), ...clearing])
@@ -72,8 +73,9 @@ const moverOf = (
 function initialState(
   tensors: ReadonlyMap<string, Tensor>,
   values: ReadonlyMap<string, NdArray>,
-  { optimizer, accumulation = 1, ema }: StepOptions,
+  options: StepOptions,
 ): Map<string, NdArray> {
+  const { optimizer, ema } = options
   const state = new Map<string, NdArray>()
   for (const [key, { shape }] of tensors) {
     const value = values.get(key) as NdArray
@@ -82,7 +84,7 @@ function initialState(
       const name = slotName(key, slot)
       state.set(name, values.get(name) ?? NdArray.zeros(shape, 'f32'))
     }
-    if (accumulation > 1) state.set(slotName(key, SUM), NdArray.zeros(shape, 'f32'))
+    if (batchesOf(options) > 1) state.set(slotName(key, SUM), NdArray.zeros(shape, 'f32'))
     if (ema) state.set(slotName(key, EMA), values.get(slotName(key, EMA)) ?? value)
   }
   return state

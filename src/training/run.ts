@@ -6,7 +6,7 @@ import { environment } from '../runtime/environment.ts'
 import type { NdArray } from '../runtime/ndarray.ts'
 import { latestCheckpoint } from './checkpoint.ts'
 import { csvLog, type ProgressStream, progress, tensorBoardLog } from './logs/index.ts'
-import { type TrainingConfig, trainingOptions } from './options.ts'
+import { picturesPerStep, type TrainingConfig, trainingOptions } from './options.ts'
 import { type TrainingTask, train } from './train.ts'
 
 /** Files of a run's folder. */
@@ -42,7 +42,7 @@ export interface RunIo {
  */
 export async function runTraining(job: TrainingJob, config: TrainingConfig, io: RunIo): Promise<number> {
   const { dir, signal, warn = console.warn } = io
-  const { max_train_steps: total, train_batch_size: batch, gradient_accumulation_steps: accumulation } = config
+  const { max_train_steps: total } = config
   saving(dir, () => mkdirSync(job.preview ? join(dir, 'samples') : dir, { recursive: true }))
   writeJson(join(dir, environmentFile), { ...environment() })
   if (job.recipe) writeJson(join(dir, recipeFile), job.recipe)
@@ -59,7 +59,7 @@ export async function runTraining(job: TrainingJob, config: TrainingConfig, io: 
     total,
     start: resumeStep,
     unit: 'img',
-    perStep: batch * accumulation,
+    perStep: picturesPerStep(config),
     ...(io.stream ? { stream: io.stream } : {}),
   })
   let last = resumeStep

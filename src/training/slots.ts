@@ -15,6 +15,10 @@ export const reported = (loss: Tensor, metrics: Readonly<Record<string, Tensor>>
   ...Object.fromEntries(Object.entries(metrics).map(([name, x]) => [`metric:${name}`, x])),
 })
 
+/** Batches of one step, whose gradients are averaged. */
+export const batchesOf = ({ accumulation = 1, processes = 1 }: { accumulation?: number; processes?: number }): number =>
+  accumulation * processes
+
 export interface MoveOptions {
   readonly optimizer: Optimizer
   readonly maxGradNorm?: number

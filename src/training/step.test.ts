@@ -35,28 +35,37 @@ const scalars = (step: number) =>
     ]),
   )
 
-test.each([1, 3])('on the host and resident on a device parameters move alike, accumulation %i', async (accumulation) => {
-  const options = { optimizer: adamw(), maxGradNorm: 0.5, accumulation, ema: true }
-  const start = objective().params.initialise(new Generator(0))
-  const movers = [await hostMover(objective(), start, options), await residentMover(objective(), start, options)]
-  const found = []
-  for (const mover of movers) {
-    const results = []
-    for (let step = 1; step <= 3; step++) results.push(...(await mover.run(batches(accumulation), scalars(step))))
-    const values = await mover.read()
-    found.push(new Map([...values, ...results.flatMap((r, i) => Object.entries(r).map(([k, v]) => [`${k} ${i}`, v] as const))]))
-    await mover.release()
-  }
-  const [host, resident] = found as [Map<string, NdArray>, Map<string, NdArray>]
-  const shared = [...resident.keys()].filter((name) => !name.endsWith('@grad') && host.has(name))
-  expect(shared).toEqual(expect.arrayContaining(['a', 'b@m', 'c@v', 'a@ema', `gradNorm ${3 * accumulation - 1}`, 'loss 0']))
-  for (const name of shared) {
-    const value = host.get(name) as NdArray
-    const other = resident.get(name) as NdArray
-    expect(value.shape, name).toEqual(other.shape)
-    for (let i = 0; i < value.size; i++) expect(value.data[i], `${name} ${i}`).toBeCloseTo(Number(other.data[i]), 5)
-  }
-})
+test.each([
+  [1, 1],
+  [3, 1],
+  [1, 2],
+  [2, 3],
+])(
+  'on the host and resident on a device parameters move alike, accumulation %i, processes %i',
+  async (accumulation, processes) => {
+    const options = { optimizer: adamw(), maxGradNorm: 0.5, accumulation, processes, ema: true }
+    const count = accumulation * processes
+    const start = objective().params.initialise(new Generator(0))
+    const movers = [await hostMover(objective(), start, options), await residentMover(objective(), start, options)]
+    const found = []
+    for (const mover of movers) {
+      const results = []
+      for (let step = 1; step <= 3; step++) results.push(...(await mover.run(batches(count), scalars(step))))
+      const values = await mover.read()
+      found.push(new Map([...values, ...results.flatMap((r, i) => Object.entries(r).map(([k, v]) => [`${k} ${i}`, v] as const))]))
+      await mover.release()
+    }
+    const [host, resident] = found as [Map<string, NdArray>, Map<string, NdArray>]
+    const shared = [...resident.keys()].filter((name) => !name.endsWith('@grad') && host.has(name))
+    expect(shared).toEqual(expect.arrayContaining(['a', 'b@m', 'c@v', 'a@ema', `gradNorm ${3 * count - 1}`, 'loss 0']))
+    for (const name of shared) {
+      const value = host.get(name) as NdArray
+      const other = resident.get(name) as NdArray
+      expect(value.shape, name).toEqual(other.shape)
+      for (let i = 0; i < value.size; i++) expect(value.data[i], `${name} ${i}`).toBeCloseTo(Number(other.data[i]), 5)
+    }
+  },
+)
 
 test('more parameters than a chunk holds: every element moves by its own gradient', async () => {
   const task = objective(70_001)

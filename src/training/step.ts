@@ -6,7 +6,7 @@ import { NdArray } from '../runtime/ndarray.ts'
 import { hostMover } from './host.ts'
 import type { Optimizer, Scalars } from './optimizer.ts'
 import { residentMover } from './resident.ts'
-import { EMA, slotName } from './slots.ts'
+import { batchesOf, EMA, slotName } from './slots.ts'
 
 /** What is minimised: one element, drawn from the parameters and from inputs that `feeds` fill. */
 export interface Objective {
@@ -20,8 +20,10 @@ export interface StepOptions {
   readonly optimizer: Optimizer
   /** Gradients longer than this are scaled down to it. */
   readonly maxGradNorm?: number
-  /** Batches whose gradients are averaged before one step. */
+  /** Times that gradients are added up before one step. */
   readonly accumulation?: number
+  /** Batches that run side by side each time, each on its share of the cores: data parallel. On a GPU one after another. */
+  readonly processes?: number
   /** Keeps an exponential moving average of the parameters. */
   readonly ema?: boolean
   readonly device?: DeviceName
@@ -72,10 +74,11 @@ export class TrainingStep {
     return new TrainingStep(mover, options, objective)
   }
 
-  /** Moves the parameters once. `batches` are the inputs' values, one record for each batch accumulated. */
+  /** Moves the parameters once. `batches` are the inputs' values, one record for each of the step's batches. */
   async run(batches: readonly Feeds[], scalars: Scalars, emaDecay = 0): Promise<StepResult> {
-    const { accumulation = 1, optimizer, ema } = this.options
-    if (batches.length !== accumulation) throw new ArgumentError(`a step takes ${accumulation} batches, got ${batches.length}`)
+    const { optimizer, ema } = this.options
+    const count = batchesOf(this.options)
+    if (batches.length !== count) throw new ArgumentError(`a step takes ${count} batches, got ${batches.length}`)
     const named = Object.fromEntries(optimizer.scalarNames.map((name) => [`scalar:${name}`, number(scalars[name] as number)]))
     const results = await this.mover.run(batches, ema ? { ...named, [`scalar:${EMA}`]: number(emaDecay) } : named)
     const mean = (name: string) => results.reduce((sum, r) => sum + Number(r[name]?.data[0]), 0) / results.length

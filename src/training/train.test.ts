@@ -40,10 +40,16 @@ describe('train', () => {
     expect(other[0]!.loss).not.toBe(a[0]!.loss)
   })
 
-  it.each([1, 2])('goes on from a checkpoint with bit-identical losses, accumulation %i', async (accumulation) => {
-    const whole = await run(options(`whole${accumulation}`, { accumulation }))
-    await run(options(`parts${accumulation}`, { accumulation }), 17)
-    const rest = await run(options(`parts${accumulation}`, { accumulation, resume: true }))
+  it.each([
+    [1, 1],
+    [2, 1],
+    [1, 2],
+  ])('goes on from a checkpoint with bit-identical losses, accumulation %i, processes %i', async (accumulation, processes) => {
+    const batches = { accumulation, processes }
+    const [all, parts] = [`whole ${accumulation} ${processes}`, `parts ${accumulation} ${processes}`]
+    const whole = await run(options(all, batches))
+    await run(options(parts, batches), 17)
+    const rest = await run(options(parts, { ...batches, resume: true }))
     expect(rest[0]!.step).toBe(18)
     expect(rest.map(({ loss, gradNorm }) => [loss, gradNorm])).toEqual(
       whole.slice(17).map(({ loss, gradNorm }) => [loss, gradNorm]),

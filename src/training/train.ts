@@ -4,6 +4,7 @@ import { Generator } from '../runtime/random.ts'
 import { latestCheckpoint, saveCheckpoint, TrainingError } from './checkpoint.ts'
 import { type AdamWOptions, adamw } from './optimizer.ts'
 import { emaDecay, learningRate, type RateSchedule } from './rate.ts'
+import { batchesOf } from './slots.ts'
 import { type Objective, TrainingStep } from './step.ts'
 
 /** What is minimised from a step of the run on. */
@@ -35,7 +36,10 @@ export interface TrainingOptions {
   readonly warmup?: number
   readonly adam?: AdamWOptions
   readonly maxGradNorm?: number
+  /** Times that gradients are added up before a step. */
   readonly accumulation?: number
+  /** Batches side by side each time, on the CPU: a step takes `accumulation × processes` of them. */
+  readonly processes?: number
   /** Decay of the moving average of the weights; 0 keeps none. */
   readonly ema?: number
   readonly checkpointEvery?: number
@@ -70,6 +74,7 @@ const defaults = {
   adam: {},
   maxGradNorm: 1,
   accumulation: 1,
+  processes: 1,
   ema: 0.9999,
   checkpointEvery: 1000,
   keepCheckpoints: 2,
@@ -88,9 +93,10 @@ export async function* train(task: TrainingTask, given: TrainingOptions): AsyncG
   const options = { ...defaults, ...given }
   const { dir, steps, seed, signal, warn = console.warn } = options
   // What decides the numbers: a checkpoint of another run must not be continued by mistake.
+  const batchesPerStep = batchesOf(options)
   const run = {
     seed,
-    accumulation: options.accumulation,
+    accumulation: batchesPerStep,
     ema: options.ema,
     parameters: task.params.count,
   }
@@ -106,6 +112,7 @@ export async function* train(task: TrainingTask, given: TrainingOptions): AsyncG
       optimizer,
       maxGradNorm: options.maxGradNorm,
       accumulation: options.accumulation,
+      processes: options.processes,
       ema: options.ema > 0,
       device: options.device,
       threads: options.threads,
@@ -127,7 +134,7 @@ export async function* train(task: TrainingTask, given: TrainingOptions): AsyncG
         await before.release()
       }
       const batches = []
-      for (let i = 0; i < options.accumulation; i++) batches.push(await task.batch(root.fork(`batch ${step} ${i}`)))
+      for (let i = 0; i < batchesPerStep; i++) batches.push(await task.batch(root.fork(`batch ${step} ${i}`)))
       const rate = learningRate(step, { ...options, schedule: options.rateSchedule })
       const { loss, gradNorm, metrics } = await trainer.run(batches, optimizer.scalars(step, rate), emaDecay(step, options.ema))
       sound = Number.isFinite(loss) && Number.isFinite(gradNorm)

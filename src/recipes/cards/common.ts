@@ -4,7 +4,7 @@ import { groundNames, iconSources } from '../../data/index.ts'
 import { drawChart, encodePng, imageGrid, resize } from '../../images/index.ts'
 import type { NdArray } from '../../runtime/ndarray.ts'
 import { duration } from '../../training/index.ts'
-import { trainingSchema } from '../../training/options.ts'
+import { picturesPerStep, trainingSchema } from '../../training/options.ts'
 import { type StickersConfig, stickersOf } from '../data.ts'
 import { short, type Table } from '../tables.ts'
 import { type Run, secondsOf } from './run.ts'
@@ -61,7 +61,7 @@ and of the icons that were trained on, one ground in ten each. Nothing was mirro
 export function runTable({ step, recipe, environment, log }: Run, parameters: number, note: string | undefined): Table {
   const flags = trainingSchema.parse(recipe.training)
   const planned = flags.max_train_steps === step ? '' : ` of ${whole(flags.max_train_steps)} planned`
-  const batch = flags.train_batch_size * flags.gradient_accumulation_steps
+  const batch = picturesPerStep(flags)
   const { cpu, memory, node, packages } = environment
   return [
     ['', ''],

@@ -4,6 +4,7 @@ import { saving, writeAtomic } from '../../checkpoints/atomic.ts'
 import { writeJson } from '../../checkpoints/json.ts'
 import { ArgumentError } from '../../core/errors.ts'
 import { loadClassifier, sdeSamplerNames } from '../../pipelines/index.ts'
+import { picturesPerStep } from '../../training/options.ts'
 import { recipeFile } from '../../training/run.ts'
 import { type StickersConfig, scenesSchema, stickersSchema } from '../data.ts'
 import {
@@ -48,7 +49,7 @@ export async function publishRun(runDir: string, dir: string, options: PublishOp
   saving(dir, () => mkdirSync(join(dir, 'pictures'), { recursive: true }))
   await job.save(run.weights, dir)
   writeJson(join(dir, recipeFile), run.recipe)
-  await writeLossChart(dir, name, run, config.train_batch_size * config.gradient_accumulation_steps)
+  await writeLossChart(dir, name, run, picturesPerStep(config))
 
   const command = `langevin train ${Object.hasOwn(recipes, name) ? name : `${name}/${recipeFile}`}`
   const known = { dir, name, run, parameters: job.task.params.count, command, note }
