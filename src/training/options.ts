@@ -14,6 +14,10 @@ export const trainingSchema = z.object({
   num_processes: describe(count.min(1).default(1), 'batches side by side in a step, each on its share of the cores'),
   learning_rate: describe(z.number().positive().default(2e-4), 'peak learning rate'),
   lr_scheduler: describe(z.enum(rateSchedules).default('cosine'), 'how the rate goes on after the warm-up'),
+  lr_decay_steps: describe(
+    count.min(1).optional(),
+    'last steps, over which a warmup_stable_decay rate falls; a tenth of all unless given',
+  ),
   lr_warmup_steps: describe(count.default(500), 'steps over which the rate rises from 0'),
   adam_beta1: describe(z.number().min(0).lt(1).default(0.9), 'decay of the mean gradient'),
   adam_beta2: describe(z.number().min(0).lt(1).default(0.999), 'decay of the mean squared gradient'),
@@ -41,6 +45,7 @@ export function trainingOptions(config: TrainingConfig, dir: string): TrainingOp
     learningRate: config.learning_rate,
     rateSchedule: config.lr_scheduler,
     warmup: config.lr_warmup_steps,
+    ...(config.lr_decay_steps !== undefined && { decay: config.lr_decay_steps }),
     adam: {
       beta1: config.adam_beta1,
       beta2: config.adam_beta2,

@@ -7,6 +7,7 @@ import { ArgumentError } from '../core/errors.ts'
 import { Generator } from '../runtime/random.ts'
 import { checkpointSteps, TrainingError } from './checkpoint.ts'
 import { circleTask } from './circle.fixture.ts'
+import { learningRate, type RateSchedule } from './rate.ts'
 import { type StepReport, type TrainingOptions, train } from './train.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'langevin-train-'))
@@ -145,12 +146,16 @@ describe('train', () => {
     expect(JSON.parse(readFileSync(join(folder, 'checkpoint-10', 'run.json'), 'utf8')).step).toBe(10)
   })
 
-  it('rejects a step before the first', async () => {
-    const { learningRate } = await import('./rate.ts')
+  it('rates: a step before the first is an error; rising, then falling as the schedule says', () => {
     expect(() => learningRate(0, { learningRate: 1, steps: 10 })).toThrow(ArgumentError)
-    expect(
-      [1, 5, 10, 55, 100].map((s) => learningRate(s, { learningRate: 1, warmup: 10, steps: 100, schedule: 'linear' })),
-    ).toEqual([0.1, 0.5, 1, 0.5, 0])
+    const rates = (schedule: RateSchedule, steps: number[], decay?: number) =>
+      steps.map((s) => learningRate(s, { learningRate: 1, warmup: 10, steps: 100, schedule, ...(decay && { decay }) }))
+    expect(rates('linear', [1, 5, 10, 55, 100])).toEqual([0.1, 0.5, 1, 0.5, 0])
+    expect(rates('constant', [5, 11, 100])).toEqual([0.5, 1, 1])
+    const close = (values: number[]) => values.map((value) => expect.closeTo(value, 12))
+    expect(rates('cosine', [5, 55, 100])).toEqual(close([0.5, 0.5, 0]))
+    expect(rates('warmup_stable_decay', [5, 60, 80, 90, 100], 20)).toEqual(close([0.5, 1, 1, 0.5, 0]))
+    expect(rates('warmup_stable_decay', [90, 95, 100])).toEqual(close([1, 0.5, 0]))
   })
 })
 

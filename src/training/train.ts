@@ -34,6 +34,8 @@ export interface TrainingOptions {
   readonly learningRate?: number
   readonly rateSchedule?: RateSchedule
   readonly warmup?: number
+  /** Steps at the end over which a `warmup_stable_decay` rate falls. */
+  readonly decay?: number
   readonly adam?: AdamWOptions
   readonly maxGradNorm?: number
   /** Times that gradients are added up before a step. */
