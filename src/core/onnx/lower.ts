@@ -331,6 +331,7 @@ function hash(bytes: Uint8Array): number {
 /** Compares four bytes at a time where it can: tables of a network's weights have millions of elements. */
 function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false
+  if (a.buffer === b.buffer && a.byteOffset === b.byteOffset) return true
   const wide = [a, b].every(({ byteOffset, length }) => byteOffset % 4 === 0 && length % 4 === 0)
   const [x, y] = [a, b].map((bytes) => (wide ? new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4) : bytes))
   for (let i = 0; i < (x as Uint8Array).length; i++) if (x?.[i] !== y?.[i]) return false

@@ -31,7 +31,7 @@ function forwardFilter(b: Lowering, w: Tensor): string {
   const fixed = b.prepared(w, 'blocked', (values) => [{ type: 1, shape: w.shape, data: arranged(values, O, C, h * k, n) }])
   if (fixed) return at(fixed, 0)
   const byOutput = reordered(b, reshape(b, b.value(w), [O / n, n, C * h * k, 1]))
-  const rows = gatherRows(b, byOutput, n, permuted([O / n, C / n, n, h * k], [0, 1, 3, 2]))
+  const rows = gatherRows(b, byOutput, n, permuted(b, [O / n, C / n, n, h * k], [0, 1, 3, 2]))
   return reshape(b, rows, w.shape)
 }
 
@@ -52,7 +52,7 @@ function backwardFilter(b: Lowering, w: Tensor): string {
   const [O, C, h, k] = w.shape as [number, number, number, number]
   const n = b.channelBlock
   const byInput = reordered(b, reshape(b, b.value(w), [O, C, h * k, 1]))
-  const rows = gatherRows(b, byInput, n, permuted([O / n, n, C / n, h * k], [2, 0, 3, 1], [3]))
+  const rows = gatherRows(b, byInput, n, permuted(b, [O / n, n, C / n, h * k], [2, 0, 3, 1], [3]))
   return reshape(b, rows, [C, O, h, k])
 }
 
@@ -91,7 +91,7 @@ export function blockedWeightGrad(b: Lowering, x: Tensor, g: Tensor, kernel: Sha
   const { images, parts, columns: width } = columnBlocks(n, B, columns) as { images: number; parts: number; columns: number }
   const depth = B * columns
 
-  const order = permuted([B / images, images, O, rows, parts], [0, 4, 3, 2, 1])
+  const order = permuted(b, [B / images, images, O, rows, parts], [0, 4, 3, 2, 1])
   const picture = reshape(b, gatherRows(b, b.value(g), width, order), [1, depth, rows, O])
 
   const taps = slides ? range(w).map((k) => [0, k] as const) : range(h).flatMap((r) => range(w).map((k) => [r, k] as const))
@@ -113,7 +113,7 @@ export function blockedWeightGrad(b: Lowering, x: Tensor, g: Tensor, kernel: Sha
   })
 
   // y lies as [taps, C/n, result rows, O, n of C]; wanted [O, C/n, h, w, n of C], which is then unblocked.
-  const blocks = slides ? permuted([w, C / n, h, O], [3, 1, 2, 0], [2]) : permuted([h, w, C / n, O], [3, 2, 0, 1])
+  const blocks = slides ? permuted(b, [w, C / n, h, O], [3, 1, 2, 0], [2]) : permuted(b, [h, w, C / n, O], [3, 2, 0, 1])
   return unblocked(b, reshape(b, gatherRows(b, y, n, blocks), [O, C, h, w]), C)
 }
 

@@ -38,8 +38,22 @@ export function gatherRows(b: Lowering, x: string, width: number, index: Int32Ar
   return b.emit('Gather', [rows, b.constant(index, 'i32', [index.length])], { axis: 0 })
 }
 
-/** The numbers 0 … of a row-major array of this shape, read in the order of the axes given. */
-export function permuted(shape: Shape, perm: readonly number[], reversed: readonly number[] = []): Int32Array {
+/**
+ * The numbers 0 … of a row-major array of this shape, read in the order of the axes given. Layers of one shape share a
+ * graph's table.
+ */
+export function permuted(b: Lowering, shape: Shape, perm: readonly number[], reversed: readonly number[] = []): Int32Array {
+  const known = tables.get(b) ?? new Map<string, Int32Array>()
+  tables.set(b, known)
+  const key = [shape, perm, reversed].join(' ')
+  const table = known.get(key) ?? permutation(shape, perm, reversed)
+  known.set(key, table)
+  return table
+}
+
+const tables = new WeakMap<Lowering, Map<string, Int32Array>>()
+
+function permutation(shape: Shape, perm: readonly number[], reversed: readonly number[]): Int32Array {
   const strides = shape.map((_, i) => shape.slice(i + 1).reduce((a, n) => a * n, 1))
   let index = Int32Array.of(0)
   for (const axis of perm) {

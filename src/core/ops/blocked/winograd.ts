@@ -83,7 +83,7 @@ function tiles(b: Lowering, x: Tensor, outputs: number, filters: readonly string
     ),
   )
   const stacked = b.emit('Concat', results, { axis: 0 })
-  const order = permuted([2, 2, B, outputs / n, H / 2, W / 2], [2, 3, 4, 0, 5, 1])
+  const order = permuted(b, [2, 2, B, outputs / n, H / 2, W / 2], [2, 3, 4, 0, 5, 1])
   return unblocked(b, reshape(b, gatherRows(b, stacked, n, order), [B, outputs, H, W]), outputs)
 }
 
@@ -126,7 +126,7 @@ function forwardTaps(b: Lowering, w: Tensor): readonly string[] {
   )
   if (fixed) return fixed
   const byOutput = reordered(b, reshape(b, b.value(w), [O / n, n, C * 9, 1]))
-  return transformedTaps(b, gatherRows(b, byOutput, n, permuted([O / n, C / n, n, 9], [3, 0, 1, 2])), [O, C])
+  return transformedTaps(b, gatherRows(b, byOutput, n, permuted(b, [O / n, C / n, n, 9], [3, 0, 1, 2])), [O, C])
 }
 
 /** What `forwardTaps` says, of a fixed value. */
@@ -167,7 +167,7 @@ function backwardTaps(b: Lowering, w: Tensor): string[] {
   const [O, C] = w.shape as [number, number]
   const n = b.channelBlock
   const byInput = reordered(b, reshape(b, b.value(w), [O, C, 9, 1]))
-  return transformedTaps(b, gatherRows(b, byInput, n, permuted([O / n, n, C / n, 9], [3, 2, 0, 1], [3])), [C, O])
+  return transformedTaps(b, gatherRows(b, byInput, n, permuted(b, [O / n, n, C / n, 9], [3, 2, 0, 1], [3])), [C, O])
 }
 
 /**
@@ -182,12 +182,12 @@ export function winogradWeightGrad(b: Lowering, x: Tensor, g: Tensor): string {
   const count = (B * H * W) / 4
 
   // x as [C/n, B·n, H, W]: one picture for each block of channels, whose places are then filters [C, count, 1, 1].
-  const byBlock = gatherRows(b, blocked(b, x), H * W * n, permuted([B, C / n], [1, 0]))
+  const byBlock = gatherRows(b, blocked(b, x), H * W * n, permuted(b, [B, C / n], [1, 0]))
   const picture = reshape(b, byBlock, [C / n, B * n, H, W])
 
   // g as [phase row, phase column, count/n, O, n of count]: four pictures, count channels, O/n rows of n columns.
-  const tile = permuted([B, O / n, H / 2, 2, W / 2, 2], [3, 5, 0, 2, 4, 1])
-  const inBlocks = interleaved(tile, [4, count / n, n, O / n])
+  const tile = permuted(b, [B, O / n, H / 2, 2, W / 2, 2], [3, 5, 0, 2, 4, 1])
+  const inBlocks = interleaved(b, tile, [4, count / n, n, O / n])
   const phases = reordered(b, reshape(b, gatherRows(b, blocked(b, g), n, inBlocks), [(4 * count * O) / (n * n), n, n, 1]))
   const [p00, p01, p10, p11] = range(4).map((i) =>
     reshape(b, b.emit('Slice', [reshape(b, phases, [4, count * O]), b.ints([i]), b.ints([i + 1]), b.ints([0])]), [
@@ -213,7 +213,7 @@ export function winogradWeightGrad(b: Lowering, x: Tensor, g: Tensor): string {
   )
   const stacked = reshape(b, b.emit('Concat', products, { axis: 0 }), [16, C * O])
   const taps = b.emit('MatMul', [b.constant(Float32Array.from(kronecker.flat()), 'f32', [9, 16]), stacked])
-  return unblocked(b, reshape(b, gatherRows(b, taps, n, permuted([9, C / n, O], [2, 1, 0])), [O, C, 3, 3]), C)
+  return unblocked(b, reshape(b, gatherRows(b, taps, n, permuted(b, [9, C / n, O], [2, 1, 0])), [O, C, 3, 3]), C)
 }
 
 /** A of two values: u, u + v, u − v, and v for −v. */
@@ -225,6 +225,6 @@ const spreadPair = (b: Lowering, u: string, v: string): [string, string, string,
 ]
 
 /** Entries of an index in the order of another shape with its last two axes swapped. */
-function interleaved(index: Int32Array, shape: Shape): Int32Array {
-  return permuted(shape, [0, 1, 3, 2]).map((i) => index[i] as number)
+function interleaved(b: Lowering, index: Int32Array, shape: Shape): Int32Array {
+  return permuted(b, shape, [0, 1, 3, 2]).map((i) => index[i] as number)
 }
