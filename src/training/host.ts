@@ -9,7 +9,7 @@ import { compile, type Program } from '../runtime/program.ts'
 import { State } from '../runtime/state.ts'
 import { WorkerProgram } from '../runtime/worker-program.ts'
 import { batchesOf, EMA, moved, reported, scalarInputs, slotName } from './slots.ts'
-import type { Mover, Objective, StepOptions } from './step.ts'
+import type { Feeds, Mover, Objective, StepOptions } from './step.ts'
 
 /**
  * Moves parameters on the host. Programs side by side, one a process, compute the gradients of a batch each; a loop then
@@ -39,21 +39,7 @@ export async function hostMover(
 
   return {
     async run(batches, scalars) {
-      const results: Record<string, NdArray>[] = []
-      let sums: NdArray[] = []
-      for (let at = 0; at < batches.length; at += programs.length) {
-        const beside = batches.slice(at, at + programs.length)
-        for (const outputs of await all(beside.map((batch, i) => (programs[i] as GradientProgram).run(batch)))) {
-          const gradients = keys.map((key) => outputs[gradientName(key)] as NdArray)
-          if (sums.length === 0) sums = gradients
-          else {
-            sums.forEach((sum, i) => {
-              addTo(sum, gradients[i] as NdArray)
-            })
-          }
-          results.push(Object.fromEntries(Object.entries(outputs).filter(([name]) => !name.startsWith(GRADIENT))))
-        }
-      }
+      const { results, sums } = await summed(programs, batches, keys)
       const gradNorm = length(sums) / batches.length
       const numbers = { ...Object.fromEntries(Object.entries(scalars).map(([name, x]) => [name, Number(x.data[0])])), gradNorm }
       keys.forEach((key, i) => {
@@ -96,6 +82,22 @@ async function gradientPrograms(
   const share = { threads: Math.max(1, Math.floor((threads || availableParallelism()) / processes)) }
   const workers = Array.from({ length: processes - 1 }, () => WorkerProgram.compile(computation, share))
   return [...(await all(workers)), await compile(computation, share)]
+}
+
+/** Sums of the gradients over all batches, as many at a time as there are programs, and what else each batch gives. */
+async function summed(programs: readonly GradientProgram[], batches: readonly Feeds[], keys: readonly string[]) {
+  const results: Record<string, NdArray>[] = []
+  let sums: NdArray[] = []
+  for (let at = 0; at < batches.length; at += programs.length) {
+    const beside = batches.slice(at, at + programs.length)
+    for (const outputs of await all(beside.map((batch, i) => (programs[i] as GradientProgram).run(batch)))) {
+      const gradients = keys.map((key) => outputs[gradientName(key)] as NdArray)
+      if (sums.length === 0) sums = gradients
+      else for (const [i, sum] of sums.entries()) addTo(sum, gradients[i] as NdArray)
+      results.push(Object.fromEntries(Object.entries(outputs).filter(([name]) => !name.startsWith(GRADIENT))))
+    }
+  }
+  return { results, sums }
 }
 
 /** As Promise.all, but a failure waits for the others to end. */
