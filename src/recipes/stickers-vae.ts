@@ -1,7 +1,7 @@
 import { recipeOf } from './recipe.ts'
 import { vaeKind } from './vae.ts'
 
-/** The first part of the bundled text-to-image model: 64×64 scenes to latents of 16×16×4 and back. */
+/** The first part of the bundled text-to-image model: 64×64 scenes to latents of 16×16×8 and back. */
 export const stickersVae = recipeOf(vaeKind, {
   summary: 'autoencoder of 64×64 sticker scenes, for stickers-t2i',
   config: {
@@ -12,17 +12,18 @@ export const stickersVae = recipeOf(vaeKind, {
       down_block_types: ['DownEncoderBlock2D', 'DownEncoderBlock2D', 'DownEncoderBlock2D'],
       up_block_types: ['UpDecoderBlock2D', 'UpDecoderBlock2D', 'UpDecoderBlock2D'],
       layers_per_block: 1,
-      latent_channels: 4,
+      latent_channels: 8,
       norm_num_groups: 8,
     },
     kl_weight: 1e-3,
     perceptual: { classifier: 'sticker-classifier-32', weight: 0.3 },
-    adversarial: { channels: 32, num_layers: 2, start: 4801, weight: 0.25 },
+    adversarial: { channels: 32, num_layers: 2, start: 8001, weight: 0.25 },
   },
   training: {
-    train_batch_size: 4,
+    train_batch_size: 2,
+    num_processes: 2,
     lr_scheduler: 'linear',
-    max_train_steps: 6000,
+    max_train_steps: 9000,
     checkpointing_steps: 250,
     validation_steps: 500,
   },
