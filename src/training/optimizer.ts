@@ -4,7 +4,10 @@ import { constant, full, scalar } from '../core/tensor.ts'
 /** Numbers of one step, fed to the training program: `lr` and what the optimizer adds. */
 export type Scalars = Readonly<Record<string, number>>
 
-/** A rule that moves a parameter, as symbolic arithmetic; its memory is one tensor a slot, of the parameter's shape, zero at first. */
+/**
+ * A rule that moves a parameter, as symbolic arithmetic element by element: on the CPU of the operations that `lowerLoop`
+ * knows. Its memory is one tensor a slot, of the parameter's shape, zero at first.
+ */
 export interface Optimizer<Slot extends string = string> {
   readonly slots: readonly Slot[]
   /** Names of the scalars that `scalars` gives. */
