@@ -22,6 +22,7 @@ export const stickersT2i = recipeOf(textToImageKind, {
     train_batch_size: 16,
     num_processes: 2,
     learning_rate: 1e-3,
+    ema_decay: 0.997,
     lr_scheduler: 'warmup_stable_decay',
     max_train_steps: 3700,
     lr_decay_steps: 1200,
