@@ -25,6 +25,8 @@ import { spreadTimes } from './text-to-image.ts'
 import { meanPsnr } from './vae.ts'
 
 const desk = mkdtempSync(join(tmpdir(), 'langevin-text-to-image-'))
+// Pools of latents, which would take the places of the user's.
+process.env.LANGEVIN_CACHE = join(desk, 'cache')
 afterAll(() => rmSync(desk, { recursive: true }))
 
 /** Trains a recipe in a folder of its own, and gives what its logs say: rows by column. */
