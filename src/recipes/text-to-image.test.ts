@@ -110,6 +110,13 @@ test('times of a batch are evenly spread, each over all of them', () => {
   expect(Math.max(...first)).toBeGreaterThan(979)
 })
 
+test('biased times: the range as often as told, every other time as often as the next', () => {
+  const generator = new Generator(0)
+  const times = Array.from({ length: 2000 }, () => spreadTimes(generator, 10, 5, { begin: 4, end: 6, multiplier: 6 })).flat()
+  const share = (time: number) => times.filter((t) => t === time).length / times.length
+  for (let time = 0; time < 10; time++) expect(share(time), String(time)).toBeCloseTo(time === 4 || time === 5 ? 0.3 : 0.05, 2)
+})
+
 const layers = { num_hidden_layers: 1, hidden_size: 32, intermediate_size: 64, num_attention_heads: 2 }
 const clip = {
   recipe: 'clip',

@@ -2,6 +2,7 @@ import { copyFileSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { loadConfig, matchWeights, openWeights, saveConfig, saveModel, writeModelIndex } from '../checkpoints/index.ts'
+import { ArgumentError } from '../core/errors.ts'
 import { input } from '../core/tensor.ts'
 import { betaSchedule, GaussianDiffusion, minSnrWeight, type SchedulerConfig } from '../diffusion/index.ts'
 import { encodePng, imageGrid } from '../images/index.ts'
@@ -45,6 +46,8 @@ export const textToImageSchema = z.object({
     .prefault({}),
   /** The share of captions that are left out, for guidance. */
   condition_dropout: z.number().min(0).max(1).default(0.1),
+  /** Timesteps from `begin` to before `end` are drawn `multiplier` times as often: those at which objects take their shapes, say. */
+  timestep_bias: z.strictObject({ begin: z.int().min(0), end: z.int().positive(), multiplier: z.number().positive() }).optional(),
   /** γ of min-SNR. */
   snr_gamma: z.number().positive().default(5),
   /** Scenes whose latents are kept: each is seen again and again, with other captions, noise and timesteps. */
@@ -104,11 +107,13 @@ export const textToImageKind: RecipeKind<typeof textToImageSchema> = {
     ema_decay: 0.999,
   },
   async job(recipe, { batchSize, seed }) {
-    const { data, resolution: size, scheduler: noise, condition_dropout: dropout, snr_gamma: gamma } = recipe
+    const { data, resolution: size, scheduler: noise, condition_dropout: dropout, snr_gamma: gamma, timestep_bias: bias } = recipe
     const vae = storedAutoencoder(trainedModel(recipe.vae))
     const textDir = trainedModel(recipe.clip)
     const text = storedTextEncoder(textDir)
     const side = size / 2 ** (vae.config.block_out_channels.length - 1)
+    if (bias && bias.end > noise.num_train_timesteps)
+      throw new ArgumentError(`timestep_bias: ends at ${bias.end} of ${noise.num_train_timesteps} timesteps`)
     checkOneOf('text-to-image', { unet: recipe.unet, pretrained: recipe.pretrained })
     const before = recipe.pretrained === undefined ? undefined : join(trainedModel(recipe.pretrained), 'unet')
     const network = unet2dConditionConfig(
@@ -159,7 +164,7 @@ export const textToImageKind: RecipeKind<typeof textToImageSchema> = {
             captions.map((caption, i) => ((told[i] as number) < dropout ? '' : caption)),
           )
           const clean = await latents(positions)
-          const times = spreadTimes(generator, steps, batchSize)
+          const times = spreadTimes(generator, steps, batchSize, bias)
           const noise = generator.randn(shape)
           return {
             x: process.addNoise(clean, noise, times),
@@ -181,13 +186,26 @@ export const textToImageKind: RecipeKind<typeof textToImageSchema> = {
   },
 }
 
+type TimestepBias = NonNullable<z.infer<typeof textToImageSchema>['timestep_bias']>
+
 /**
- * Times of a batch, each uniform over 0 … steps − 1, together evenly spread: the loss varies less from batch to batch (Kingma et
- * al. 2021, variational diffusion models, the low-discrepancy sampler).
+ * Times of a batch, each from 0 … steps − 1, uniform but for the bias, together evenly spread: the loss varies less from batch to
+ * batch (Kingma et al. 2021, variational diffusion models, the low-discrepancy sampler).
  */
-export function spreadTimes(generator: Generator, steps: number, count: number): number[] {
+export function spreadTimes(
+  generator: Generator,
+  steps: number,
+  count: number,
+  { begin, end, multiplier }: TimestepBias = { begin: 0, end: steps, multiplier: 1 },
+): number[] {
+  // The times stretched so that the range is as long as it is likely.
+  const longer = (end - begin) * (multiplier - 1)
   const start = generator.rand([1]).item()
-  return positionsFrom(0, count).map((i) => Math.floor(steps * ((start + i / count) % 1)))
+  return positionsFrom(0, count).map((i) => {
+    const at = (steps + longer) * ((start + i / count) % 1)
+    const within = (at - begin) / multiplier
+    return Math.floor(at < begin ? at : within < end - begin ? begin + within : at - longer)
+  })
 }
 
 const DIFFUSERS = '0.40.0'
