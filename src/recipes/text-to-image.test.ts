@@ -117,6 +117,17 @@ test('biased times: the range as often as told, every other time as often as the
   for (let time = 0; time < 10; time++) expect(share(time), String(time)).toBeCloseTo(time === 4 || time === 5 ? 0.3 : 0.05, 2)
 })
 
+test('a bias outside the timesteps is refused', async () => {
+  const t2i = (begin: number, end: number) => ({
+    recipe: 'text-to-image',
+    data,
+    unet: {},
+    timestep_bias: { begin, end, multiplier: 2 },
+  })
+  await expect(prepare(parseRecipe(t2i(400, 1001), 'bias'))).rejects.toThrow('400 to 1001 is no range of 1000 timesteps')
+  await expect(prepare(parseRecipe(t2i(900, 400), 'bias'))).rejects.toThrow('900 to 400 is no range of 1000 timesteps')
+})
+
 const layers = { num_hidden_layers: 1, hidden_size: 32, intermediate_size: 64, num_attention_heads: 2 }
 const clip = {
   recipe: 'clip',

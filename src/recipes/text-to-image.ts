@@ -112,8 +112,8 @@ export const textToImageKind: RecipeKind<typeof textToImageSchema> = {
     const textDir = trainedModel(recipe.clip)
     const text = storedTextEncoder(textDir)
     const side = size / 2 ** (vae.config.block_out_channels.length - 1)
-    if (bias && bias.end > noise.num_train_timesteps)
-      throw new ArgumentError(`timestep_bias: ends at ${bias.end} of ${noise.num_train_timesteps} timesteps`)
+    if (bias && !(bias.begin < bias.end && bias.end <= noise.num_train_timesteps))
+      throw new ArgumentError(`timestep_bias: ${bias.begin} to ${bias.end} is no range of ${noise.num_train_timesteps} timesteps`)
     checkOneOf('text-to-image', { unet: recipe.unet, pretrained: recipe.pretrained })
     const before = recipe.pretrained === undefined ? undefined : join(trainedModel(recipe.pretrained), 'unet')
     const network = unet2dConditionConfig(
