@@ -10,8 +10,8 @@ const PAGE = 2 ** 16
 type Arrays = Readonly<Record<string, Float32Array>>
 
 /**
- * Elementwise arithmetic compiled to WebAssembly: a pass over arrays on the host, of any length. AdamW with an average
- * takes a third of the time that the engine's operations take one after another, and half of a loop's in JavaScript.
+ * Elementwise arithmetic compiled to WebAssembly: a pass over arrays on the host, of any length. It reads and
+ * writes each array once, where the engine's operations would do so one after another.
  */
 export class Loop {
   private readonly module: LoopModule

@@ -42,6 +42,14 @@ test('what does not fit is an error here, and the thread goes on', async () => {
   await here.release()
 })
 
+test('a released program says so, and twice is once', async () => {
+  const { here, there } = await both()
+  await Promise.all([there.release(), there.release()])
+  await there.release()
+  await expect(there.run(feeds(0))).rejects.toThrow('this program was released; compile it again')
+  await here.release()
+})
+
 test('a parameter without a value is an error before a thread starts', async () => {
   const state = await State.from([])
   await expect(WorkerProgram.compile({ outputs, state }, {})).rejects.toThrow('parameters without a value: "w", "b"')

@@ -28,6 +28,7 @@ export class WorkerProgram {
   /** Memory in which the state travels. It comes back with each answer. */
   private carrier = new ArrayBuffer(0)
   private running = false
+  private ended: Promise<void> | undefined
 
   private constructor(worker: Worker, graph: { inputs: readonly Tensor[]; state: readonly Tensor[] }, state: State | undefined) {
     this.worker = worker
@@ -53,6 +54,7 @@ export class WorkerProgram {
   async run(feeds: Readonly<Record<string, NdArray>> = {}): Promise<Record<string, NdArray>> {
     const values: Record<string, Message[string]> = {}
     for (const [name, { data, shape, dtype }] of checkedFeeds(this.inputs, feeds)) values[name] = { data, shape, dtype }
+    if (this.ended) throw new ArgumentError('this program was released; compile it again')
     if (this.running) throw new ArgumentError('this program is running; await the last run first')
     this.running = true
     const request: Request = { values: { ...values, ...this.carried() }, carrier: this.carrier }
@@ -66,11 +68,13 @@ export class WorkerProgram {
     )
   }
 
-  /** Ends the thread, after the run in progress. */
-  async release(): Promise<void> {
-    const ended = new Promise((resolve) => this.worker.once('exit', resolve))
-    this.worker.postMessage('release')
-    await ended
+  /** Ends the thread, after the run in progress. Twice is once. */
+  release(): Promise<void> {
+    this.ended ??= new Promise((resolve) => {
+      this.worker.once('exit', () => resolve())
+      this.worker.postMessage('release')
+    })
+    return this.ended
   }
 
   /** The state's values, copied into the carrier. */
