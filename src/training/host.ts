@@ -41,11 +41,10 @@ export async function hostMover(
     async run(batches, scalars) {
       const { results, sums } = await summed(programs, batches, keys)
       const gradNorm = length(sums) / batches.length
-      const numbers = { ...Object.fromEntries(Object.entries(scalars).map(([name, x]) => [name, Number(x.data[0])])), gradNorm }
       keys.forEach((key, i) => {
         const arrays = Object.fromEntries(slots.map((slot) => [slot, values.get(nameOf(key, slot))?.data as Float32Array]))
         const gradient = sums[i] as NdArray
-        move.run({ ...arrays, [GRADIENT]: gradient.data as Float32Array }, numbers, arrays)
+        move.run({ ...arrays, [GRADIENT]: gradient.data as Float32Array }, { ...scalars, gradNorm }, arrays)
         free(gradient)
       })
       return [...results.slice(0, -1), { ...results.at(-1), gradNorm: new NdArray(Float32Array.of(gradNorm), [], 'f32') }]

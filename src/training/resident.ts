@@ -3,7 +3,7 @@ import { parameter, type Tensor } from '../core/tensor.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { compile, type Program } from '../runtime/program.ts'
 import { State } from '../runtime/state.ts'
-import { globalNorm } from './optimizer.ts'
+import { globalNorm, type Scalars } from './optimizer.ts'
 import { batchesOf, EMA, moved, reported, scalarInputs, slotName } from './slots.ts'
 import type { Feeds, Mover, Objective, StepOptions } from './step.ts'
 
@@ -39,7 +39,7 @@ export async function residentMover(
     const norm = globalNorm(gradients)
     const updates = new Map(updatesBy(gradients, norm))
     const program = await compile({ outputs: { ...outputs, gradNorm: norm }, state, updates }, { device, threads })
-    return moverOf(state, [program], async (batches, scalars) => [await program.run({ ...batches[0], ...scalars })])
+    return moverOf(state, [program], async (batches, scalars) => [await program.run({ ...batches[0], ...feedsOf(scalars) })])
   }
   const sums = tensors.map(([key, p]) => parameter(slotName(key, SUM), p.shape))
   const adding = new Map(sums.map((sum, i) => [sum.name as string, sum.add(gradients[i] as Tensor)]))
@@ -52,14 +52,17 @@ export async function residentMover(
   return moverOf(state, [add, step], async (batches, scalars) => {
     const results: Record<string, NdArray>[] = []
     for (const batch of batches) results.push(await add.run(batch))
-    return [...results.slice(0, -1), { ...results.at(-1), ...(await step.run(scalars)) }]
+    return [...results.slice(0, -1), { ...results.at(-1), ...(await step.run(feedsOf(scalars))) }]
   })
 }
+
+const feedsOf = (scalars: Scalars): Feeds =>
+  Object.fromEntries(Object.entries(scalars).map(([name, value]) => [name, new NdArray(Float32Array.of(value), [], 'f32')]))
 
 const moverOf = (
   state: State,
   programs: readonly Program[],
-  run: (batches: readonly Feeds[], scalars: Feeds) => Promise<Record<string, NdArray>[]>,
+  run: (batches: readonly Feeds[], scalars: Scalars) => Promise<Record<string, NdArray>[]>,
 ): Mover => ({
   run,
   read: (names) => state.read(names),

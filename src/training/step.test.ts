@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { grad } from '../core/grad.ts'
 import { input, parameter, type Tensor } from '../core/tensor.ts'
 import { Params, uniform } from '../nn/params.ts'
-import { evaluate, NdArray } from '../runtime/index.ts'
+import { evaluate, type NdArray } from '../runtime/index.ts'
 import { Generator } from '../runtime/random.ts'
 import { hostMover } from './host.ts'
 import { adamw } from './optimizer.ts'
@@ -29,10 +29,7 @@ const batches = (n: number): Feeds[] =>
 
 const scalars = (step: number) =>
   Object.fromEntries(
-    Object.entries({ ...adamw().scalars(step, 0.1), ema: 0.5 }).map(([name, value]) => [
-      `scalar:${name}`,
-      new NdArray(Float32Array.of(value), [], 'f32'),
-    ]),
+    Object.entries({ ...adamw().scalars(step, 0.1), ema: 0.5 }).map(([name, value]) => [`scalar:${name}`, value]),
   )
 
 test.each([

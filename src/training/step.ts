@@ -39,8 +39,8 @@ export interface StepResult {
 
 /** Programs that move parameters, and the values that they move. */
 export interface Mover {
-  /** One step: the outputs reported of each batch, `gradNorm` in the last. */
-  run(batches: readonly Feeds[], scalars: Feeds): Promise<readonly Record<string, NdArray>[]>
+  /** One step, with the numbers that `scalarInputs` names: the outputs reported of each batch, `gradNorm` in the last. */
+  run(batches: readonly Feeds[], scalars: Scalars): Promise<readonly Record<string, NdArray>[]>
   /** Values by name, all of them unless some are named. They may change with the next step: copy what must not. */
   read(names?: readonly string[]): Promise<Map<string, NdArray>>
   release(): Promise<void>
@@ -79,8 +79,8 @@ export class TrainingStep {
     const { optimizer, ema } = this.options
     const count = batchesOf(this.options)
     if (batches.length !== count) throw new ArgumentError(`a step takes ${count} batches, got ${batches.length}`)
-    const named = Object.fromEntries(optimizer.scalarNames.map((name) => [`scalar:${name}`, number(scalars[name] as number)]))
-    const results = await this.mover.run(batches, ema ? { ...named, [`scalar:${EMA}`]: number(emaDecay) } : named)
+    const named = Object.fromEntries(optimizer.scalarNames.map((name) => [`scalar:${name}`, scalars[name] as number]))
+    const results = await this.mover.run(batches, ema ? { ...named, [`scalar:${EMA}`]: emaDecay } : named)
     const mean = (name: string) => results.reduce((sum, r) => sum + Number(r[name]?.data[0]), 0) / results.length
     return {
       loss: mean('loss'),
@@ -106,5 +106,4 @@ export class TrainingStep {
   }
 }
 
-const number = (value: number) => new NdArray(Float32Array.of(value), [], 'f32')
 const copy = ({ data, shape, dtype }: NdArray) => new NdArray(data.slice(), shape, dtype)
