@@ -38,14 +38,16 @@ export const scenesSchema = z.strictObject({
     .array(z.enum(styles))
     .min(1)
     .default([...styles]),
+  /** Objects stand on a lattice of so many cells a side; anywhere by default. */
+  cells: z.int().min(4).optional(),
 })
 export type ScenesConfig = z.infer<typeof scenesSchema>
 
 /** The scenes of a split. */
 export const scenesOf = (
-  { styles }: ScenesConfig,
+  { styles, cells }: ScenesConfig,
   { size, seed, split = 'train' }: { size: number; seed: number; split?: SceneSplit },
-) => sceneDataset({ size, styles, seed, split })
+) => sceneDataset({ size, styles, seed, split, ...(cells !== undefined && { cells }) })
 
 /** Which pictures to learn. */
 export const dataSchema = z.discriminatedUnion('kind', [

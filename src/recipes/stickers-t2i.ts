@@ -5,7 +5,8 @@ import { textToImageKind } from './text-to-image.ts'
 export const stickersT2i = recipeOf(textToImageKind, {
   summary: 'text to image: latent diffusion of 64×64 sticker scenes, after stickers-vae and stickers-clip',
   config: {
-    data: { kind: 'scenes' },
+    // A cell of the latents is four pixels: an object that is known at one place is then known at all.
+    data: { kind: 'scenes', cells: 16 },
     resolution: 64,
     unet: {
       block_out_channels: [48, 96, 192],
@@ -22,7 +23,7 @@ export const stickersT2i = recipeOf(textToImageKind, {
   training: {
     train_batch_size: 32,
     num_processes: 2,
-    learning_rate: 1e-3,
+    learning_rate: 7e-4,
     ema_decay: 0.997,
     lr_scheduler: 'warmup_stable_decay',
     max_train_steps: 10_000,

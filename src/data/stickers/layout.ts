@@ -69,6 +69,20 @@ export function layOut({ nouns, style, ground }: Cast, setting: Setting, draw: D
   }
 }
 
+/**
+ * The same scene on a lattice of `cells` × `cells`: every object as many whole cells wide as fit in it, its corner at the nearest
+ * cell's. Objects that lie side by side still do.
+ */
+export function onLattice(scene: StickerScene, cells: number): StickerScene {
+  const snapped = (object: Placed): Placed => {
+    // What is a whole number but for rounding stays it.
+    const size = Math.max(1, Math.floor(object.size * cells + 1e-9)) / cells
+    const centre = (at: number) => Math.min(1 - size, Math.max(0, Math.round((at - object.size / 2) * cells) / cells)) + size / 2
+    return { ...object, size, x: centre(object.x), y: centre(object.y) }
+  }
+  return { ...scene, objects: scene.objects.map(snapped) }
+}
+
 const placed = ({ icon }: Noun, style: Style, spots: readonly Spot[]): Placed[] => spots.map((spot) => ({ icon, style, ...spot }))
 
 /** A centre drawn so that the whole object lies in the picture, near `x` where that is given. */

@@ -71,6 +71,27 @@ const centre = ({ objects }: StickerScene, icon: string): Centre => {
 }
 
 describe('a scene', () => {
+  test('on a lattice: whole cells at whole cells, and side by side as before', async () => {
+    const [free, lattice] = [await scenes(), await scenes({ cells: 16 })]
+    const whole = (value: number) => expect(value * 16).toBeCloseTo(Math.round(value * 16), 9)
+    for (const position of positions(600)) {
+      const before = free.sceneAt(position).objects
+      const { objects } = lattice.sceneAt(position)
+      for (const [i, { x, y, size, icon }] of objects.entries()) {
+        const from = before[i] as (typeof before)[number]
+        expect(icon).toBe(from.icon)
+        expect(size).toBeLessThanOrEqual(from.size + 1e-9)
+        expect(Math.abs(x - from.x) + Math.abs(y - from.y)).toBeLessThanOrEqual(2 / 16)
+        for (const at of [size, x - size / 2, y - size / 2]) whole(at)
+        for (const other of objects.slice(i + 1)) {
+          const apart = Math.max(Math.abs(x - other.x), Math.abs(y - other.y))
+          expect(apart).toBeGreaterThanOrEqual((size + other.size) / 2 - 1e-9)
+        }
+      }
+    }
+    await expect(scenes({ cells: 2.5 })).rejects.toThrow(/lattice of 4 cells a side or more, got 2.5/)
+  })
+
   test.each(sceneSplits)('%s: its caption says what is in the picture, and no more', async (split) => {
     const dataset = await scenes({ split })
     const relations = new Set<unknown>()

@@ -6,7 +6,7 @@ import { hashOf } from '../hash.ts'
 import { captionOf, type SceneCaption } from './captions.ts'
 import { type Style, stickerCatalogue, styles } from './catalogue.ts'
 import { Draw } from './draw.ts'
-import { layOut, type Setting, type StickerScene } from './layout.ts'
+import { layOut, onLattice, type Setting, type StickerScene } from './layout.ts'
 import { isCounted, type Noun, sceneNouns } from './nouns.ts'
 import { loadRasters, type RasterProgress, type Rasters } from './rasters.ts'
 import { drawScene, type Ground, groundNames } from './scene.ts'
@@ -32,6 +32,8 @@ export interface SceneOptions {
   readonly nouns?: readonly Noun[]
   /** How often each kind of scene comes, as weights. */
   readonly settings?: Readonly<Record<Setting, number>>
+  /** Objects stand on a lattice of so many cells a side, a latent's say; anywhere by default. */
+  readonly cells?: number
   readonly seed?: number
   /** Where the icons' pixels are kept; the cache folder by default. */
   readonly folder?: string
@@ -72,8 +74,10 @@ const heldOutNouns = (): Noun[] =>
  * @throws ArgumentError for options that leave no scene
  */
 export async function sceneDataset(options: SceneOptions): Promise<SceneDataset> {
-  const { size, split = 'train', seed = 0, settings = usual } = options
+  const { size, split = 'train', seed = 0, settings = usual, cells } = options
   if (!Number.isInteger(size) || size < 1) throw new ArgumentError(`scenes: expected a size in whole pixels, got ${size}`)
+  if (cells !== undefined && (!Number.isInteger(cells) || cells < 4))
+    throw new ArgumentError(`scenes: expected a lattice of 4 cells a side or more, got ${cells}`)
   const shown = [...new Set(options.styles ?? styles)]
   const nouns = (options.nouns ?? (split === 'icons' ? heldOutNouns() : sceneNouns())).filter(
     ({ icon }) => icon.heldOut === (split === 'icons') && shown.every((style) => icon.slugs[style]),
@@ -103,13 +107,10 @@ export async function sceneDataset(options: SceneOptions): Promise<SceneDataset>
       const cast = Array.from({ length: { single: 1, count: 1, two: 2, three: 3 }[setting] }, () => draw.of(nouns))
       const ground = draw.of(groundNames)
       if (setting === 'count' && !isCounted((cast[0] as Noun).words[0] as string)) continue
-      if (
-        fits(
-          cast.map(({ icon }) => icon.name),
-          ground,
-        )
-      )
-        return layOut({ nouns: cast, style: draw.of(shown), ground }, setting, draw)
+      const names = cast.map(({ icon }) => icon.name)
+      if (!fits(names, ground)) continue
+      const scene = layOut({ nouns: cast, style: draw.of(shown), ground }, setting, draw)
+      return cells === undefined ? scene : onLattice(scene, cells)
     }
   }
   const captionAt = (position: number, variant = 0, scene = sceneAt(position)): SceneCaption =>
