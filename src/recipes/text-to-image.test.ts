@@ -222,11 +222,14 @@ test('a denoiser learns the latents; its folder is a Stable Diffusion pipeline',
       threads: 1,
     },
   }
-  const { model, dir, log } = await trained('t2i', t2i)
+  const { model, dir, log, validation } = await trained('t2i', t2i)
   const mean = (from: number, to: number) =>
     log.slice(from, to).reduce((sum, row) => sum + (row.error as number), 0) / (to - from)
   expect(mean(14, 20)).toBeLessThan(mean(0, 3))
   expect(readFileSync(join(dir, 'samples', 'step-20.png')).length).toBeGreaterThan(1000)
+  const heldOut = ['error_500', 'untold_500', 'error_750', 'untold_750', 'error_900', 'untold_900']
+  expect(Object.keys(validation[0] ?? {})).toEqual(['step', ...heldOut])
+  for (const name of heldOut) expect(validation[0]?.[name], name).toBeLessThan(log[0]?.error as number)
 
   // One picture by the pipeline, and the same among others by batches.
   const options = { steps: 4, guidance: 3, seed: 7 }

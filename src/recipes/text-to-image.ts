@@ -10,10 +10,10 @@ import { clipText, clipTextConfig } from '../models/clip/index.ts'
 import { unet2dCondition, unet2dConditionConfig } from '../models/unet-condition/index.ts'
 import { type AutoencoderKLConfig, autoencoderKL, autoencoderKLConfig } from '../models/vae/index.ts'
 import { Params } from '../nn/params.ts'
-import { createPromptBatches, framed, type PromptBatchParts } from '../pipelines/index.ts'
+import { createAutoencoder, createPromptBatches, framed, type PromptBatchParts } from '../pipelines/index.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { compile } from '../runtime/program.ts'
-import type { Generator } from '../runtime/random.ts'
+import { Generator } from '../runtime/random.ts'
 import type { Weights } from '../runtime/weights.ts'
 import { ClipTokenizer } from '../text/index.ts'
 import { networkFields } from './clip.ts'
@@ -91,6 +91,12 @@ export const fixedPrompts: readonly string[] = [
   'a bus on a grey background',
 ]
 
+/**
+ * Where in the noise the errors on held-out scenes are measured, as shares of the timesteps: where objects take their shapes.
+ * What captions tell there is the error without them less the error with them.
+ */
+const watched = [0.5, 0.75, 0.9]
+
 /** How grids are sampled. */
 export const gridSampling = { steps: 20, guidance: 3, seed: 0 } as const
 
@@ -148,6 +154,14 @@ export const textToImageKind: RecipeKind<typeof textToImageSchema> = {
     const tokens = input('tokens', [batchSize, length], 'i64')
     const states = clipText(new Params(), text.config)(tokens).lastHiddenState
     const encoder = await compile({ outputs: { context: states }, weights: text.weights })
+    const contextOf = async (captions: readonly string[]) =>
+      (await encoder.run({ tokens: framed(text.tokenizer, captions) })).context as NdArray
+    const noised = (clean: NdArray, noise: NdArray, times: readonly number[]) => ({
+      x: process.addNoise(clean, noise, times),
+      t: NdArray.from(times),
+      target: process.target(prediction, clean, noise, times),
+    })
+    const levels = watched.map((share) => Math.floor(share * steps))
 
     return {
       task: {
@@ -159,20 +173,35 @@ export const textToImageKind: RecipeKind<typeof textToImageSchema> = {
           const positions = Array.from(generator.randint(0, recipe.pool, [batchSize]).data, Number)
           const captions = positions.map((at) => dataset.captionAt(at, generator.bits()).text)
           const told = generator.rand([batchSize]).data
-          const tokens = framed(
-            text.tokenizer,
-            captions.map((caption, i) => ((told[i] as number) < dropout ? '' : caption)),
-          )
+          const context = await contextOf(captions.map((caption, i) => ((told[i] as number) < dropout ? '' : caption)))
           const clean = await latents(positions)
           const times = spreadTimes(generator, steps, batchSize, bias)
-          const noise = generator.randn(shape)
           return {
-            x: process.addNoise(clean, noise, times),
-            t: NdArray.from(times),
-            target: process.target(prediction, clean, noise, times),
+            ...noised(clean, generator.randn(shape), times),
             weight: NdArray.from(times.map((time) => minSnrWeight(prediction, process.level(time), gamma, raised))),
-            context: (await encoder.run({ tokens })).context as NdArray,
+            context,
           }
+        },
+      },
+      validation: {
+        names: levels.flatMap((time) => [`error_${time}`, `untold_${time}`]),
+        async measure(weights) {
+          const held = await scenesOf(data, { size, seed: seed + 1, split: 'phrasings' })
+          const { images, captions } = await held.batch(positionsFrom(0, batchSize))
+          const coder = createAutoencoder(vae)
+          const clean = (await coder.encode(images)).mul(vae.config.scaling_factor)
+          await coder.release()
+          const contexts = { error: await contextOf(captions), untold: await contextOf(captions.map(() => '')) }
+          const program = await compile({ outputs: { error: errors.mean() }, weights })
+          const found: Record<string, number> = {}
+          for (const time of levels) {
+            const times = Array<number>(batchSize).fill(time)
+            const feeds = noised(clean, new Generator(time).randn(shape), times)
+            for (const [name, context] of Object.entries(contexts))
+              found[`${name}_${time}`] = (await program.run({ ...feeds, context })).error?.item() as number
+          }
+          await program.release()
+          return found
         },
       },
       async preview(weights) {
