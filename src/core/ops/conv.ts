@@ -67,7 +67,7 @@ export const conv = op<ConvAttrs>('conv', {
       const fixed = b.isConstant(w)
       if (fixed && !b.isArrangeable(w)) b.leaveLayout()
       else if (canWinograd(b, x.shape, w.shape, node.attrs, fixed)) return winogradConv(b, x, w, inputs[2])
-      else if (!fixed || paysToBlock(node.shape)) return blockedConv(b, x, w, node.attrs, inputs[2])
+      else if (!fixed || paysToBlock(node.shape, w.shape)) return blockedConv(b, x, w, node.attrs, inputs[2])
     }
     return b.emit('Conv', inputs, onnxConv(node.attrs, w.shape.slice(2)))
   },

@@ -1,4 +1,4 @@
-import type { Shape } from '../../shape.ts'
+import { type Shape, sizeOf } from '../../shape.ts'
 import type { Tensor } from '../../tensor.ts'
 import type { ConvAttrs } from '../conv.ts'
 import { at, type Lowering } from '../op.ts'
@@ -20,11 +20,17 @@ export function canBlock(b: Lowering, x: Shape, w: Shape, { groups }: ConvAttrs)
   return n > 0 && x.length === 4 && groups === 1 && at(w, 0) % n === 0 && at(w, 1) % n === 0
 }
 
+/** Larger fixed weights than this are best used as they lie in their file: in another arrangement they are a copy. */
+export const MOST_WEIGHTS_FIXED = 9 * 2 ** 20
+
 /**
- * Whether a fixed weight should be arranged for a result y [B, O, H, W]: on pictures of 8×8 the plain kernel is as fast, and
- * the deepest levels, where most of a network's weights are, then use them as they lie in their file.
+ * Whether a fixed weight should be arranged for a result y [B, O, H, W]. The deepest levels, where most of a large network's
+ * weights are, gain least: from 8×8 down only smaller weights are arranged.
  */
-export const paysToBlock = (y: Shape): boolean => at(y, 2) * at(y, 3) > 64
+export const paysToBlock = (y: Shape, w: Shape): boolean => {
+  const pixels = at(y, 2) * at(y, 3)
+  return pixels > 64 || (pixels >= 16 && sizeOf(w) <= MOST_WEIGHTS_FIXED)
+}
 
 /** [B, C, …] → [B, C/n, …, n]. */
 export const reordered = (b: Lowering, x: string) => b.emit('ReorderInput', [x], {}, BLOCKED)

@@ -2,7 +2,7 @@ import { range, type Shape, sizeOf } from '../../shape.ts'
 import type { Tensor } from '../../tensor.ts'
 import type { ConvAttrs } from '../conv.ts'
 import { at, type Lowering } from '../op.ts'
-import { blocked, canBlock, convolve, gatherRows, permuted, reordered, reshape, unblocked } from './layout.ts'
+import { blocked, canBlock, convolve, gatherRows, MOST_WEIGHTS_FIXED, permuted, reordered, reshape, unblocked } from './layout.ts'
 
 /*
  * 3×3 convolutions with 4/9 of the multiplications: Winograd's F(2×2, 3×3) (Lavin and Gray 2016, §4.1) on blocked
@@ -30,9 +30,6 @@ const tapRows = [
 /** Below 16×16 pictures the transforms cost more than they save. */
 const LEAST_PIXELS = 256
 const LEAST_CHANNELS = 64
-/** Filters of fixed weights take 16/9 of the memory; the deep levels have most of the weights and gain least. */
-const LEAST_PIXELS_FIXED = 1024
-const MOST_WEIGHTS_FIXED = 9 * 2 ** 20
 
 /** Whether x [B, C, H, W] by w [O, C, 3, 3] pays in this form. */
 export function canWinograd(b: Lowering, x: Shape, w: Shape, attrs: ConvAttrs, fixed = false): boolean {
@@ -44,8 +41,9 @@ export function canWinograd(b: Lowering, x: Shape, w: Shape, attrs: ConvAttrs, f
     [...attrs.stride, ...attrs.dilation, ...attrs.before, ...attrs.after].every((n) => n === 1) &&
     H % 2 === 0 &&
     W % 2 === 0 &&
-    H * W >= (fixed ? LEAST_PIXELS_FIXED : LEAST_PIXELS) &&
+    H * W >= LEAST_PIXELS &&
     Math.min(C, at(w, 0)) >= LEAST_CHANNELS &&
+    // Filters of fixed weights take 16/9 of the memory.
     (!fixed || sizeOf(w) <= MOST_WEIGHTS_FIXED)
   )
 }
