@@ -30,6 +30,7 @@ export { loadRasters, type RasterOptions, type RasterProgress, type Rasters } fr
 export { drawScene, type Ground, groundNames, grounds, type Placed, type Scene } from './stickers/scene.ts'
 export {
   areHeldApart,
+  type Lattice,
   type SceneBatch,
   type SceneDataset,
   type SceneOptions,

@@ -38,16 +38,16 @@ export const scenesSchema = z.strictObject({
     .array(z.enum(styles))
     .min(1)
     .default([...styles]),
-  /** Objects stand on a lattice of so many cells a side; anywhere by default. */
-  cells: z.int().min(4).optional(),
+  /** Objects are whole cells wide and stand at whole cells, `cells` of them to the picture's side; anywhere by default. */
+  lattice: z.strictObject({ cells: z.int().min(4), sides: z.array(z.int().positive()).optional() }).optional(),
 })
 export type ScenesConfig = z.infer<typeof scenesSchema>
 
 /** The scenes of a split. */
 export const scenesOf = (
-  { styles, cells }: ScenesConfig,
+  { styles, lattice }: ScenesConfig,
   { size, seed, split = 'train' }: { size: number; seed: number; split?: SceneSplit },
-) => sceneDataset({ size, styles, seed, split, ...(cells !== undefined && { cells }) })
+) => sceneDataset({ size, styles, seed, split, ...(lattice && { lattice }) })
 
 /** Which pictures to learn. */
 export const dataSchema = z.discriminatedUnion('kind', [

@@ -5,8 +5,8 @@ import { textToImageKind } from './text-to-image.ts'
 export const stickersT2i = recipeOf(textToImageKind, {
   summary: 'text to image: latent diffusion of 64×64 sticker scenes, after stickers-vae and stickers-clip',
   config: {
-    // A cell of the latents is four pixels: an object that is known at one place is then known at all.
-    data: { kind: 'scenes', cells: 16 },
+    // A cell is one of the latents, four pixels: an object that is known at one place is then known at all.
+    data: { kind: 'scenes', lattice: { cells: 16, sides: [5, 7, 10, 14] } },
     resolution: 64,
     unet: {
       block_out_channels: [48, 96, 192],
@@ -26,8 +26,8 @@ export const stickersT2i = recipeOf(textToImageKind, {
     learning_rate: 7e-4,
     ema_decay: 0.997,
     lr_scheduler: 'warmup_stable_decay',
-    max_train_steps: 10_000,
-    lr_decay_steps: 2000,
+    max_train_steps: 6600,
+    lr_decay_steps: 1800,
     checkpointing_steps: 250,
     validation_steps: 500,
   },

@@ -3,8 +3,11 @@ import type { Generator } from '../../runtime/random.ts'
 /** Choices from a generator. */
 export class Draw {
   private readonly generator: Generator
-  constructor(generator: Generator) {
+  private readonly sides: readonly number[]
+  /** `sides` are those that objects may have; any if there are none. */
+  constructor(generator: Generator, sides: readonly number[] = []) {
     this.generator = generator
+    this.sides = sides
   }
   /** In [0, 1). */
   uniform(): number {
@@ -12,6 +15,11 @@ export class Draw {
   }
   between(least: number, most: number): number {
     return least + (most - least) * this.uniform()
+  }
+  /** An object's side between two: one of those listed where one lies there. */
+  side(least: number, most: number): number {
+    const listed = this.sides.filter((side) => least <= side && side <= most)
+    return listed.length > 0 ? this.of(listed) : this.between(least, most)
   }
   chance(share: number): boolean {
     return this.uniform() < share

@@ -95,11 +95,11 @@ function single(noun: Noun, draw: Draw): { group: SceneGroup; spot: Spot } {
   const kind = draw.weighted({ small: 3, medium: 4, large: 3 })
   if (kind === 'small') {
     const place = { x: draw.of([0, 1, 2] as const), y: draw.of([0, 1, 2] as const) }
-    const size = draw.between(0.3, 0.4)
+    const size = draw.side(0.3, 0.4)
     const at = (third: number) => within(size, draw, [0.22, 0.5, 0.78][third], 0.05)
     return { group: { noun, count: 1, size: 'small', place }, spot: { x: at(place.x), y: at(place.y), size } }
   }
-  const size = kind === 'medium' ? draw.between(0.5, 0.75) : draw.between(0.84, 0.98)
+  const size = kind === 'medium' ? draw.side(0.5, 0.75) : draw.side(0.84, 0.98)
   const spot = { x: within(size, draw), y: within(size, draw), size }
   return { group: kind === 'large' ? { noun, count: 1, size: 'large' } : { noun, count: 1 }, spot }
 }
@@ -108,7 +108,7 @@ function single(noun: Noun, draw: Draw): { group: SceneGroup; spot: Spot } {
 function several(count: number, draw: Draw): Spot[] {
   const [across, down] = draw.of(shapes[count] as readonly (readonly [number, number])[])
   const cell = 1 / Math.max(across, down)
-  const size = cell * draw.between(0.8, 0.95)
+  const size = draw.side(0.8 * cell, 0.95 * cell)
   const spots: Spot[] = []
   for (let i = 0; i < count; i++) {
     const row = Math.floor(i / across)
@@ -150,7 +150,7 @@ function two([a, b]: readonly Noun[], draw: Draw): Row[] {
   const sides =
     kind === 'sizes' ? draw.of([['small', 'large'] as const, ['large', 'small'] as const]) : ([undefined, undefined] as const)
   const widths = sides.map((side) =>
-    side === 'small' ? draw.between(0.26, 0.32) : side === 'large' ? draw.between(0.56, 0.64) : draw.between(0.4, 0.48),
+    side === 'small' ? draw.side(0.26, 0.32) : side === 'large' ? draw.side(0.56, 0.64) : draw.side(0.4, 0.48),
   )
   const free = 1 - (widths[0] as number) - (widths[1] as number)
   const before = draw.between(0, free)
@@ -167,7 +167,7 @@ function two([a, b]: readonly Noun[], draw: Draw): Row[] {
 /** Two of one on one side, one of the other on the other. */
 function twofold(pair: readonly [Noun, Noun], many: number, draw: Draw): Row[] {
   return pair.map((noun, i) => {
-    const size = draw.between(0.38, 0.46)
+    const size = draw.side(0.38, 0.46)
     const x = within(size, draw, i === 0 ? 0.25 : 0.75, (0.5 - size) / 2)
     const at = (y: number): Spot => ({ x, y: within(size, draw, y, (0.5 - size) / 2), size })
     return i === many
@@ -179,7 +179,7 @@ function twofold(pair: readonly [Noun, Noun], many: number, draw: Draw): Row[] {
 /** Three objects in a row, up and down a little. */
 function three(nouns: readonly Noun[], draw: Draw): Row[] {
   return nouns.map((noun, i) => {
-    const size = draw.between(0.29, 0.33)
+    const size = draw.side(0.29, 0.33)
     const x = within(size, draw, (i + 0.5) / 3, (1 / 3 - size) / 2)
     return { group: { noun, count: 1 }, spots: [{ x, y: within(size, draw, 0.5, 0.18), size }] }
   })

@@ -72,7 +72,7 @@ const centre = ({ objects }: StickerScene, icon: string): Centre => {
 
 describe('a scene', () => {
   test('on a lattice: whole cells at whole cells, and side by side as before', async () => {
-    const [free, lattice] = [await scenes(), await scenes({ cells: 16 })]
+    const [free, lattice] = [await scenes(), await scenes({ lattice: { cells: 16 } })]
     const whole = (value: number) => expect(value * 16).toBeCloseTo(Math.round(value * 16), 9)
     for (const position of positions(600)) {
       const before = free.sceneAt(position).objects
@@ -89,7 +89,11 @@ describe('a scene', () => {
         }
       }
     }
-    await expect(scenes({ cells: 2.5 })).rejects.toThrow(/lattice of 4 cells a side or more, got 2.5/)
+    const few = await scenes({ lattice: { cells: 16, sides: [5, 7, 10, 14] } })
+    const seen = positions(600).flatMap((position) => few.sceneAt(position).objects.map(({ size }) => size * 16))
+    expect([...new Set(seen)].sort((a, b) => a - b)).toEqual([5, 7, 10, 14])
+    await expect(scenes({ lattice: { cells: 16, sides: [17] } })).rejects.toThrow(/sides of 1 to 16 whole cells, got 17/)
+    await expect(scenes({ lattice: { cells: 2.5 } })).rejects.toThrow(/lattice of 4 cells a side or more, got 2.5/)
   })
 
   test.each(sceneSplits)('%s: its caption says what is in the picture, and no more', async (split) => {

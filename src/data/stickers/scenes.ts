@@ -23,6 +23,14 @@ export type SceneSplit = (typeof sceneSplits)[number]
 /** One pair of objects in ten is never in one picture of `train`. */
 export const areHeldApart = (a: string, b: string): boolean => hashOf(`together ${[a, b].sort().join(' and ')}`) % 10 === 0
 
+/** Objects are whole cells wide and stand at whole cells: those of a latent, say. */
+export interface Lattice {
+  /** Of the picture's side. */
+  readonly cells: number
+  /** Sides in cells, drawn where one suits the scene. [5, 7, 10, 14] of 16 cells has one for every kind of object. */
+  readonly sides?: readonly number[] | undefined
+}
+
 export interface SceneOptions {
   /** Pixels a side. */
   readonly size: number
@@ -32,8 +40,8 @@ export interface SceneOptions {
   readonly nouns?: readonly Noun[]
   /** How often each kind of scene comes, as weights. */
   readonly settings?: Readonly<Record<Setting, number>>
-  /** Objects stand on a lattice of so many cells a side, a latent's say; anywhere by default. */
-  readonly cells?: number
+  /** Where objects may stand and how large they may be; anywhere, and of any size, by default. */
+  readonly lattice?: Lattice
   readonly seed?: number
   /** Where the icons' pixels are kept; the cache folder by default. */
   readonly folder?: string
@@ -74,10 +82,13 @@ const heldOutNouns = (): Noun[] =>
  * @throws ArgumentError for options that leave no scene
  */
 export async function sceneDataset(options: SceneOptions): Promise<SceneDataset> {
-  const { size, split = 'train', seed = 0, settings = usual, cells } = options
+  const { size, split = 'train', seed = 0, settings = usual, lattice } = options
   if (!Number.isInteger(size) || size < 1) throw new ArgumentError(`scenes: expected a size in whole pixels, got ${size}`)
+  const { cells, sides = [] } = lattice ?? {}
   if (cells !== undefined && (!Number.isInteger(cells) || cells < 4))
     throw new ArgumentError(`scenes: expected a lattice of 4 cells a side or more, got ${cells}`)
+  const wrong = cells === undefined ? undefined : sides.find((side) => !Number.isInteger(side) || side < 1 || side > cells)
+  if (wrong !== undefined) throw new ArgumentError(`scenes: expected sides of 1 to ${cells} whole cells, got ${wrong}`)
   const shown = [...new Set(options.styles ?? styles)]
   const nouns = (options.nouns ?? (split === 'icons' ? heldOutNouns() : sceneNouns())).filter(
     ({ icon }) => icon.heldOut === (split === 'icons') && shown.every((style) => icon.slugs[style]),
@@ -101,7 +112,10 @@ export async function sceneDataset(options: SceneOptions): Promise<SceneDataset>
   const sceneAt = (position: number): StickerScene => {
     if (!Number.isSafeInteger(position) || position < 0)
       throw new ArgumentError(`scenes: expected a position of 0 or more, got ${position}`)
-    const draw = new Draw(root.fork(position))
+    const draw = new Draw(
+      root.fork(position),
+      sides.map((side) => side / (cells as number)),
+    )
     for (;;) {
       const setting = draw.weighted(settings)
       const cast = Array.from({ length: { single: 1, count: 1, two: 2, three: 3 }[setting] }, () => draw.of(nouns))
