@@ -1,6 +1,7 @@
 import { bytesPer, type DType, elements, type TypedArray } from '../dtype.ts'
 import { ArgumentError } from '../errors.ts'
 import { topologicalOrder } from '../grad.ts'
+import { chained } from '../ops/blocked/chain.ts'
 import { onnxType } from '../ops/elementwise.ts'
 import { type SliceAttrs, slice } from '../ops/move.ts'
 import type { Lowering, OnnxAttribute, RawTensor, Target } from '../ops/op.ts'
@@ -159,6 +160,7 @@ export function lower(
       forms.get(x)?.set(form, { name, at: node.length, steps: stepsTo(x) })
       return name
     },
+    known: (x, form) => (trains ? undefined : forms.get(x)?.get(form)?.name),
     prepared(x, form, make) {
       const stored = storedOf(x)
       if (!stored || !prepare) return undefined
@@ -244,6 +246,8 @@ export function lower(
     if (part) return initialize({ ...part, name: fresh(part.name) }, x.dtype)
     const operands = isConstant(x) ? [] : x.inputs.map((y) => builder.value(y))
     const { lower } = x.op
+    const inChain = chained(builder, x)
+    if (inChain) return inChain
     return typeof lower === 'string' ? builder.emit(lower, operands) : lower(builder, operands, x)
   }
 

@@ -3,7 +3,7 @@ import { concat, conv as convOf, convInputGrad as inputGradOf, convWeightGrad as
 import { range, type Shape, sameShape, showShape, sizeOf } from '../shape.ts'
 import type { Tensor } from '../tensor.ts'
 import { blockedConv, blockedInputGrad, blockedWeightGrad, canBlockWeightGrad } from './blocked/direct.ts'
-import { canBlock, paysToBlock } from './blocked/layout.ts'
+import { canBlock, keptInBlocks, paysToBlock, unblocked } from './blocked/layout.ts'
 import { canWinograd, canWinogradWeightGrad, winogradConv, winogradInputGrad, winogradWeightGrad } from './blocked/winograd.ts'
 import { at, checkDTypes, op } from './op.ts'
 import { quantizedConv } from './quantized.ts'
@@ -65,9 +65,12 @@ export const conv = op<ConvAttrs>('conv', {
     if (quantized) return quantized
     if (canBlock(b, x.shape, w.shape, node.attrs)) {
       const fixed = b.isConstant(w)
+      const winograd = canWinograd(b, x.shape, w.shape, node.attrs, fixed)
       if (fixed && !b.isArrangeable(w)) b.leaveLayout()
-      else if (canWinograd(b, x.shape, w.shape, node.attrs, fixed)) return winogradConv(b, x, w, inputs[2])
-      else if (!fixed || paysToBlock(node.shape, w.shape)) return blockedConv(b, x, w, node.attrs, inputs[2])
+      else if (winograd || !fixed || paysToBlock(node.shape, w.shape)) {
+        const y = winograd ? winogradConv(b, x, w, inputs[2]) : blockedConv(b, x, w, node.attrs, inputs[2])
+        return unblocked(b, keptInBlocks(b, node, y), at(w.shape, 0))
+      }
     }
     return b.emit('Conv', inputs, onnxConv(node.attrs, w.shape.slice(2)))
   },

@@ -44,6 +44,8 @@ export interface Lowering {
   value(x: Tensor): string
   /** A form of a tensor's value (a reordered layout, say) that is made once and shared. */
   cached(x: Tensor, form: string, make: () => string): string
+  /** That form, where it has been made; never in training, where keeping it for later would fill memory. */
+  known(x: Tensor, form: string): string | undefined
   /**
    * A parameter's fixed value in another arrangement, calculated once, before the graph runs: the names of what `make`
    * returns. Undefined where the value is not fixed or not a parameter's own.

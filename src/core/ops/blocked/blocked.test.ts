@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import { channelBlock, evaluate, type NdArray, State } from '../../../runtime/index.ts'
 import { Generator } from '../../../runtime/random.ts'
-import { conv } from '../../functions.ts'
+import { concat, conv, groupNorm } from '../../functions.ts'
 import { vjp } from '../../grad.ts'
 import { lower } from '../../onnx/lower.ts'
-import { input, parameter } from '../../tensor.ts'
+import { input, parameter, type Tensor } from '../../tensor.ts'
 
 interface Case {
   readonly name: string
@@ -136,4 +136,63 @@ describe('convolutions on blocked channels, weights as state', () => {
     const { model } = lower({ outputs: { y } }, { target: 'cpu', channelBlock: 16 })
     expect(model.graph.node.map(({ opType }) => opType)).toEqual(['Conv', 'Identity'])
   })
+})
+
+describe('between convolutions', () => {
+  /** Two residual blocks' worth of what stands between convolutions, and the values of its parameters. */
+  function network(side: number) {
+    const random = new Generator(3)
+    const weights = new Map<string, NdArray>()
+    const parameterOf = (name: string, shape: readonly number[], mean = 0, spread = 1) => {
+      weights.set(name, random.randn(shape).mul(spread).add(mean))
+      return parameter(name, shape)
+    }
+    const layer = (name: string, x: Tensor, mean = 0) => {
+      const inputs = x.shape[1] as number
+      const weight = parameterOf(`${name}.weight`, [32, inputs, 3, 3], 0, 1 / Math.sqrt(9 * inputs))
+      return conv(x, weight, { padding: 1, bias: parameterOf(`${name}.bias`, [32], mean) })
+    }
+    const norm = (name: string, x: Tensor) => {
+      const shape = [x.shape[1] as number]
+      return groupNorm(x, 8, parameterOf(`${name}.weight`, shape, 1), parameterOf(`${name}.bias`, shape)).silu()
+    }
+    const [x, times] = [input('x', [2, 32, side, side]), input('times', [2, 32, 1, 1])]
+    // Means far from zero, where squares would lose what they differ by.
+    const first = layer('first', x, 100)
+    const second = layer('second', norm('norm1', first.add(times)))
+    const sum = second.add(first)
+    const third = layer('third', norm('norm2', concat([sum, second], 1)))
+    const half = third.add(input('other', third.shape)).mul(0.5)
+    const feeds = { x: random.randn(x.shape), times: random.randn(times.shape), other: random.randn(half.shape) }
+    return { outputs: { third, half }, weights, feeds }
+  }
+
+  it('values stay on blocked channels, and are those of the plain kernels', async () => {
+    const { outputs, weights, feeds } = network(8)
+    // As state: in training nothing is chained.
+    const plain = await evaluate({ outputs, state: await State.from([...weights]) }, feeds)
+    const found = await evaluate({ outputs, weights }, feeds)
+    for (const name of ['third', 'half'] as const)
+      expect(relativeError(found[name]?.data as Float32Array, Float64Array.from(plain[name]?.data as Float32Array))).toBeLessThan(
+        1e-5,
+      )
+
+    const types = graphOf(outputs, weights)
+    expect(types.filter((type) => type === 'InstanceNormalization')).toEqual([])
+    // What comes from outside, and what leaves.
+    expect(types.filter((type) => type === 'ReorderInput')).toHaveLength(2)
+    expect(types.filter((type) => type === 'ReorderOutput')).toHaveLength(2)
+  })
+
+  it('the norm of a large picture is the plain one', () => {
+    const { outputs, weights } = network(72)
+    expect(graphOf(outputs, weights).filter((type) => type === 'InstanceNormalization')).toHaveLength(2)
+  })
+
+  /** Types of nodes, with the filters arranged as `compile` does it. */
+  const graphOf = (outputs: Readonly<Record<string, Tensor>>, weights: ReadonlyMap<string, NdArray>) =>
+    lower(
+      { outputs, weights },
+      { target: 'cpu', channelBlock: 8, prepare: (stored, make) => make((stored as NdArray).data as Float32Array) },
+    ).model.graph.node.map(({ opType }) => opType)
 })

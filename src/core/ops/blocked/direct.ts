@@ -12,11 +12,10 @@ import { blocked, canBlock, convolve, gatherRows, permuted, reordered, reshape, 
  *   weight gradient  a convolution too: columns of the picture become the channels that are summed over
  */
 
-/** Forward: x [B, C, H, W] by weight [O, C, h, w], and a bias [O] → [B, O, …]. */
+/** Forward: x [B, C, H, W] by weight [O, C, h, w], and a bias [O] → [B, O, …], blocked. */
 export function blockedConv(b: Lowering, x: Tensor, w: Tensor, attrs: ConvAttrs, bias?: string): string {
   const operands = [blocked(b, x), forwardFilter(b, w)]
-  const y = convolve(b, bias ? [...operands, bias] : operands, w.shape.slice(2), attrs)
-  return unblocked(b, y, at(w.shape, 0))
+  return convolve(b, bias ? [...operands, bias] : operands, w.shape.slice(2), attrs)
 }
 
 /** At stride 1: the convolution of g [B, O, …] by the weight [O, C, h, w] flipped and swapped → [B, C, …]. */

@@ -35,6 +35,10 @@ export const paysToBlock = (y: Shape, w: Shape): boolean => {
 /** [B, C, …] → [B, C/n, …, n]. */
 export const reordered = (b: Lowering, x: string) => b.emit('ReorderInput', [x], {}, BLOCKED)
 export const blocked = (b: Lowering, x: Tensor) => b.cached(x, 'blocked', () => reordered(b, b.value(x)))
+/** The form that `blocked` gives, where it is there already. */
+export const knownInBlocks = (b: Lowering, x: Tensor) => b.known(x, 'blocked')
+/** Keeps what was calculated on blocked channels for `blocked`. */
+export const keptInBlocks = (b: Lowering, x: Tensor, form: string) => b.cached(x, 'blocked', () => form)
 export const unblocked = (b: Lowering, x: string, channels: number) => b.emit('ReorderOutput', [x], { channels }, BLOCKED)
 export const reshape = (b: Lowering, x: string, shape: Shape) => b.emit('Reshape', [x, b.ints(shape)])
 
@@ -74,6 +78,9 @@ function permutation(shape: Shape, perm: readonly number[], reversed: readonly n
   }
   return index
 }
+
+/** The mean of every channel of a blocked picture [B, C, H, W] → [B, C, 1, 1]. */
+export const channelMeans = (b: Lowering, x: string) => b.emit('GlobalAveragePool', [x], {}, BLOCKED)
 
 /** The engine's convolution of a blocked picture by a blocked filter, and a plain bias [O] if any. */
 export function convolve(

@@ -53,12 +53,13 @@ export const canWinogradWeightGrad = (b: Lowering, x: Shape, g: Shape, kernel: S
 
 const pointwise = { stride: [1, 1], dilation: [1, 1], before: [0, 0], after: [0, 0], groups: 1 }
 
-/** x [B, C, H, W] by w [O, C, 3, 3], and a bias [O] → [B, O, H, W]. */
+/** x [B, C, H, W] by w [O, C, 3, 3], and a bias [O] → [B, O, H, W], blocked. */
 export const winogradConv = (b: Lowering, x: Tensor, w: Tensor, bias?: string): string =>
   tiles(b, x, at(w.shape, 0), forwardTaps(b, w), bias)
 
 /** g [B, O, H, W] by the transpose of w [O, C, 3, 3] → [B, C, H, W]. */
-export const winogradInputGrad = (b: Lowering, g: Tensor, w: Tensor): string => tiles(b, g, at(w.shape, 1), backwardTaps(b, w))
+export const winogradInputGrad = (b: Lowering, g: Tensor, w: Tensor): string =>
+  unblocked(b, tiles(b, g, at(w.shape, 1), backwardTaps(b, w)), at(w.shape, 1))
 
 function tiles(b: Lowering, x: Tensor, outputs: number, filters: readonly string[], bias?: string): string {
   const n = b.channelBlock
@@ -82,7 +83,7 @@ function tiles(b: Lowering, x: Tensor, outputs: number, filters: readonly string
   )
   const stacked = b.emit('Concat', results, { axis: 0 })
   const order = permuted(b, [2, 2, B, outputs / n, H / 2, W / 2], [2, 3, 4, 0, 5, 1])
-  return unblocked(b, reshape(b, gatherRows(b, stacked, n, order), [B, outputs, H, W]), outputs)
+  return reshape(b, gatherRows(b, stacked, n, order), [B, outputs, H, W])
 }
 
 /** One of the 16 places of Bᵀ d B for every tile of a blocked picture of `channels`: [.., H, W] → [.., H/2, W/2]. */

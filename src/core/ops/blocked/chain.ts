@@ -1,0 +1,114 @@
+import type { Tensor } from '../../tensor.ts'
+import { add, mul, silu } from '../elementwise.ts'
+import { concat, reshape as reshapeOp } from '../move.ts'
+import { standardize } from '../norm.ts'
+import { at, type Lowering } from '../op.ts'
+import { blocked, channelMeans, convolve, keptInBlocks, knownInBlocks, reshape, unblocked } from './layout.ts'
+
+/*
+ * What lies between two convolutions on blocked channels stays there: sums, SiLU, concatenations and group norm, whose plain
+ * kernel runs on one core. Values are then reordered only where something else takes them.
+ */
+
+/** Sums over larger pictures lose digits: they are of one value after the other. */
+const MOST_PIXELS = 4096
+
+/**
+ * The value of x calculated on blocked channels, where what it is made from is known there. A later use on blocked channels
+ * takes it as it is; if there is no other, its plain value drops out of the graph.
+ */
+export function chained(b: Lowering, x: Tensor): string | undefined {
+  const [, channels = 0] = x.shape
+  if (b.channelBlock === 0 || x.rank !== 4 || x.dtype !== 'f32' || channels % b.channelBlock !== 0) return undefined
+  const found = inBlocks(b, x)
+  return found && unblocked(b, keptInBlocks(b, x, found), channels)
+}
+
+function inBlocks(b: Lowering, x: Tensor): string | undefined {
+  switch (x.op) {
+    case silu: {
+      const input = knownInBlocks(b, at(x.inputs, 0))
+      return input && b.emit('QuickGelu', [input], { alpha: { float: 1 } }, 'com.microsoft')
+    }
+    case add: {
+      const norm = groupNormOf(x)
+      if (norm) return normalized(b, norm)
+      const alike = x.inputs.every(({ size }) => size === x.size)
+      return alike && x.inputs.some((y) => knownInBlocks(b, y))
+        ? b.emit(
+            'Add',
+            x.inputs.map((y) => blocked(b, y)),
+          )
+        : undefined
+    }
+    case concat: {
+      const parts = x.inputs.map((y) => knownInBlocks(b, y))
+      return x.attrs.axis === 1 && parts.every((part) => part !== undefined) ? b.emit('Concat', parts, { axis: 1 }) : undefined
+    }
+    default:
+      return undefined
+  }
+}
+
+interface GroupNorm {
+  readonly x: Tensor
+  readonly groups: number
+  readonly eps: number
+  /** [C, 1, 1]. */
+  readonly weight: Tensor
+  readonly bias: Tensor
+}
+
+/** Group norm as `groupNorm` draws it. */
+function groupNormOf(sum: Tensor): GroupNorm | undefined {
+  const [product, bias] = sum.inputs as [Tensor, Tensor]
+  if (product.op !== mul) return undefined
+  const [normal, weight] = product.inputs as [Tensor, Tensor]
+  const [channels] = weight.shape
+  if (normal.op !== reshapeOp || [weight, bias].some((p) => p.rank !== 3 || p.size !== channels)) return undefined
+  const standard = at(normal.inputs, 0)
+  const flat = standard.op === standardize ? at(standard.inputs, 0) : undefined
+  if (flat?.op !== reshapeOp || at(flat.inputs, 0).rank !== 4) return undefined
+  return { x: at(flat.inputs, 0), groups: at(flat.shape, 1), eps: standard.attrs.eps, weight, bias }
+}
+
+/** x, and what is added to whole channels of it: a group norm can take it into account without adding it. */
+function offsetOf(x: Tensor): { readonly base: Tensor; readonly offset?: Tensor } {
+  if (x.op !== add) return { base: x }
+  const [base, offset] = x.inputs as [Tensor, Tensor]
+  const whole = offset.rank === 4 && offset.shape[2] === 1 && offset.shape[3] === 1 && offset.shape[1] === x.shape[1]
+  return whole && base.size === x.size ? { base, offset } : { base: x }
+}
+
+/**
+ * Group norm: every channel of every picture less its own mean, then scaled and shifted, as two depthwise convolutions. The
+ * squares are summed by a third, of each channel by itself.
+ */
+function normalized(b: Lowering, { x, groups, eps, weight, bias }: GroupNorm): string | undefined {
+  const { base, offset } = offsetOf(x)
+  const [B, C, H, W] = x.shape as [number, number, number, number]
+  const input = H * W <= MOST_PIXELS ? knownInBlocks(b, base) : undefined
+  if (!input) return undefined
+  const rows = B * C
+  const perChannel = (name: string, batch = B) => reshape(b, name, [batch, groups, C / groups])
+  const overGroup = (name: string) => b.emit('ReduceMean', [name, b.ints([2])], { keepdims: 1 })
+  const number = (value: number) => b.scalar(value, 'f32')
+  const depthwise = (picture: string, factors: string, shift: string) =>
+    convolve(b, [picture, reshape(b, factors, [rows, 1, 1, 1]), reshape(b, shift, [rows])], [1, 1], each)
+  const each = { stride: [1, 1], dilation: [1, 1], before: [0, 0], after: [0, 0], groups: rows }
+
+  const pictures = reshape(b, input, [1, rows, H, W])
+  const means = channelMeans(b, pictures)
+  const centred = depthwise(pictures, b.constant(new Float32Array(rows).fill(1), 'f32', [rows]), b.emit('Neg', [means]))
+  const squares = convolve(b, [centred, reshape(b, centred, [rows, 1, H, W])], [H, W], each)
+
+  const own = perChannel(means)
+  const mean = offset ? b.emit('Add', [own, perChannel(b.value(offset), at(offset.shape, 0))]) : own
+  const apart = b.emit('Sub', [mean, overGroup(mean)])
+  const within = b.emit('Mul', [perChannel(squares), number(1 / (H * W))])
+  const variance = overGroup(b.emit('Add', [within, b.emit('Mul', [apart, apart])]))
+  const deviation = b.emit('Sqrt', [b.emit('Add', [variance, number(eps)])])
+  const scale = b.emit('Div', [perChannel(b.value(weight), 1), deviation])
+  const shift = b.emit('Add', [b.emit('Mul', [apart, scale]), perChannel(b.value(bias), 1)])
+  return reshape(b, depthwise(centred, scale, shift), [B, C, H, W])
+}
