@@ -1,6 +1,6 @@
 import { closeSync, mkdtempSync, openSync, readdirSync, readSync, rmSync, statfsSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { allocate, convert, fromBfloatBits, fromHalfBits, type TypedArray } from '../core/dtype.ts'
+import { bytesPer, convert, fromBfloatBits, fromHalfBits, type TypedArray, viewOf } from '../core/dtype.ts'
 import type { Prepare, RawValue, StoredValue } from '../core/onnx/lower.ts'
 import type { RawTensor } from '../core/ops/op.ts'
 import { sizeOf } from '../core/shape.ts'
@@ -58,6 +58,8 @@ export class PreparedWeights {
   private fd: number | undefined
   private end = 0
   private readonly inMemory: boolean
+  private readonly stored = new Scratch()
+  private readonly arranged = new Scratch()
 
   /** @param weights all that may be prepared */
   constructor(weights: Weights) {
@@ -66,13 +68,17 @@ export class PreparedWeights {
   }
 
   readonly prepare: Prepare = (stored, make) => {
-    if ('data' in stored) return make(floats(stored, stored.data))
-    const values = readFloats(stored)
-    const made = make(values)
+    if ('data' in stored) return make(floats(stored, stored.data), (length) => new Float32Array(length))
+    const size = sizeOf(stored.shape)
+    const data = viewOf(stored.dtype, this.stored.of(size * bytesPer[stored.dtype]), 0, size)
+    readInto(new Uint8Array(data.buffer, 0, data.byteLength), stored)
+    const values = floats(stored, data)
+    const made = make(values, (length) => new Float32Array(this.arranged.of(4 * length), 0, length))
     const kept = made.map((array) => this.put(array))
     // Hundreds of megabytes may come by before garbage is next collected.
+    const own = [this.stored.buffer, this.arranged.buffer]
     for (const buffer of new Set([values, ...made.map(({ data }) => data)].map(({ buffer }) => buffer)))
-      (buffer as ArrayBuffer).transfer(0)
+      if (!own.includes(buffer as ArrayBuffer)) (buffer as ArrayBuffer).transfer(0)
     return kept
   }
 
@@ -80,6 +86,8 @@ export class PreparedWeights {
   close(): void {
     if (this.fd !== undefined) closeSync(this.fd)
     this.fd = undefined
+    this.stored.free()
+    this.arranged.free()
   }
 
   /** Removes the file; where a program has it mapped it lives on until the program is gone. On Windows it can go only then. */
@@ -120,11 +128,8 @@ function writeAt(fd: number, bytes: Uint8Array, offset: number): void {
   }
 }
 
-/** A stored weight as numbers, in memory. */
-function readFloats(stored: StoredValue & { file: string; offset: number }): Float32Array {
-  const { dtype, shape, file, offset } = stored
-  const data = allocate(dtype, sizeOf(shape))
-  const bytes = new Uint8Array(data.buffer)
+/** Reads a stored weight into memory of its size. */
+function readInto(bytes: Uint8Array, { file, offset }: { file: string; offset: number }): void {
   const fd = openSync(file, 'r')
   try {
     for (let done = 0; done < bytes.length; ) {
@@ -135,7 +140,25 @@ function readFloats(stored: StoredValue & { file: string; offset: number }): Flo
   } finally {
     closeSync(fd)
   }
-  return floats(stored, data)
+}
+
+/** Memory that one weight after the other uses: fresh pages would cost more than what is calculated in them. */
+class Scratch {
+  buffer = new ArrayBuffer(0)
+
+  /** Its first bytes, with anything in them. */
+  of(bytes: number): ArrayBuffer {
+    if (this.buffer.byteLength < bytes) {
+      this.free()
+      this.buffer = new ArrayBuffer(bytes)
+    }
+    return this.buffer
+  }
+
+  free(): void {
+    this.buffer.transfer(0)
+    this.buffer = new ArrayBuffer(0)
+  }
 }
 
 const tables = new Map<string, Float32Array>()

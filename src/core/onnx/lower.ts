@@ -4,7 +4,7 @@ import { topologicalOrder } from '../grad.ts'
 import { chained } from '../ops/blocked/chain.ts'
 import { onnxType } from '../ops/elementwise.ts'
 import { type SliceAttrs, slice } from '../ops/move.ts'
-import type { Lowering, OnnxAttribute, RawTensor, Target } from '../ops/op.ts'
+import type { Arrange, Lowering, OnnxAttribute, RawTensor, Target } from '../ops/op.ts'
 import type { Quantization } from '../ops/quantized.ts'
 import { type Shape, sameShape, showShape, sizeOf } from '../shape.ts'
 import { isConstant, isInput, isParameter, type Tensor } from '../tensor.ts'
@@ -22,7 +22,7 @@ export type RawValue =
   | (Omit<RawTensor, 'data'> & { readonly file: string; readonly offset: number; readonly length: number })
 
 /** Calculates a stored parameter's other arrangement and keeps it, in memory or in a file. */
-export type Prepare = (stored: StoredValue, make: (values: Float32Array) => readonly RawTensor[]) => readonly RawValue[]
+export type Prepare = (stored: StoredValue, make: Arrange) => readonly RawValue[]
 
 /** What is lowered: named inputs and outputs, and the parameters' values. */
 export interface Graph {

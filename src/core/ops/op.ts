@@ -17,6 +17,9 @@ export interface RawTensor {
   readonly data: TypedArray | Int8Array
 }
 
+/** A value in another arrangement. `room` gives memory for it, with anything in it, once. */
+export type Arrange = (values: Float32Array, room: (length: number) => Float32Array) => readonly RawTensor[]
+
 export type OnnxAttribute = number | string | readonly number[] | { readonly float: number }
 
 /**
@@ -50,7 +53,7 @@ export interface Lowering {
    * A parameter's fixed value in another arrangement, calculated once, before the graph runs: the names of what `make`
    * returns. Undefined where the value is not fixed or not a parameter's own.
    */
-  prepared(x: Tensor, form: string, make: (values: Float32Array) => readonly RawTensor[]): readonly string[] | undefined
+  prepared(x: Tensor, form: string, make: Arrange): readonly string[] | undefined
   /** How layers are quantised, if they are. */
   readonly quantization: Quantization | undefined
   /** The name under which a fixed parameter, or a part of its rows, is stored. */

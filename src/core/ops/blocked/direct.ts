@@ -27,22 +27,24 @@ export function blockedInputGrad(b: Lowering, g: Tensor, w: Tensor, flipped: Con
 function forwardFilter(b: Lowering, w: Tensor): string {
   const [O, C, h, k] = w.shape as [number, number, number, number]
   const n = b.channelBlock
-  const fixed = b.prepared(w, 'blocked', (values) => [{ type: 1, shape: w.shape, data: arranged(values, O, C, h * k, n) }])
+  const fixed = b.prepared(w, 'blocked', (values, room) => [
+    { type: 1, shape: w.shape, data: arranged(values, room(values.length), [O, C, h * k], n) },
+  ])
   if (fixed) return at(fixed, 0)
   const byOutput = reordered(b, reshape(b, b.value(w), [O / n, n, C * h * k, 1]))
   const rows = gatherRows(b, byOutput, n, permuted(b, [O / n, C / n, n, h * k], [0, 1, 3, 2]))
   return reshape(b, rows, w.shape)
 }
 
-/** What `forwardFilter` says, of a fixed value. */
-function arranged(values: Float32Array, O: number, C: number, taps: number, n: number): Float32Array {
-  const out = new Float32Array(values.length)
+/** What `forwardFilter` says, of a fixed value: into `out`. */
+function arranged(values: Float32Array, out: Float32Array, [O, C, taps]: readonly [number, number, number], n: number) {
+  const row = C * taps
   let i = 0
   for (let output = 0; output < O; output += n)
     for (let channel = 0; channel < C; channel += n)
       for (let tap = 0; tap < taps; tap++)
         for (let c = channel; c < channel + n; c++)
-          for (let o = output; o < output + n; o++) out[i++] = values[(o * C + c) * taps + tap] as number
+          for (let o = 0, at = output * row + c * taps + tap; o < n; o++, at += row) out[i++] = values[at] as number
   return out
 }
 

@@ -120,18 +120,22 @@ function transformedTaps(b: Lowering, taps: string, shape: Shape): string[] {
 function forwardTaps(b: Lowering, w: Tensor): readonly string[] {
   const [O, C] = w.shape as [number, number]
   const n = b.channelBlock
-  const fixed = b.prepared(w, 'winograd', (values) =>
-    arrangedPlaces(values, O, C, n).map((data) => ({ type: 1, shape: [O, C, 1, 1], data })),
+  const fixed = b.prepared(w, 'winograd', (values, room) =>
+    arrangedPlaces(values, room(16 * O * C), [O, C], n).map((data) => ({ type: 1, shape: [O, C, 1, 1], data })),
   )
   if (fixed) return fixed
   const byOutput = reordered(b, reshape(b, b.value(w), [O / n, n, C * 9, 1]))
   return transformedTaps(b, gatherRows(b, byOutput, n, permuted(b, [O / n, C / n, n, 9], [3, 0, 1, 2])), [O, C])
 }
 
-/** What `forwardTaps` says, of a fixed value. */
-function arrangedPlaces(values: Float32Array, O: number, C: number, n: number): Float32Array[] {
+/** What `forwardTaps` says, of a fixed value: into `places`. */
+function arrangedPlaces(
+  values: Float32Array,
+  places: Float32Array,
+  [O, C]: readonly [number, number],
+  n: number,
+): Float32Array[] {
   const count = O * C
-  const places = new Float32Array(16 * count)
   const rows = new Float32Array(12)
   let i = 0
   for (let output = 0; output < O; output += n)
