@@ -8,6 +8,7 @@ import {
   type StickerDataset,
   type StickerOptions,
   sceneDataset,
+  sceneNouns,
   stickerDataset,
   styles,
 } from '../data/index.ts'
@@ -31,13 +32,15 @@ export const stickersSchema = z.strictObject({
 })
 export type StickersConfig = z.infer<typeof stickersSchema>
 
-/** Scenes of stickers in these styles, of the vocabulary that captions name. */
+/** Scenes of stickers in these styles. */
 export const scenesSchema = z.strictObject({
   kind: z.literal('scenes'),
   styles: z
     .array(z.enum(styles))
     .min(1)
     .default([...styles]),
+  /** What the scenes show, by the first words for it; all of `sceneNouns()` by default. */
+  nouns: z.array(z.string()).min(3).optional(),
   /** Objects are whole cells wide and stand at whole cells, `cells` of them to the picture's side; anywhere by default. */
   lattice: z.strictObject({ cells: z.int().min(4), sides: z.array(z.int().positive()).optional() }).optional(),
 })
@@ -45,9 +48,14 @@ export type ScenesConfig = z.infer<typeof scenesSchema>
 
 /** The scenes of a split. */
 export const scenesOf = (
-  { styles, lattice }: ScenesConfig,
+  { styles, nouns, lattice }: ScenesConfig,
   { size, seed, split = 'train' }: { size: number; seed: number; split?: SceneSplit },
-) => sceneDataset({ size, styles, seed, split, ...(lattice && { lattice }) })
+) =>
+  sceneDataset({
+    ...{ size, styles, seed, split },
+    ...(nouns && split !== 'icons' && { nouns: sceneNouns(nouns) }),
+    ...(lattice && { lattice }),
+  })
 
 /** Which pictures to learn. */
 export const dataSchema = z.discriminatedUnion('kind', [

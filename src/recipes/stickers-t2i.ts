@@ -1,12 +1,19 @@
 import { recipeOf } from './recipe.ts'
 import { textToImageKind } from './text-to-image.ts'
 
+/** As many kinds as two cores learn in some hours. */
+const nouns = [
+  ...['fox', 'cat', 'panda', 'penguin', 'frog', 'owl', 'whale', 'octopus', 'crab', 'butterfly'],
+  ...['apple', 'strawberry', 'slice of pizza', 'donut', 'cake', 'mushroom', 'cactus', 'sunflower', 'palm tree'],
+  ...['star', 'sun', 'rainbow', 'rocket', 'car', 'house', 'balloon', 'key', 'crown', 'gift', 'snowman', 'umbrella', 'guitar'],
+]
+
 /** The third part of the bundled text-to-image model: it learns the latents of `stickers-vae`, told by `stickers-clip`. */
 export const stickersT2i = recipeOf(textToImageKind, {
   summary: 'text to image: latent diffusion of 64×64 sticker scenes, after stickers-vae and stickers-clip',
   config: {
     // A cell is one of the latents, four pixels: an object that is known at one place is then known at all.
-    data: { kind: 'scenes', lattice: { cells: 16, sides: [5, 7, 10, 14] } },
+    data: { kind: 'scenes', nouns, lattice: { cells: 16, sides: [5, 7, 10, 14] } },
     resolution: 64,
     unet: {
       block_out_channels: [48, 96, 192],
@@ -18,7 +25,7 @@ export const stickersT2i = recipeOf(textToImageKind, {
       norm_num_groups: 16,
     },
     timestep_bias: { begin: 400, end: 900, multiplier: 3 },
-    pool: 32_768,
+    pool: 16_384,
   },
   training: {
     train_batch_size: 32,
@@ -26,8 +33,8 @@ export const stickersT2i = recipeOf(textToImageKind, {
     learning_rate: 7e-4,
     ema_decay: 0.997,
     lr_scheduler: 'warmup_stable_decay',
-    max_train_steps: 6600,
-    lr_decay_steps: 1800,
+    max_train_steps: 6400,
+    lr_decay_steps: 1000,
     checkpointing_steps: 250,
     validation_steps: 500,
   },

@@ -10,7 +10,7 @@ export interface Noun {
 }
 
 /**
- * The icons that the bundled text-to-image model knows, and what captions call them: things that three designers draw alike and
+ * The icons of scenes, and what captions call them: things that three designers draw alike and
  * that are recognised at twenty pixels. None is held out.
  */
 const known: Readonly<Record<string, string>> = {
@@ -118,8 +118,23 @@ export function nounsOf(words: Readonly<Record<string, string>>): Noun[] {
   })
 }
 
-/** The vocabulary of the bundled text-to-image model. */
-export const sceneNouns = (): Noun[] => nounsOf(known)
+/**
+ * The vocabulary of scenes, or those of it that are named by their first words.
+ *
+ * @throws ArgumentError for a name that is none
+ */
+export function sceneNouns(names?: readonly string[]): Noun[] {
+  const all = nounsOf(known)
+  const found = names?.map((name) => {
+    const noun = all.find(({ words: [word] }) => word === name)
+    if (!noun)
+      throw new ArgumentError(
+        `scenes: there is no ${JSON.stringify(name)}; there are ${all.map(({ words: [word] }) => word).join(', ')}`,
+      )
+    return noun
+  })
+  return found ?? all
+}
 
 const irregular: Readonly<Record<string, string>> = {
   fish: 'fish',

@@ -208,6 +208,8 @@ test('the vocabulary: drawn in every style, none held out, no word for two icons
   expect(nouns.filter(({ icon }) => icon.heldOut || Object.keys(icon.slugs).length < 3)).toEqual([])
   const words = nouns.flatMap((noun) => noun.words)
   expect(words.filter((word, i) => words.indexOf(word) !== i)).toEqual([])
+  expect(sceneNouns(['fox', 'slice of pizza']).map(({ icon }) => icon.name)).toEqual(['fox', 'slice of pizza'])
+  expect(() => sceneNouns(['fox', 'wolf'])).toThrow(/no "wolf"; there are chick, cat/)
 })
 
 test.each([
