@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { loadConfig, saveModel } from '../checkpoints/index.ts'
+import { ArgumentError } from '../core/errors.ts'
 import { input, type Tensor } from '../core/tensor.ts'
 import { sampleBatch } from '../data/index.ts'
 import { encodePng, imageGrid } from '../images/index.ts'
@@ -16,6 +17,7 @@ import { type Autoencoder, createAutoencoder } from '../pipelines/index.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { adversarialSchema, adversarialStage } from './adversarial.ts'
 import { scenesOf, scenesSchema } from './data.ts'
+import { locality, localitySchema } from './locality.ts'
 import { positionsFrom } from './positions.ts'
 import type { RecipeKind } from './recipe.ts'
 import { checkOneOf, frozenClassifier, trainedModel, valuesIn } from './stored.ts'
@@ -37,6 +39,8 @@ export const vaeSchema = z.object({
       weight: z.number().min(0).default(1),
     })
     .prefault({}),
+  /** Keeps latents to what is at their place. */
+  locality: localitySchema.optional(),
   /** A last stage against a discriminator. */
   adversarial: adversarialSchema.optional(),
 })
@@ -56,7 +60,10 @@ export const vaeKind: RecipeKind<typeof vaeSchema> = {
     max_grad_norm: 10,
     ema_decay: 0.998,
   },
-  async job({ data, resolution: size, vae, pretrained, kl_weight, perceptual, adversarial }, { batchSize, seed }) {
+  async job(recipe, { batchSize, seed }) {
+    const { data, resolution: size, vae, pretrained, kl_weight, perceptual, adversarial } = recipe
+    if (recipe.locality && pretrained !== undefined)
+      throw new ArgumentError('autoencoder: locality moves the encoder, and with pretrained it stays; leave one out')
     const { config, params, start, fixed } = startingAutoencoder({ vae, pretrained }, size)
     const dataset = await scenesOf(data, { size, seed })
     const eyes = frozenClassifier(trainedModel(perceptual.classifier), size)
@@ -71,8 +78,10 @@ export const vaeKind: RecipeKind<typeof vaeSchema> = {
     const seen = perceptualDistance(eyes(made).maps, eyes(images).maps)
     const error = l1.add(seen.mul(perceptual.weight))
     const kl = klDivergence(posterior).mean()
-    const narrow = kl.mul(kl_weight / (3 * size * size))
-    const metrics = { psnr: psnrOf(made, images), l1, perceptual: seen, kl }
+    const local = recipe.locality && locality(images, posterior.mean, (x) => encode(x).mean, recipe.locality.margin)
+    const small = kl.mul(kl_weight / (3 * size * size))
+    const narrow = recipe.locality && local ? small.add(local.difference.mul(recipe.locality.weight)) : small
+    const metrics = { psnr: psnrOf(made, images), l1, perceptual: seen, kl, ...(local && { locality: local.difference }) }
 
     const stages = adversarial && [
       adversarialStage({
@@ -106,7 +115,7 @@ export const vaeKind: RecipeKind<typeof vaeSchema> = {
         ...(start && { start }),
         async batch(generator) {
           const { images } = await sampleBatch(dataset, generator, batchSize)
-          return { images, noise: generator.randn(latents) }
+          return { images, noise: generator.randn(latents), ...local?.feeds(generator) }
         },
       },
       validation: {
