@@ -1,69 +1,77 @@
 import { z } from 'zod'
-import { concat } from '../core/functions.ts'
 import { input, type Tensor } from '../core/tensor.ts'
+import { type Ground, groundNames, type StickerScene } from '../data/index.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import type { Generator } from '../runtime/random.ts'
 
-/** Latents that say what is at their place, whatever stands elsewhere in the picture. */
+/** Latents that say what is at their place, whatever stands around it. */
 export const localitySchema = z.strictObject({
   /** Against the error of pictures. */
   weight: z.number().positive(),
-  /** Cells beside the cut that may see across it. */
-  margin: z.int().min(0).default(2),
+  /** Cells around a place that it may depend on. */
+  margin: z.int().min(0).default(1),
 })
 
-/** An encoder's norms and attention see the whole picture; `locality` is what that does to the latents. */
-export interface Locality {
-  /** Mean square, over that of the latents. */
-  readonly difference: Tensor
-  /** Values of the inputs that it takes. */
-  feeds(generator: Generator): Readonly<Record<string, NdArray>>
+/** A scene's picture, its twin on another ground, and where they are the same. */
+export interface Twins {
+  /** [B, 3, H, W]. */
+  readonly twins: NdArray<'f32'>
+  /** [B, 1, h, w]: 1 where a cell and those around it show the same in both. */
+  readonly kept: NdArray<'f32'>
 }
 
 /**
- * How far latents depend on what is elsewhere. A rectangle of each picture [B, C, H, W] is laid over the next one of the batch, as
- * in CutMix (Yun et al. 2019); away from the cut the latents of the mixture should be those of the picture that a cell is from.
- * Consistency under a change of the picture, as in EQ-VAE (Kouzelis et al. 2025), which scales and turns it. Of one picture there is
- * nothing to compare.
+ * How far latents depend on what is around their place: an encoder's norms and attention see the whole picture, so that one object
+ * on two grounds has different latents, each of which a diffusion model would have to learn. Consistency under a change of the
+ * picture, as in EQ-VAE (Kouzelis et al. 2025), which scales and turns it.
  *
- * @param encode pictures → latents [B, c, h, w]
+ * @param latents those of the pictures [B, c, h, w]
+ * @param encode pictures → latents
+ * @returns the mean square of the difference to the twins' latents where they should be alike, over that of all latents
  */
-export function locality(images: Tensor, latents: Tensor, encode: (images: Tensor) => Tensor, margin: number): Locality {
-  const [, , h, w] = latents.shape as [number, number, number, number]
-  const factor = (images.shape[2] as number) / h
-  const [cut, kept] = [input('cut', [1, 1, h, w]), input('kept', [1, 1, h, w])]
-  const mixed = (x: Tensor, mask: Tensor) => {
-    const count = x.shape[0] as number
-    const next = concat([x.slice(0, 1, count), x.slice(0, 0, 1)], 0)
-    return next.add(x.sub(next).mul(mask))
-  }
-  const found = encode(mixed(images, cut.upsample([factor, factor])))
-  const square = found.sub(mixed(latents, cut)).square().mul(kept)
-  const power = latents.square().mean().stopGradient()
-  return {
-    difference: square.mean().div(kept.mean()).div(power),
-    feeds: (generator) => rectangle(generator, [h, w], margin),
-  }
+export function locality(images: Tensor, latents: Tensor, encode: (images: Tensor) => Tensor): Tensor {
+  const [batch, channels, h, w] = latents.shape as [number, number, number, number]
+  const [twins, kept] = [input('twins', images.shape), input('kept', [batch, 1, h, w])]
+  const square = encode(twins).sub(latents).square().mul(kept).sum()
+  const count = kept.sum().mul(channels).maximum(1)
+  return square.div(count).div(latents.square().mean().stopGradient())
 }
 
-/** 1 in a rectangle of three to six eighths of each side, and 1 where a cell is more than `margin` from its edge. */
-function rectangle(generator: Generator, [h, w]: readonly [number, number], margin: number): Record<'cut' | 'kept', NdArray> {
-  const whole = (least: number, most: number) => Number(generator.randint(least, most + 1, [1]).item())
-  const span = (side: number) => {
-    const length = whole(Math.ceil((3 * side) / 8), Math.floor((6 * side) / 8))
-    const start = whole(0, side - length)
-    return [start, start + length] as const
+/** Draws a batch of scenes once more, each on another ground. */
+export function twinsOf(
+  { images, scenes }: { readonly images: NdArray<'f32'>; readonly scenes: readonly StickerScene[] },
+  render: (scenes: readonly StickerScene[]) => NdArray<'f32'>,
+  generator: Generator,
+  { cells, margin }: { readonly cells: number; readonly margin: number },
+): Twins {
+  const other = (ground: Ground): Ground => {
+    const rest = groundNames.filter((name) => name !== ground)
+    return rest[Number(generator.randint(0, rest.length, [1]).item())] as Ground
   }
-  const [[top, bottom], [left, right]] = [span(h), span(w)]
-  const inside = (y: number, x: number, by: number) => y >= top + by && y < bottom - by && x >= left + by && x < right - by
-  const mask = (is: (y: number, x: number) => boolean) =>
-    new NdArray(
-      Float32Array.from({ length: h * w }, (_, i) => Number(is(Math.floor(i / w), i % w))),
-      [1, 1, h, w],
-      'f32',
-    )
-  return {
-    cut: mask((y, x) => inside(y, x, 0)),
-    kept: mask((y, x) => inside(y, x, margin) || !inside(y, x, -margin)),
+  const twins = render(scenes.map((scene) => ({ ...scene, ground: other(scene.ground) })))
+  return { twins, kept: sameCells(images, twins, cells, margin) }
+}
+
+/** Values in [−1, 1] that differ by less look alike. */
+const SEEN = 0.02
+
+function sameCells(a: NdArray<'f32'>, b: NdArray<'f32'>, cells: number, margin: number): NdArray<'f32'> {
+  const [batch, channels, side] = a.shape as [number, number, number, number]
+  const factor = side / cells
+  const differs = new Uint8Array(batch * cells * cells)
+  for (let i = 0; i < a.size; i++) {
+    if (Math.abs((a.data[i] as number) - (b.data[i] as number)) < SEEN) continue
+    const [x, y, n] = [i % side, Math.floor(i / side) % side, Math.floor(i / (channels * side * side))]
+    differs[(n * cells + Math.floor(y / factor)) * cells + Math.floor(x / factor)] = 1
   }
+  const kept = NdArray.zeros([batch, 1, cells, cells])
+  for (let i = 0; i < kept.size; i++) {
+    const [x, y, n] = [i % cells, Math.floor(i / cells) % cells, Math.floor(i / (cells * cells))]
+    let same = 1
+    for (let v = Math.max(0, y - margin); v <= Math.min(cells - 1, y + margin); v++)
+      for (let u = Math.max(0, x - margin); u <= Math.min(cells - 1, x + margin); u++)
+        if (differs[(n * cells + v) * cells + u]) same = 0
+    kept.data[i] = same
+  }
+  return kept
 }

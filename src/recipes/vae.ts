@@ -17,7 +17,7 @@ import { type Autoencoder, createAutoencoder } from '../pipelines/index.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { adversarialSchema, adversarialStage } from './adversarial.ts'
 import { scenesOf, scenesSchema } from './data.ts'
-import { locality, localitySchema } from './locality.ts'
+import { locality, localitySchema, twinsOf } from './locality.ts'
 import { positionsFrom } from './positions.ts'
 import type { RecipeKind } from './recipe.ts'
 import { checkOneOf, frozenClassifier, trainedModel, valuesIn } from './stored.ts'
@@ -78,10 +78,10 @@ export const vaeKind: RecipeKind<typeof vaeSchema> = {
     const seen = perceptualDistance(eyes(made).maps, eyes(images).maps)
     const error = l1.add(seen.mul(perceptual.weight))
     const kl = klDivergence(posterior).mean()
-    const local = recipe.locality && locality(images, posterior.mean, (x) => encode(x).mean, recipe.locality.margin)
+    const local = recipe.locality && locality(images, posterior.mean, (x) => encode(x).mean)
     const small = kl.mul(kl_weight / (3 * size * size))
-    const narrow = recipe.locality && local ? small.add(local.difference.mul(recipe.locality.weight)) : small
-    const metrics = { psnr: psnrOf(made, images), l1, perceptual: seen, kl, ...(local && { locality: local.difference }) }
+    const narrow = recipe.locality && local ? small.add(local.mul(recipe.locality.weight)) : small
+    const metrics = { psnr: psnrOf(made, images), l1, perceptual: seen, kl, ...(local && { locality: local }) }
 
     const stages = adversarial && [
       adversarialStage({
@@ -114,8 +114,12 @@ export const vaeKind: RecipeKind<typeof vaeSchema> = {
         ...(stages && { later: stages }),
         ...(start && { start }),
         async batch(generator) {
-          const { images } = await sampleBatch(dataset, generator, batchSize)
-          return { images, noise: generator.randn(latents), ...local?.feeds(generator) }
+          const batch = await sampleBatch(dataset, generator, batchSize)
+          const given = { images: batch.images, noise: generator.randn(latents) }
+          const margin = recipe.locality?.margin
+          return margin === undefined
+            ? given
+            : { ...given, ...twinsOf(batch, dataset.render, generator, { cells: side, margin }) }
         },
       },
       validation: {
