@@ -27,14 +27,16 @@ export interface Twins {
  *
  * @param latents those of the pictures [B, c, h, w]
  * @param encode pictures → latents
- * @returns the mean square of the difference to the twins' latents where they should be alike, over that of all latents
+ * @returns the mean square of the difference to the twins' latents where they should be alike, picture by picture, over that of
+ *   all latents
  */
 export function locality(images: Tensor, latents: Tensor, encode: (images: Tensor) => Tensor): Tensor {
   const [batch, channels, h, w] = latents.shape as [number, number, number, number]
   const [twins, kept] = [input('twins', images.shape), input('kept', [batch, 1, h, w])]
-  const square = encode(twins).sub(latents).square().mul(kept).sum()
-  const count = kept.sum().mul(channels).maximum(1)
-  return square.div(count).div(latents.square().mean().stopGradient())
+  const square = encode(twins).sub(latents).square().mul(kept).sum([1, 2, 3])
+  // A small object counts as much as a large one, though it has fewer cells and more of the ground around it.
+  const each = square.div(kept.sum([1, 2, 3]).mul(channels).maximum(1))
+  return each.mean().div(latents.square().mean().stopGradient())
 }
 
 /** Draws a batch of scenes once more, each on another ground. */
