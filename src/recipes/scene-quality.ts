@@ -17,6 +17,7 @@ import { Generator } from '../runtime/random.ts'
 import { recallAt1 } from './clip.ts'
 import { type ScenesConfig, scenesOf } from './data.ts'
 import { fitGaussian, frechetTo } from './frechet.ts'
+import { twinsOf } from './locality.ts'
 import { positionsFrom } from './positions.ts'
 import { type Distance, distanceWithError } from './quality.ts'
 import { emptyTally, type Fact, facts, type Rate, rateOf, scoreScene } from './scoring.ts'
@@ -189,7 +190,7 @@ export interface PartQuality {
   /** By what is measured, then by split. */
   readonly rows: readonly {
     readonly name: string
-    readonly unit: 'share' | 'dB' | ''
+    readonly unit: 'share' | 'dB' | '%' | ''
     readonly values: readonly (number | Rate)[]
   }[]
 }
@@ -205,10 +206,15 @@ async function measureAutoencoder(folder: string, num: number, data: ScenesConfi
   const size = coder.config.sample_size as number
   const small = size / coder.factor
   const splits = ['phrasings', 'pairs', 'icons'] as const
-  const [kept, resized, deviations]: number[][] = [[], [], []]
+  const [kept, resized, deviations, moved]: number[][] = [[], [], [], []]
   for (const split of splits) {
-    const { images } = await (await heldOutScenes(data, size, split)).batch(positionsFrom(0, num))
+    const dataset = await heldOutScenes(data, size, split)
+    const batch = await dataset.batch(positionsFrom(0, num))
+    const { images } = batch
     const latents = await coder.encode(images)
+    const other = twinsOf(batch, dataset.render, new Generator(EVALUATION_SEED), { cells: small, margin: 1 })
+    const apart = (await coder.encode(other.twins)).sub(latents).square().mul(other.kept).mean().item()
+    moved?.push((100 * apart) / (other.kept.mean().item() * latents.square().mean().item()))
     kept?.push(meanPsnr(images, await coder.decode(latents)))
     const shrunk = resize(images, { width: small, height: small, kernel: 'bicubic' })
     resized?.push(meanPsnr(images, resize(shrunk, { width: size, height: size, kernel: 'bicubic' })))
@@ -222,6 +228,7 @@ async function measureAutoencoder(folder: string, num: number, data: ScenesConfi
       { name: 'signal to noise of reconstructions', unit: 'dB', values: kept ?? [] },
       { name: `of pictures at ${small}×${small}, enlarged again`, unit: 'dB', values: resized ?? [] },
       { name: "the scaled latents' deviation", unit: '', values: deviations ?? [] },
+      { name: 'of their power, what changes within an object when the ground around it does', unit: '%', values: moved ?? [] },
     ],
   }
 }

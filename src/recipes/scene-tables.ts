@@ -32,6 +32,6 @@ export const partTable = ({ num, splits, rows }: PartEvaluation): Table => [
   [`${num} scenes each`, ...splits.map((split) => `held-out ${split}`)],
   ...rows.map(({ name, unit, values }) => [
     name,
-    ...values.map((value) => (typeof value === 'number' ? `${value.toFixed(2)}${unit === 'dB' ? ' dB' : ''}` : interval(value))),
+    ...values.map((value) => (typeof value === 'number' ? `${value.toFixed(2)}${unit && ` ${unit}`}` : interval(value))),
   ]),
 ]
