@@ -33,8 +33,6 @@ export interface SessionOptions {
   readonly rewrite?: boolean
   /** Whether it may choose the layout of what it rewrites, and copy weights for it: so unless false. */
   readonly layout?: boolean
-  /** Whether it keeps memory that it had for what it needs next: so unless false. */
-  readonly arena?: boolean
   /** On a GPU: whether the CPU may run what the GPU cannot (it may unless false, which makes such a graph an error). */
   readonly fallback?: boolean
 }
@@ -51,16 +49,7 @@ export function locateFromRoot(file: string): string {
 /** One session of the engine. Creating and running it block the calling thread. */
 export async function createSession(
   model: OnnxModel,
-  {
-    device,
-    resident = [],
-    prepack = true,
-    threads,
-    rewrite = true,
-    layout = true,
-    arena = true,
-    fallback = true,
-  }: SessionOptions,
+  { device, resident = [], prepack = true, threads, rewrite = true, layout = true, fallback = true }: SessionOptions,
 ) {
   const { InferenceSession } = await engine()
   const stays = device === 'webgpu' ? resident : []
@@ -72,9 +61,9 @@ export async function createSession(
     graphOptimizationLevel: rewrite ? (layout ? 'all' : 'extended') : 'disabled',
     // One block for all values, laid out beforehand, is larger than what they take as they come and go.
     enableMemPattern: device !== 'cpu',
-    // The engine's own allocator holds more than values of many sizes take, twice as much in training. glibc's holds less and
-    // there is as fast; of other systems' that is not known.
-    enableCpuMemArena: arena || process.platform !== 'linux',
+    // In training values of many sizes come and go: the engine's own allocator then holds twice what they take. glibc's
+    // holds less and is as fast; of other systems' that is not known.
+    enableCpuMemArena: rewrite || process.platform !== 'linux',
     logSeverityLevel: 4, // Its errors come as exceptions.
     ...(threads ? { intraOpNumThreads: threads } : {}),
     ...(stays.length > 0

@@ -33,7 +33,7 @@ export interface Computation {
   readonly updates?: ReadonlyMap<string, Tensor>
 }
 
-export type CompileOptions = Partial<Omit<SessionOptions, 'resident' | 'layout' | 'arena'>> & {
+export type CompileOptions = Partial<Omit<SessionOptions, 'resident' | 'layout'>> & {
   /** Layers in few bits; in float unless given. On the CPU only. */
   readonly quantization?: Quantize | undefined
 }
@@ -192,7 +192,6 @@ export async function lowered<T>(
     }
     for (const x of graph.state) checkState('parameter', x.name as string, x, state?.specOf(x.name as string))
     for (const [name, x] of updates) checkState('update of', name, x, state?.specOf(name))
-    const large = bytesInFiles(weights) >= 2 ** 30
     return await use(graph, {
       device,
       resident: Object.keys(named),
@@ -200,9 +199,7 @@ export async function lowered<T>(
       rewrite: device !== 'cpu' || graph.state.length === 0,
       layout: graph.layoutLeft,
       // Weights laid out once more take their size again, and at these sizes seconds.
-      prepack: quantization !== undefined || !large,
-      // A tenth faster for a small network; for a large one no faster, and more than a tenth of all its memory.
-      arena: device !== 'cpu' || (graph.state.length === 0 && !large),
+      prepack: quantization !== undefined || bytesInFiles(weights) < 2 ** 30,
       ...options,
     })
   } finally {
