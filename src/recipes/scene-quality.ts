@@ -228,7 +228,16 @@ async function measureAutoencoder(folder: string, num: number, data: ScenesConfi
       { name: 'signal to noise of reconstructions', unit: 'dB', values: kept ?? [] },
       { name: `of pictures at ${small}×${small}, enlarged again`, unit: 'dB', values: resized ?? [] },
       { name: "the scaled latents' deviation", unit: '', values: deviations ?? [] },
-      { name: 'of their power, what changes within an object when the ground around it does', unit: '%', values: moved ?? [] },
+      // Pictures may be too small for a cell that shows nothing of the ground, nor its neighbours.
+      ...(moved?.every(Number.isFinite)
+        ? [
+            {
+              name: 'of their power, what changes within an object when the ground around it does',
+              unit: '%' as const,
+              values: moved,
+            },
+          ]
+        : []),
     ],
   }
 }

@@ -56,7 +56,6 @@ const vae = {
     up_block_types: ['UpDecoderBlock2D', 'UpDecoderBlock2D'],
     norm_num_groups: 4,
   },
-  locality: { weight: 0.1 },
   adversarial: { channels: 4, num_layers: 1, start: 26 },
   training: {
     train_batch_size: 4,
@@ -89,7 +88,7 @@ test('an autoencoder learns scenes, the last steps against a discriminator, and 
   await coder.release()
 
   // A decoder that goes on: other pictures of the very same latents.
-  const { vae: _, locality: __, ...rest } = vae
+  const { vae: _, ...rest } = vae
   const again = await trained('vae-decoder', { ...rest, pretrained: model })
   const finer = loadAutoencoder(again.model)
   expect(finer.config.scaling_factor).toBe(coder.config.scaling_factor)
@@ -97,6 +96,15 @@ test('an autoencoder learns scenes, the last steps against a discriminator, and 
   const finest = await finer.decode(latents)
   await finer.release()
   expect(meanPsnr(images, finest)).toBeGreaterThan(meanPsnr(images, made))
+})
+
+test('locality is one of its errors, and nothing for a decoder alone', { timeout: 120_000 }, async () => {
+  const { adversarial: _, ...plain } = vae
+  const local = { ...plain, resolution: 32, locality: { weight: 0.1, margin: 0 } }
+  const { log } = await trained('vae-local', { ...local, training: { ...vae.training, max_train_steps: 3 } })
+  for (const row of log) expect(row.locality).toBeGreaterThan(0)
+  const { vae: __, ...rest } = local
+  await expect(trained('vae-frozen', { ...rest, pretrained: join(desk, 'vae', 'model') })).rejects.toThrow(/leave one out/)
 })
 
 test('times of a batch are evenly spread, each over all of them', () => {
