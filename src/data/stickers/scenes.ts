@@ -106,16 +106,14 @@ export async function sceneDataset(options: SceneOptions): Promise<SceneDataset>
       }),
     )
   const root = new Generator(seed)
+  const fractions = sides.map((side) => side / (cells as number))
   const fits = castingOf(split)
   const numbers = new Map(nouns.map(({ icon }, i) => [icon.name, i]))
 
   const sceneAt = (position: number): StickerScene => {
     if (!Number.isSafeInteger(position) || position < 0)
       throw new ArgumentError(`scenes: expected a position of 0 or more, got ${position}`)
-    const draw = new Draw(
-      root.fork(position),
-      sides.map((side) => side / (cells as number)),
-    )
+    const draw = new Draw(root.fork(position), fractions)
     for (;;) {
       const setting = draw.weighted(settings)
       const cast = Array.from({ length: { single: 1, count: 1, two: 2, three: 3 }[setting] }, () => draw.of(nouns))

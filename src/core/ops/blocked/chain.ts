@@ -25,30 +25,32 @@ export function chained(b: Lowering, x: Tensor): string | undefined {
 }
 
 function inBlocks(b: Lowering, x: Tensor): string | undefined {
+  const norm = groupNormOf(x)
+  if (norm) return normalized(b, norm)
+  const known = x.inputs.map((y) => knownInBlocks(b, y))
   switch (x.op) {
-    case silu: {
-      const input = knownInBlocks(b, at(x.inputs, 0))
-      return input && b.emit('QuickGelu', [input], { alpha: { float: 1 } }, 'com.microsoft')
-    }
-    case add: {
-      const norm = groupNormOf(x)
-      if (norm) return normalized(b, norm)
-      const alike = x.inputs.every(({ size }) => size === x.size)
-      return alike && x.inputs.some((y) => knownInBlocks(b, y))
-        ? b.emit(
-            'Add',
+    case silu:
+      return known.every(isThere) ? itself(b, x, known) : undefined
+    case concat:
+      return x.attrs.axis === 1 && known.every(isThere) ? itself(b, x, known) : undefined
+    case add:
+      return x.inputs.every(({ size }) => size === x.size) && known.some(isThere)
+        ? itself(
+            b,
+            x,
             x.inputs.map((y) => blocked(b, y)),
           )
         : undefined
-    }
-    case concat: {
-      const parts = x.inputs.map((y) => knownInBlocks(b, y))
-      return x.attrs.axis === 1 && parts.every((part) => part !== undefined) ? b.emit('Concat', parts, { axis: 1 }) : undefined
-    }
     default:
       return undefined
   }
 }
+
+const isThere = (name: string | undefined): name is string => name !== undefined
+
+/** The operation as it is lowered anywhere, of values on blocked channels: their order is nothing to it. */
+const itself = (b: Lowering, x: Tensor, operands: readonly string[]): string =>
+  typeof x.op.lower === 'string' ? b.emit(x.op.lower, operands) : x.op.lower(b, operands, x)
 
 interface GroupNorm {
   readonly x: Tensor
@@ -62,7 +64,7 @@ interface GroupNorm {
 /** Group norm as `groupNorm` draws it. */
 function groupNormOf(sum: Tensor): GroupNorm | undefined {
   const [product, bias] = sum.inputs as [Tensor, Tensor]
-  if (product.op !== mul) return undefined
+  if (sum.op !== add || product.op !== mul) return undefined
   const [normal, weight] = product.inputs as [Tensor, Tensor]
   const [channels] = weight.shape
   if (normal.op !== reshapeOp || [weight, bias].some((p) => p.rank !== 3 || p.size !== channels)) return undefined
@@ -93,9 +95,9 @@ function normalized(b: Lowering, { x, groups, eps, weight, bias }: GroupNorm): s
   const perChannel = (name: string, batch = B) => reshape(b, name, [batch, groups, C / groups])
   const overGroup = (name: string) => b.emit('ReduceMean', [name, b.ints([2])], { keepdims: 1 })
   const number = (value: number) => b.scalar(value, 'f32')
+  const each = { stride: [1, 1], dilation: [1, 1], before: [0, 0], after: [0, 0], groups: rows }
   const depthwise = (picture: string, factors: string, shift: string) =>
     convolve(b, [picture, reshape(b, factors, [rows, 1, 1, 1]), reshape(b, shift, [rows])], [1, 1], each)
-  const each = { stride: [1, 1], dilation: [1, 1], before: [0, 0], after: [0, 0], groups: rows }
 
   const pictures = reshape(b, input, [1, rows, H, W])
   const means = channelMeans(b, pictures)
