@@ -30,10 +30,10 @@ export const stickersT2i = recipeOf(textToImageKind, {
   training: {
     train_batch_size: 32,
     num_processes: 2,
-    learning_rate: 1e-3,
+    learning_rate: 4e-4,
     ema_decay: 0.997,
     lr_scheduler: 'warmup_stable_decay',
-    max_train_steps: 10_000,
+    max_train_steps: 9500,
     lr_decay_steps: 2000,
     checkpointing_steps: 250,
     validation_steps: 500,
