@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { maxDifference } from '../../tests/fixture.ts'
+import { concat } from '../core/functions.ts'
 import { grad } from '../core/grad.ts'
 import { input, type Tensor } from '../core/tensor.ts'
 import { NdArray } from '../runtime/ndarray.ts'
@@ -11,6 +12,7 @@ import { Params } from './params.ts'
 import { resnetBlock } from './resnet.ts'
 import { renameAttention } from './spatial-attention.ts'
 import { gaussianFourier, sinusoidal } from './time.ts'
+import { gegluFeedForward } from './transformer.ts'
 
 const at = async (f: (x: Tensor) => Tensor, x: NdArray) => (await evaluate({ y: f(input('x', x.shape)) }, { x })).y as NdArray
 
@@ -99,6 +101,26 @@ test('a residual block takes a time exactly where it has a width for one', () =>
   ])
   expect(() => timed(x)).toThrow('got no time')
   expect(() => untimed(x, time)).toThrow('got a time')
+})
+
+test('a wide feed-forward layer takes some tokens at a time, with the same result and gradient', async () => {
+  const p = new Params()
+  const layer = gegluFeedForward(p, 256)
+  const weights = p.initialise(new Generator(0))
+  const [x, g] = [input('x', [1, 2048, 256]), input('g', [1, 2048, 256])]
+  const halves = concat(
+    x.split(2, 1).map((half) => layer(half)),
+    1,
+  )
+  const outputs = { whole: layer(x), halves, gradient: grad(layer(x).mul(g).sum(), [x])[0] as Tensor }
+  const ofHalves = grad(halves.mul(g).sum(), [x])[0] as Tensor
+  expect(layer(x).op.name).toBe('concat')
+  expect(layer(x.slice(1, 0, 1024)).op.name).not.toBe('concat')
+  const generator = new Generator(1)
+  const feeds = { x: generator.randn([1, 2048, 256]), g: generator.randn([1, 2048, 256]) }
+  const found = await evaluate({ outputs: { ...outputs, ofHalves }, weights }, feeds)
+  expect(maxDifference(found.whole as NdArray, found.halves as NdArray)).toBe(0)
+  expect(maxDifference(found.gradient as NdArray, found.ofHalves as NdArray)).toBe(0)
 })
 
 test('attention keys of older checkpoints are renamed, and no others', () => {
