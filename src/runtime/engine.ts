@@ -29,6 +29,8 @@ export interface SessionOptions {
   /** Repacks constant weights for speed: on unless memory matters more. */
   readonly prepack?: boolean
   readonly threads?: number
+  /** Whether it allocates by itself, and keeps what was used (unless false). */
+  readonly arena?: boolean
   /** Whether the engine rewrites the graph first (unless false). A graph of thousands of nodes then takes seconds. */
   readonly rewrite?: boolean
   /** Whether it may choose the layout of what it rewrites, and copy weights for it: so unless false. */
@@ -49,7 +51,16 @@ export function locateFromRoot(file: string): string {
 /** One session of the engine. Creating and running it block the calling thread. */
 export async function createSession(
   model: OnnxModel,
-  { device, resident = [], prepack = true, threads, rewrite = true, layout = true, fallback = true }: SessionOptions,
+  {
+    device,
+    resident = [],
+    prepack = true,
+    threads,
+    arena = true,
+    rewrite = true,
+    layout = true,
+    fallback = true,
+  }: SessionOptions,
 ) {
   const { InferenceSession } = await engine()
   const stays = device === 'webgpu' ? resident : []
@@ -63,7 +74,7 @@ export async function createSession(
     enableMemPattern: device !== 'cpu',
     // In training values of many sizes come and go: the engine's own allocator then holds twice what they take. glibc's
     // holds less and is as fast; of other systems' that is not known.
-    enableCpuMemArena: rewrite || process.platform !== 'linux',
+    enableCpuMemArena: arena || process.platform !== 'linux',
     logSeverityLevel: 4, // Its errors come as exceptions.
     ...(threads ? { intraOpNumThreads: threads } : {}),
     ...(stays.length > 0

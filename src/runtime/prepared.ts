@@ -1,8 +1,8 @@
 import { closeSync, mkdtempSync, openSync, readdirSync, readSync, rmSync, statfsSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { bytesPer, convert, fromBfloatBits, fromHalfBits, type TypedArray, viewOf } from '../core/dtype.ts'
-import type { Prepare, RawValue, StoredValue } from '../core/onnx/lower.ts'
-import type { RawTensor } from '../core/ops/op.ts'
+import { bytesPer, convert, type DType, fromBfloatBits, fromHalfBits, type TypedArray, viewOf } from '../core/dtype.ts'
+import type { Preparer, RawValue, StoredValue } from '../core/onnx/lower.ts'
+import { type Arrangement, type RawTensor, rawTypes } from '../core/ops/op.ts'
 import { sizeOf } from '../core/shape.ts'
 import { cacheFolder } from './cache.ts'
 import { EngineError } from './engine.ts'
@@ -49,17 +49,20 @@ function isRunning(pid: number): boolean {
 /** Weights in a file start at whole pages, so that the engine can map them. */
 const PAGE = 4096
 
+type InFile = Extract<StoredValue, { file: string }>
+type Result = Arrangement['results'][number]
+const bytesOf = ({ type, shape }: Result) => sizeOf(shape) * rawTypes[type].array.BYTES_PER_ELEMENT
+
 /**
  * Weights in the arrangements that a program's kernels take, made once. Those of weights in memory stay in memory; those of
  * weights in files go to a file that the engine maps: they take no memory twice, and what memory lacks can be read again.
  */
-export class PreparedWeights {
+export class PreparedWeights implements Preparer {
   private folder: string | undefined
   private fd: number | undefined
   private end = 0
   private readonly inMemory: boolean
-  private readonly stored = new Scratch()
-  private readonly arranged = new Scratch()
+  private readonly rooms = { stored: new Scratch(), floats: new Scratch(), arranged: new Scratch() }
 
   /** @param weights all that may be prepared */
   constructor(weights: Weights) {
@@ -67,27 +70,36 @@ export class PreparedWeights {
     this.inMemory = roomIn(MEMORY) > MOST_BYTES * elements
   }
 
-  readonly prepare: Prepare = (stored, make) => {
-    if ('data' in stored) return make(floats(stored, stored.data), (length) => new Float32Array(length))
-    const size = sizeOf(stored.shape)
-    const data = viewOf(stored.dtype, this.stored.of(size * bytesPer[stored.dtype]), 0, size)
-    readInto(new Uint8Array(data.buffer, 0, data.byteLength), stored)
-    const values = floats(stored, data)
-    const made = make(values, (length) => new Float32Array(this.arranged.of(4 * length), 0, length))
-    const kept = made.map((array) => this.put(array))
-    // Hundreds of megabytes may come by before garbage is next collected.
-    const own = [this.stored.buffer, this.arranged.buffer]
-    for (const buffer of new Set([values, ...made.map(({ data }) => data)].map(({ buffer }) => buffer)))
-      if (!own.includes(buffer as ArrayBuffer)) (buffer as ArrayBuffer).transfer(0)
-    return kept
+  read(stored: StoredValue): Float32Array {
+    const data = 'data' in stored ? stored.data : readInto(new ArrayBuffer(storedBytes(stored)), stored)
+    return floats(stored.dtype, data, (length) => new Float32Array(length))
+  }
+
+  arrange(stored: StoredValue, { results, fill }: Arrangement): readonly RawValue[] {
+    if ('data' in stored) return arranged(this.read(stored), { results, fill })
+    const { rooms, end: start } = this
+    const data = readInto(rooms.stored.of(storedBytes(stored)), stored)
+    const values = floats(stored.dtype, data, (length) => new Float32Array(rooms.floats.of(4 * length), 0, length))
+    const placed = results.map((result) => {
+      const offset = this.end
+      this.end += Math.ceil(bytesOf(result) / PAGE) * PAGE
+      return { ...result, offset, length: bytesOf(result) }
+    })
+    const length = this.end - start
+    const room = rooms.arranged.of(length)
+    fill(
+      values,
+      placed.map(({ type, shape, offset }) => new rawTypes[type].array(room, offset - start, sizeOf(shape))),
+    )
+    const file = this.append(new Uint8Array(room, 0, length), start)
+    return placed.map((result) => ({ ...result, file }))
   }
 
   /** No more weights come. */
   close(): void {
     if (this.fd !== undefined) closeSync(this.fd)
     this.fd = undefined
-    this.stored.free()
-    this.arranged.free()
+    for (const room of Object.values(this.rooms)) room.free()
   }
 
   /** Removes the file; where a program has it mapped it lives on until the program is gone. On Windows it can go only then. */
@@ -100,53 +112,61 @@ export class PreparedWeights {
     }
   }
 
-  private get file(): string {
+  /** Writes bytes to the file, which is then made; its path. */
+  private append(bytes: Uint8Array, offset: number): string {
     this.folder ??= temporaryFolder(this.inMemory ? MEMORY : cacheFolder('prepared'))
-    return join(this.folder, 'weights.bin')
-  }
-
-  private put({ type, shape, data }: RawTensor): RawValue {
-    const { file } = this
-    const offset = Math.ceil(this.end / PAGE) * PAGE
+    const file = join(this.folder, 'weights.bin')
     try {
       this.fd ??= openSync(file, 'w')
-      writeAt(this.fd, new Uint8Array(data.buffer, data.byteOffset, data.byteLength), offset)
+      for (let done = 0; done < bytes.length; )
+        done += writeSync(this.fd, bytes, done, Math.min(bytes.length - done, MOST_AT_ONCE), offset + done)
     } catch (cause) {
       const message = (cause as Error).message
       throw new EngineError(`${file} cannot be written: ${message}. Set LANGEVIN_CACHE to a folder with room for the weights`, {
         cause,
       })
     }
-    this.end = offset + data.byteLength
-    return { type, shape, file, offset, length: data.byteLength }
+    return file
   }
 }
 
-function writeAt(fd: number, bytes: Uint8Array, offset: number): void {
-  for (let done = 0; done < bytes.length; ) {
-    done += writeSync(fd, bytes, done, Math.min(bytes.length - done, 2 ** 30), offset + done)
-  }
+/** A value's arrangements in memory. */
+export function arranged(values: Float32Array, { results, fill }: Arrangement): RawTensor[] {
+  const made = results.map((result) => ({ ...result, data: new rawTypes[result.type].array(sizeOf(result.shape)) }))
+  fill(
+    values,
+    made.map(({ data }) => data),
+  )
+  return made
 }
 
-/** Reads a stored weight into memory of its size. */
-function readInto(bytes: Uint8Array, { file, offset }: { file: string; offset: number }): void {
+/** Bytes that the system reads or writes at a time, at most. */
+const MOST_AT_ONCE = 2 ** 30
+
+const storedBytes = ({ dtype, shape }: InFile) => sizeOf(shape) * bytesPer[dtype]
+
+/** A stored weight, read to the start of a buffer. */
+function readInto(buffer: ArrayBuffer, stored: InFile): TypedArray {
+  const { file, offset } = stored
+  const bytes = new Uint8Array(buffer, 0, storedBytes(stored))
   const fd = openSync(file, 'r')
   try {
     for (let done = 0; done < bytes.length; ) {
-      const got = readSync(fd, bytes, done, Math.min(bytes.length - done, 2 ** 30), offset + done)
+      const got = readSync(fd, bytes, done, Math.min(bytes.length - done, MOST_AT_ONCE), offset + done)
       if (got === 0) throw new EngineError(`${file} ends before a weight of ${bytes.length} bytes at ${offset}`)
       done += got
     }
   } finally {
     closeSync(fd)
   }
+  return viewOf(stored.dtype, buffer, 0, sizeOf(stored.shape))
 }
 
-/** Memory that one weight after the other uses: fresh pages would cost more than what is calculated in them. */
+/** Memory that one weight after the other uses, freed at once at the end: fresh pages would cost more than what is calculated in them. */
 class Scratch {
-  buffer = new ArrayBuffer(0)
+  private buffer = new ArrayBuffer(0)
 
-  /** Its first bytes, with anything in them. */
+  /** So many bytes or more, with what was in them. */
   of(bytes: number): ArrayBuffer {
     if (this.buffer.byteLength < bytes) {
       this.free()
@@ -161,14 +181,16 @@ class Scratch {
   }
 }
 
-const tables = new Map<string, Float32Array>()
+const tables = new Map<DType, Float32Array>()
 
-/** Elements of any float type as f32; those of 16 bits by a table of all of them. */
-function floats({ dtype }: StoredValue, data: TypedArray): Float32Array {
+/** Elements of any float type as f32; those of 16 bits by a table of all of them, into the room given. */
+function floats(dtype: DType, data: TypedArray, room: (length: number) => Float32Array): Float32Array {
   if (data instanceof Float32Array) return data
   if (dtype !== 'f16' && dtype !== 'bf16') return convert(dtype, data, 'f32')
   const read = dtype === 'f16' ? fromHalfBits : fromBfloatBits
   const table = tables.get(dtype) ?? Float32Array.from({ length: 2 ** 16 }, (_, bits) => read(bits))
   tables.set(dtype, table)
-  return Float32Array.from(data as Uint16Array, (bits) => table[bits] as number)
+  const out = room(data.length)
+  for (let i = 0; i < out.length; i++) out[i] = table[data[i] as number] as number
+  return out
 }

@@ -179,7 +179,7 @@ export async function lowered<T>(
         fusedAttention: device !== 'webgpu' || (await fusedAttentionWorks()),
         locate: locateFromRoot,
         quantization: quantization && (await quantizationOf(quantization)),
-        ...(device === 'cpu' ? { prepare: prepared.prepare } : {}),
+        ...(device === 'cpu' ? { preparer: prepared } : {}),
       },
     )
     prepared.close()
@@ -195,8 +195,9 @@ export async function lowered<T>(
     return await use(graph, {
       device,
       resident: Object.keys(named),
-      // With weights that change there is little that the engine could fold, and it would search for seconds.
-      rewrite: device !== 'cpu' || graph.state.length === 0,
+      arena: device !== 'cpu' || graph.state.length === 0,
+      // Where everything lies as its kernels take it the engine would search for a second, or for many in training, and find nothing.
+      rewrite: device !== 'cpu' || (graph.state.length === 0 && (graph.layoutLeft || graph.foldable)),
       layout: graph.layoutLeft,
       // Weights laid out once more take their size again, and at these sizes seconds.
       prepack: quantization !== undefined || bytesInFiles(weights) < 2 ** 30,

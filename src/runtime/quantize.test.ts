@@ -10,6 +10,7 @@ import { conv, linear } from '../nn/layers.ts'
 import { Params } from '../nn/params.ts'
 import { toTokens } from '../nn/transformer.ts'
 import { NdArray } from './ndarray.ts'
+import { arranged, PreparedWeights } from './prepared.ts'
 import { evaluate } from './program.ts'
 import { Calibration, type Quantize } from './quantize.ts'
 import { Generator } from './random.ts'
@@ -118,7 +119,7 @@ describe('int4', () => {
     const { y: float } = await evaluate(given, { x })
     const { y: packed } = await evaluate(given, { x }, { quantization: { kind: 'int4' } })
     expect(quality(packed, float)).toBeGreaterThan(35)
-    const [codes, scales] = nibbles(whole, [64, 2, 32])
+    const [codes, scales] = arranged(whole, nibbles([64, 2, 32]))
     expect(scales!.data.every((scale) => scale === 1)).toBe(true)
     expect((codes!.data[0] as number) & 15).toBe(0)
     expect((codes!.data[0] as number) >> 4).toBe(7)
@@ -127,7 +128,7 @@ describe('int4', () => {
 
 test('rows of weights: the largest takes the limit, zeros stay zero, and no error is above half a step', () => {
   const values = Float32Array.from([0.5, -1, 0.25, 0, 0, 0, 3, 2.99, -3])
-  const { integers, scales } = perRow(values, [3, 3], 64)
+  const [integers, scales] = arranged(values, perRow([3, 3], 64)).map(({ data }) => data) as [Int8Array, Float32Array]
   expect([...integers]).toEqual([32, -64, 16, 0, 0, 0, 64, 64, -64])
   values.forEach((value, i) => {
     const scale = scales[Math.floor(i / 3)] as number
@@ -153,11 +154,26 @@ describe('weights in a file', () => {
     }
   })
 
+  test('those of matrix products in 16 bits leave something to fold', () => {
+    const own = new Params()
+    const y = linear(own.at('l'), 256, 128)(input('x', [16, 256]))
+    for (const floats of ['f32', 'f16'] as const) {
+      const file = join(dir, `product-${floats}.safetensors`)
+      writeSafetensors(file, own.initialise(random), {}, { floats })
+      const stored = openSafetensors(file).tensors
+      const { foldable } = lower(
+        { outputs: { y }, weights: stored },
+        { target: 'cpu', channelBlock: 8, preparer: new PreparedWeights(stored) },
+      )
+      expect(foldable).toBe(floats === 'f16')
+    }
+  })
+
   test('those that are arranged leave no stored ones in the graph', () => {
-    const prepare = () => [0, 1, 2].map(() => ({ type: 1, shape: [1], data: new Float32Array(1) }))
-    const { model, layoutLeft } = lower(computation, { target: 'cpu', channelBlock: 8, prepare })
+    const preparer = new PreparedWeights(computation.weights)
+    const { model, layoutLeft, foldable } = lower(computation, { target: 'cpu', channelBlock: 8, preparer })
     const names = model.graph.initializer.map(({ name }) => name)
-    expect(layoutLeft).toBe(false)
+    expect([layoutLeft, foldable]).toEqual([false, false])
     expect(names.filter((name) => name.startsWith('first'))).toEqual(['first.weight', 'first.bias'])
   })
 })

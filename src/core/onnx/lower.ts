@@ -4,7 +4,7 @@ import { topologicalOrder } from '../grad.ts'
 import { chained } from '../ops/blocked/chain.ts'
 import { onnxType } from '../ops/elementwise.ts'
 import { type SliceAttrs, slice } from '../ops/move.ts'
-import type { Arrange, Lowering, OnnxAttribute, RawTensor, Target } from '../ops/op.ts'
+import { type Arrangement, type Lowering, type OnnxAttribute, type RawTensor, rawTypes, type Target } from '../ops/op.ts'
 import type { Quantization } from '../ops/quantized.ts'
 import { type Shape, sameShape, showShape, sizeOf } from '../shape.ts'
 import { isConstant, isInput, isParameter, type Tensor } from '../tensor.ts'
@@ -21,8 +21,13 @@ export type RawValue =
   | RawTensor
   | (Omit<RawTensor, 'data'> & { readonly file: string; readonly offset: number; readonly length: number })
 
-/** Calculates a stored parameter's other arrangement and keeps it, in memory or in a file. */
-export type Prepare = (stored: StoredValue, make: Arrange) => readonly RawValue[]
+/** Who has the stored parameters' values. */
+export interface Preparer {
+  /** A value as f32, for now. */
+  read(stored: StoredValue): Float32Array
+  /** Where other arrangements of a value will be, in memory or in a file. */
+  arrange(stored: StoredValue, arrangement: Arrangement): readonly RawValue[]
+}
 
 /** What is lowered: named inputs and outputs, and the parameters' values. */
 export interface Graph {
@@ -39,7 +44,7 @@ export interface LowerOptions {
   /** How a weight that lies in a file is named in the graph: its location and offset. */
   readonly locate?: (file: string) => string
   /** Without it fixed parameters are used as they are stored. */
-  readonly prepare?: Prepare
+  readonly preparer?: Preparer
   readonly quantization?: Quantization | undefined
 }
 
@@ -51,6 +56,8 @@ export interface Lowered {
   readonly state: readonly Tensor[]
   /** Whether the engine should choose layouts; else every weight lies as it should. */
   readonly layoutLeft: boolean
+  /** Whether large values are calculated from constants alone, such as weights stored in another type: once is enough for those. */
+  readonly foldable: boolean
 }
 
 /**
@@ -88,7 +95,7 @@ export function lower(
     channelBlock = 0,
     fusedAttention = target !== 'portable',
     locate = (file) => file,
-    prepare,
+    preparer,
     quantization,
   }: LowerOptions,
 ): Lowered {
@@ -103,7 +110,7 @@ export function lower(
   const state: Tensor[] = []
   const leaves = new Map<string, Tensor>()
   const domains = new Set<string>()
-  let layoutLeft = prepare === undefined
+  let layoutLeft = preparer === undefined
   const order = topologicalOrder(Object.values(outputs))
   const reserved = new Set([...Object.keys(outputs), ...order.map((x) => x.name)])
   /** A name for a value within the graph, other than those that its user chose. */
@@ -161,15 +168,15 @@ export function lower(
       return name
     },
     known: (x, form) => (trains ? undefined : forms.get(x)?.get(form)?.name),
-    prepared(x, form, make) {
+    prepared(x, form, arrangement) {
       const stored = storedOf(x)
-      if (!stored || !prepare) return undefined
+      if (!stored || !preparer) return undefined
       const key = `${stored.name}:${form}`
       let names = arranged.get(key)
       if (!names) {
-        names = prepare(stored, make).map((value, i) => {
+        names = preparer.arrange(stored, arrangement).map((value, i) => {
           const name = fresh(`${key}_${i}`)
-          initializer.push({ name, dims: [...value.shape], dataType: value.type, ...contents(value, locate) })
+          initializer.push({ name, dims: [...value.shape], dataType: rawTypes[value.type].onnx, ...contents(value, locate) })
           return name
         })
         arranged.set(key, names)
@@ -180,23 +187,17 @@ export function lower(
     storedName: (x) => storedOf(x)?.name,
     storedValues(x) {
       const stored = storedOf(x)
-      let found: Float32Array | undefined
-      if (stored)
-        prepare?.(stored, (values) => {
-          found = values.slice()
-          return []
-        })
-      return found
+      return stored && preparer?.read(stored)
     },
     raw({ type, shape, data }) {
       const name = fresh(`constant_${initializer.length}`)
-      initializer.push({ name, dims: [...shape], dataType: type, ...contents({ data }, locate) })
+      initializer.push({ name, dims: [...shape], dataType: rawTypes[type].onnx, ...contents({ data }, locate) })
       return name
     },
     leaveLayout() {
       layoutLeft = true
     },
-    isArrangeable: (x) => !builder.isConstant(x) || (prepare !== undefined && storedOf(x) !== undefined),
+    isArrangeable: (x) => !builder.isConstant(x) || (preparer !== undefined && storedOf(x) !== undefined),
     isConstant(x) {
       const known = constancy.get(x)
       if (known !== undefined) return known
@@ -296,7 +297,7 @@ export function lower(
       output,
     },
   }
-  return { model, inputs, state, layoutLeft }
+  return { model, inputs, state, layoutLeft, foldable: isFoldable(model) }
 }
 
 /** The nodes that the outputs depend on: a parameter in another arrangement leaves the stored one unused. */
@@ -308,6 +309,19 @@ function needed(nodes: readonly OnnxNode[], outputs: readonly string[]): OnnxNod
     return true
   })
   return live.reverse()
+}
+
+const SMALL = 2 ** 14
+
+function isFoldable({ graph }: OnnxModel): boolean {
+  const constants = new Map(graph.initializer.map(({ name, dims }) => [name, sizeOf(dims)]))
+  return graph.node.some(({ input, output, opType }) => {
+    const sizes = input.filter(Boolean).map((name) => constants.get(name))
+    if (sizes.includes(undefined)) return false
+    const most = Math.max(0, ...(sizes as number[]))
+    for (const name of output) constants.set(name, most)
+    return most > SMALL && opType !== 'Reshape'
+  })
 }
 
 /** Rows of a stored value, from `start` to before `end`. */

@@ -10,15 +10,26 @@ export interface Spec {
   readonly dtype: DType
 }
 
-/** A constant in any element type of ONNX, under the number that ONNX gives the type. */
+/** Element types of what only the engine's kernels take: their arrays, and the numbers under which ONNX knows them. */
+export const rawTypes = {
+  f32: { array: Float32Array, onnx: 1 },
+  u8: { array: Uint8Array, onnx: 2 },
+  s8: { array: Int8Array, onnx: 3 },
+  i32: { array: Int32Array, onnx: 6 },
+} as const
+
+/** A constant in one of these types. */
 export interface RawTensor {
-  readonly type: number
+  readonly type: keyof typeof rawTypes
   readonly shape: Shape
-  readonly data: TypedArray | Int8Array
+  readonly data: Float32Array | Uint8Array | Int8Array | Int32Array
 }
 
-/** A value in another arrangement. `room` gives memory for it, with anything in it, once. */
-export type Arrange = (values: Float32Array, room: (length: number) => Float32Array) => readonly RawTensor[]
+/** Other arrangements of a fixed value: what they will be, and how they are calculated, into memory with anything in it. */
+export interface Arrangement {
+  readonly results: readonly Omit<RawTensor, 'data'>[]
+  readonly fill: (values: Float32Array, results: readonly RawTensor['data'][]) => void
+}
 
 export type OnnxAttribute = number | string | readonly number[] | { readonly float: number }
 
@@ -50,10 +61,10 @@ export interface Lowering {
   /** That form, where it has been made; never in training, where keeping it for later would fill memory. */
   known(x: Tensor, form: string): string | undefined
   /**
-   * A parameter's fixed value in another arrangement, calculated once, before the graph runs: the names of what `make`
-   * returns. Undefined where the value is not fixed or not a parameter's own.
+   * A parameter's fixed value in another arrangement, calculated once, before the graph runs: the names of its results.
+   * Undefined where the value is not fixed or not a parameter's own.
    */
-  prepared(x: Tensor, form: string, make: Arrange): readonly string[] | undefined
+  prepared(x: Tensor, form: string, arrangement: Arrangement): readonly string[] | undefined
   /** How layers are quantised, if they are. */
   readonly quantization: Quantization | undefined
   /** The name under which a fixed parameter, or a part of its rows, is stored. */

@@ -1,7 +1,7 @@
 import type { Shape } from '../shape.ts'
 import type { Tensor } from '../tensor.ts'
 import { type ConvAttrs, onnxConv } from './conv.ts'
-import { at, type Lowering, type RawTensor } from './op.ts'
+import { type Arrangement, at, type Lowering } from './op.ts'
 
 /*
  * Layers in few bits, as the graph is lowered: no network knows of them. A layer is quantised where its weight is a fixed
@@ -19,7 +19,6 @@ export type Quantization =
   | { readonly kind: 'int8'; readonly ranges: ReadonlyMap<string, ConvRange>; readonly saturates: boolean }
   | { readonly kind: 'int4'; readonly saturates: boolean }
 
-const types = { f32: 1, u8: 2, s8: 3, i32: 6 } as const
 const LEAST_WIDTH = 64
 /** Time and class embeddings have a row a picture. */
 const LEAST_ROWS = 16
@@ -77,14 +76,14 @@ function int8Conv(
   const biasValues = bias ? b.storedValues(bias) : new Float32Array(at(w.shape, 0))
   if (!range || !biasValues) return undefined
   const [from, to] = [affine([range[0], range[1]]), affine([range[2], range[3]])]
-  const made = b.prepared(w, 'int8', (values) => {
-    const { integers, scales } = perRow(values, w.shape, limitOf(saturates))
-    const sums = Int32Array.from(biasValues, (value, i) => Math.round(value / (from.scale * (scales[i] as number))))
-    return [
-      { type: types.s8, shape: w.shape, data: integers },
-      { type: types.f32, shape: [scales.length], data: scales },
-      { type: types.i32, shape: [sums.length], data: sums },
-    ]
+  const { results, fill } = perRow(w.shape, limitOf(saturates))
+  const made = b.prepared(w, 'int8', {
+    results: [...results, { type: 'i32', shape: [biasValues.length] }],
+    fill: (values, made) => {
+      fill(values, made)
+      const [, scales, sums] = made as [Int8Array, Float32Array, Int32Array]
+      for (const [i, value] of biasValues.entries()) sums[i] = Math.round(value / (from.scale * (scales[i] as number)))
+    },
   })
   if (!made) return undefined
   // Integer convolutions are fast with channels last, which only the engine can arrange.
@@ -93,7 +92,7 @@ function int8Conv(
   const { scale, zero } = from
   const u8 = ({ scale, zero }: typeof from) => [b.scalar(scale, 'f32'), b.scalar(zero, 'u8')] as const
   const picture = b.cached(x, `u8 ${scale} ${zero}`, () => b.emit('QuantizeLinear', [b.value(x), ...u8(from)]))
-  const zeros = b.raw({ type: types.s8, shape: [at(w.shape, 0)], data: new Int8Array(at(w.shape, 0)) })
+  const zeros = b.raw({ type: 's8', shape: [biasValues.length], data: new Int8Array(biasValues.length) })
   const operands = [picture, ...u8(from), weight, scales, zeros, ...u8(to), sums]
   return b.emit('DequantizeLinear', [b.emit('QLinearConv', operands, onnxConv(attrs, w.shape.slice(2))), ...u8(to)])
 }
@@ -101,13 +100,7 @@ function int8Conv(
 /** A convolution in float whose weight is stored in 8 bits: the graph makes it float again at every run. */
 function storedConv(b: Lowering, { inputs, attrs }: Tensor<ConvAttrs>): string | undefined {
   const [x, w, bias] = [at(inputs, 0), at(inputs, 1), inputs[2]]
-  const made = b.prepared(w, 'int8 stored', (values) => {
-    const { integers, scales } = perRow(values, w.shape, 127)
-    return [
-      { type: types.s8, shape: w.shape, data: integers },
-      { type: types.f32, shape: [scales.length], data: scales },
-    ]
-  })
+  const made = b.prepared(w, 'int8 stored', perRow(w.shape, 127))
   if (!made) return undefined
   const [integers, scales] = made as [string, string]
   const weight = b.emit('DequantizeLinear', [integers, after(b, x, scales)], { axis: 0 })
@@ -127,24 +120,32 @@ function after(b: Lowering, x: Tensor, constant: string): string {
 /** The activations' range is that of each product: the engine's kernel finds it as fast as it would read a fixed one. */
 function int8Linear(b: Lowering, x: Tensor, w: Tensor, bias: string | undefined, saturates: boolean): string | undefined {
   const [M, K] = w.shape as [number, number]
-  const made = b.prepared(w, 'int8 transposed', (values) => {
-    const { integers, scales } = perRow(values, w.shape, limitOf(saturates))
-    return [
-      { type: types.s8, shape: [K, M], data: transposed(integers, M, K) },
-      { type: types.f32, shape: [M], data: scales },
-    ]
+  const { results, fill } = perRow(w.shape, limitOf(saturates))
+  const made = b.prepared(w, 'int8 transposed', {
+    results: results.with(0, { type: 's8', shape: [K, M] }),
+    fill: (values, [out, scales]) => {
+      const integers = new Int8Array(values.length)
+      fill(values, [integers, scales as Float32Array])
+      transpose(integers, out as Int8Array, M, K)
+    },
   })
   if (!made) return undefined
-  const zeros = b.raw({ type: types.s8, shape: [M], data: new Int8Array(M) })
+  const zeros = b.raw({ type: 's8', shape: [M], data: new Int8Array(M) })
   return b.emit('DynamicQuantizeMatMul', [b.value(x), ...made, zeros, ...(bias ? [bias] : [])], {}, 'com.microsoft')
 }
 
-/** Weights to whole numbers from −limit to limit, each row with a scale of its own. */
-export function perRow(values: Float32Array, shape: Shape, limit: number): { integers: Int8Array; scales: Float32Array } {
-  const rows = at(shape, 0)
+/** Weights [rows, …] as whole numbers from −limit to limit, and a scale for each row. */
+export const perRow = (shape: Shape, limit: number): Arrangement => ({
+  results: [
+    { type: 's8', shape },
+    { type: 'f32', shape: [at(shape, 0)] },
+  ],
+  fill: (values, [integers, scales]) => fillPerRow(values, limit, integers as Int8Array, scales as Float32Array),
+})
+
+function fillPerRow(values: Float32Array, limit: number, integers: Int8Array, scales: Float32Array): void {
+  const rows = scales.length
   const width = values.length / rows
-  const integers = new Int8Array(values.length)
-  const scales = new Float32Array(rows)
   for (let row = 0; row < rows; row++) {
     const [start, end] = [row * width, (row + 1) * width]
     let greatest = 0
@@ -158,12 +159,10 @@ export function perRow(values: Float32Array, shape: Shape, limit: number): { int
     // To the nearest, without a branch that hundreds of millions of weights would mispredict.
     for (let i = start; i < end; i++) integers[i] = (((values[i] as number) * inverse + 128.5) | 0) - 128
   }
-  return { integers, scales }
 }
 
 /** [rows, columns] → [columns, rows], in tiles that fit the cache. */
-function transposed(values: Int8Array, rows: number, columns: number): Int8Array {
-  const out = new Int8Array(values.length)
+function transpose(values: Int8Array, out: Int8Array, rows: number, columns: number): void {
   const tile = 64
   for (let top = 0; top < rows; top += tile)
     for (let left = 0; left < columns; left += tile)
@@ -171,13 +170,12 @@ function transposed(values: Int8Array, rows: number, columns: number): Int8Array
         for (let column = left; column < Math.min(left + tile, columns); column++) {
           out[column * rows + row] = values[row * columns + column] as number
         }
-  return out
 }
 
 function int4Linear(b: Lowering, x: Tensor, w: Tensor, bias: string | undefined, saturates: boolean): string | undefined {
   const [M, K] = w.shape as [number, number]
   if (K % GROUP !== 0) return undefined
-  const made = b.prepared(w, 'int4', (values) => nibbles(values, [M, K / GROUP, GROUP]))
+  const made = b.prepared(w, 'int4', nibbles([M, K / GROUP, GROUP]))
   if (!made) return undefined
   const attributes = {
     K,
@@ -194,10 +192,16 @@ function int4Linear(b: Lowering, x: Tensor, w: Tensor, bias: string | undefined,
  * Groups of weights in 4 bits, two in a byte, the first in its low half: w ≈ scale · (q − 8) with q from 0 to 15. The scale's
  * sign is that of the element of greatest size, which becomes −8.
  */
-export function nibbles(values: Float32Array, [rows, groups, size]: readonly [number, number, number]): RawTensor[] {
-  const packed = new Uint8Array(values.length / 2)
-  const scales = new Float32Array(rows * groups)
-  for (let group = 0; group < rows * groups; group++) {
+export const nibbles = ([rows, groups, size]: readonly [number, number, number]): Arrangement => ({
+  results: [
+    { type: 'u8', shape: [rows, groups, size / 2] },
+    { type: 'f32', shape: [rows * groups] },
+  ],
+  fill: (values, [packed, scales]) => fillNibbles(values, size, packed as Uint8Array, scales as Float32Array),
+})
+
+function fillNibbles(values: Float32Array, size: number, packed: Uint8Array, scales: Float32Array): void {
+  for (let group = 0; group < scales.length; group++) {
     const start = group * size
     let extreme = 0
     for (let i = start; i < start + size; i++) {
@@ -209,8 +213,4 @@ export function nibbles(values: Float32Array, [rows, groups, size]: readonly [nu
     const code = (i: number) => Math.min(15, Math.round((values[i] as number) / scale) + 8)
     for (let i = start; i < start + size; i += 2) packed[i / 2] = code(i) | (code(i + 1) << 4)
   }
-  return [
-    { type: types.u8, shape: [rows, groups, size / 2], data: packed },
-    { type: types.f32, shape: [rows * groups], data: scales },
-  ]
 }

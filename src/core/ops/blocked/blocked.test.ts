@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import { channelBlock, evaluate, type NdArray, State } from '../../../runtime/index.ts'
+import { PreparedWeights } from '../../../runtime/prepared.ts'
 import { Generator } from '../../../runtime/random.ts'
 import { concat, conv, groupNorm } from '../../functions.ts'
 import { vjp } from '../../grad.ts'
-import { lower, type Prepare } from '../../onnx/lower.ts'
+import { lower } from '../../onnx/lower.ts'
 import { input, parameter, type Tensor } from '../../tensor.ts'
 
 interface Case {
@@ -191,8 +192,9 @@ describe('between convolutions', () => {
 
   /** Types of nodes, with the filters arranged as `compile` does it. */
   const graphOf = (outputs: Readonly<Record<string, Tensor>>, weights: ReadonlyMap<string, NdArray>) => {
-    const room = (length: number) => new Float32Array(length)
-    const prepare: Prepare = (stored, make) => make((stored as NdArray).data as Float32Array, room)
-    return lower({ outputs, weights }, { target: 'cpu', channelBlock: 8, prepare }).model.graph.node.map(({ opType }) => opType)
+    return lower(
+      { outputs, weights },
+      { target: 'cpu', channelBlock: 8, preparer: new PreparedWeights(weights) },
+    ).model.graph.node.map(({ opType }) => opType)
   }
 })

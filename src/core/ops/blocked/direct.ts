@@ -27,9 +27,10 @@ export function blockedInputGrad(b: Lowering, g: Tensor, w: Tensor, flipped: Con
 function forwardFilter(b: Lowering, w: Tensor): string {
   const [O, C, h, k] = w.shape as [number, number, number, number]
   const n = b.channelBlock
-  const fixed = b.prepared(w, 'blocked', (values, room) => [
-    { type: 1, shape: w.shape, data: arranged(values, room(values.length), [O, C, h * k], n) },
-  ])
+  const fixed = b.prepared(w, 'blocked', {
+    results: [{ type: 'f32', shape: w.shape }],
+    fill: (values, [out]) => arrange(values, out as Float32Array, [O, C, h * k], n),
+  })
   if (fixed) return at(fixed, 0)
   const byOutput = reordered(b, reshape(b, b.value(w), [O / n, n, C * h * k, 1]))
   const rows = gatherRows(b, byOutput, n, permuted(b, [O / n, C / n, n, h * k], [0, 1, 3, 2]))
@@ -37,7 +38,7 @@ function forwardFilter(b: Lowering, w: Tensor): string {
 }
 
 /** What `forwardFilter` says, of a fixed value: into `out`. */
-function arranged(values: Float32Array, out: Float32Array, [O, C, taps]: readonly [number, number, number], n: number) {
+function arrange(values: Float32Array, out: Float32Array, [O, C, taps]: readonly [number, number, number], n: number): void {
   const row = C * taps
   let i = 0
   for (let output = 0; output < O; output += n)
@@ -45,7 +46,6 @@ function arranged(values: Float32Array, out: Float32Array, [O, C, taps]: readonl
       for (let tap = 0; tap < taps; tap++)
         for (let c = channel; c < channel + n; c++)
           for (let o = 0, at = output * row + c * taps + tap; o < n; o++, at += row) out[i++] = values[at] as number
-  return out
 }
 
 /** [O, C, h, w] → [C/n, O/n, h, w reversed, n of O, n of C], named [C, O, h, w]. */

@@ -26,6 +26,8 @@ const tapRows = [
   [0.5, -0.5, 0.5],
   [0, 0, 1],
 ] as const
+/** Its last row negated: a minus of Aᵀ that the sums of `tiles` leave to the filters. */
+const signedRows = tapRows.map(([x, y, z], i) => (i === 3 ? ([-x, -y, -z] as const) : ([x, y, z] as const)))
 
 /** Below 16×16 pictures the transforms cost more than they save. */
 const LEAST_PIXELS = 256
@@ -108,9 +110,9 @@ function outputPair(b: Lowering, [m0, m1, m2, m3]: readonly string[]): [string, 
   return [b.emit('Add', [m0 as string, sum]), b.emit('Sub', [difference, m3 as string])]
 }
 
-/** G ⊗ G [16, 9], its last four rows negated (a minus of Aᵀ that the sums of `tiles` leave to the filters), times the nine taps of blocked filters [9, …], split into 16 filters of the shape given. */
+/** G ⊗ G [16, 9], the rows signed, times the nine taps of blocked filters [9, …], split into 16 filters of the shape given. */
 function transformedTaps(b: Lowering, taps: string, shape: Shape): string[] {
-  const kronecker = tapRows.flatMap((r, i) => tapRows.map((c) => r.flatMap((x) => c.map((y) => (i === 3 ? -x : x) * y))))
+  const kronecker = signedRows.flatMap((r) => tapRows.map((c) => r.flatMap((x) => c.map((y) => x * y))))
   const matrix = b.constant(Float32Array.from(kronecker.flat()), 'f32', [16, 9])
   const places = b.emit('MatMul', [matrix, reshape(b, taps, [9, sizeOf(shape)])])
   return range(16).map((i) => reshape(b, b.emit('Slice', [places, b.ints([i]), b.ints([i + 1]), b.ints([0])]), [...shape, 1, 1]))
@@ -120,49 +122,36 @@ function transformedTaps(b: Lowering, taps: string, shape: Shape): string[] {
 function forwardTaps(b: Lowering, w: Tensor): readonly string[] {
   const [O, C] = w.shape as [number, number]
   const n = b.channelBlock
-  const fixed = b.prepared(w, 'winograd', (values, room) =>
-    arrangedPlaces(values, room(16 * O * C), [O, C], n).map((data) => ({ type: 1, shape: [O, C, 1, 1], data })),
-  )
+  const fixed = b.prepared(w, 'winograd', {
+    results: range(16).map(() => ({ type: 'f32', shape: [O, C, 1, 1] })),
+    fill: (values, places) => arrange(values, places as readonly Float32Array[], [O, C], n),
+  })
   if (fixed) return fixed
   const byOutput = reordered(b, reshape(b, b.value(w), [O / n, n, C * 9, 1]))
   return transformedTaps(b, gatherRows(b, byOutput, n, permuted(b, [O / n, C / n, n, 9], [3, 0, 1, 2])), [O, C])
 }
 
-/** What `forwardTaps` says, of a fixed value: into `places`. */
-function arrangedPlaces(
-  values: Float32Array,
-  places: Float32Array,
-  [O, C]: readonly [number, number],
-  n: number,
-): Float32Array[] {
-  const count = O * C
-  const rows = new Float32Array(12)
-  let i = 0
-  for (let output = 0; output < O; output += n)
-    for (let channel = 0; channel < C; channel += n)
-      for (let c = channel; c < channel + n; c++)
-        for (let o = output; o < output + n; o++, i++) {
-          const from = (o * C + c) * 9
-          for (let k = 0; k < 3; k++) {
-            const top = values[from + k] as number
-            const middle = values[from + 3 + k] as number
-            const bottom = values[from + 6 + k] as number
-            rows[k] = top
-            rows[3 + k] = (top + middle + bottom) / 2
-            rows[6 + k] = (top - middle + bottom) / 2
-            rows[9 + k] = -bottom
+/** What `forwardTaps` says, of a fixed value: a row of places after the other. */
+function arrange(values: Float32Array, places: readonly Float32Array[], [O, C]: readonly [number, number], n: number): void {
+  for (const [row, [top, middle, bottom]] of signedRows.entries()) {
+    const [first, second, third, last] = places.slice(4 * row) as [Float32Array, Float32Array, Float32Array, Float32Array]
+    const column = (i: number) =>
+      top * (values[i] as number) + middle * (values[i + 3] as number) + bottom * (values[i + 6] as number)
+    let i = 0
+    for (let output = 0; output < O; output += n)
+      for (let channel = 0; channel < C; channel += n)
+        for (let c = channel; c < channel + n; c++)
+          for (let o = output; o < output + n; o++, i++) {
+            const tap = (o * C + c) * 9
+            const left = column(tap)
+            const center = column(tap + 1)
+            const right = column(tap + 2)
+            first[i] = left
+            second[i] = (left + center + right) / 2
+            third[i] = (left - center + right) / 2
+            last[i] = right
           }
-          for (let row = 0, to = i; row < 12; row += 3, to += 4 * count) {
-            const left = rows[row] as number
-            const middle = rows[row + 1] as number
-            const right = rows[row + 2] as number
-            places[to] = left
-            places[to + count] = (left + middle + right) / 2
-            places[to + 2 * count] = (left - middle + right) / 2
-            places[to + 3 * count] = right
-          }
-        }
-  return range(16).map((place) => places.subarray(place * count, (place + 1) * count))
+  }
 }
 
 /** w [O, C, 3, 3], its taps reversed → 16 filters [C/n, O/n, n of O, n of C]. */
@@ -210,9 +199,10 @@ export function winogradWeightGrad(b: Lowering, x: Tensor, g: Tensor): string {
   )
 
   // A's last row is (0, −1); the sign that spreadPair leaves out stands here.
-  const signed = tapRows.map((r, i) => r.map((v) => (i === 3 ? -v : v)))
   const kronecker = range(9).map((tap) =>
-    range(16).map((place) => at(at(signed, Math.floor(place / 4)), Math.floor(tap / 3)) * at(at(signed, place % 4), tap % 3)),
+    range(16).map(
+      (place) => at(at(signedRows, Math.floor(place / 4)), Math.floor(tap / 3)) * at(at(signedRows, place % 4), tap % 3),
+    ),
   )
   const stacked = reshape(b, b.emit('Concat', products, { axis: 0 }), [16, C * O])
   const taps = b.emit('MatMul', [b.constant(Float32Array.from(kronecker.flat()), 'f32', [9, 16]), stacked])
