@@ -32,7 +32,7 @@ export const stickersT2i = recipeOf(textToImageKind, {
     learning_rate: 4e-4,
     ema_decay: 0.997,
     lr_scheduler: 'warmup_stable_decay',
-    max_train_steps: 9500,
+    max_train_steps: 12_000,
     lr_decay_steps: 2000,
     checkpointing_steps: 250,
     validation_steps: 500,
