@@ -3,6 +3,8 @@ import { type Environment, environment } from '../runtime/environment.ts'
 import { type Benchmark, type BenchmarkName, type BenchmarkResult, benchmarks, compare, subject } from './bench/compare.ts'
 import { defineCommand } from './command.ts'
 
+/** Those that write gigabytes to the cache. */
+const large: readonly string[] = ['sd-unet', 'modes']
 const names = Object.keys(benchmarks) as [BenchmarkName, ...BenchmarkName[]]
 const summaries = names.map((name) => `  ${name.padEnd(18)} ${benchmarks[name].what}`).join('\n')
 
@@ -11,22 +13,25 @@ const milliseconds = (ms: number) => `${ms.toFixed(ms < 100 ? 1 : 0)} ms`
 function inWords(figure: string, value: number): string {
   if (figure === 'loadAndFirstStep') return `load and first step ${milliseconds(value)}`
   if (figure === 'percent') return `${value.toFixed(2)} %`
+  if (figure === 'psnr') return `${value.toFixed(1)} dB`
   return figure === 'ms' ? milliseconds(value) : `${figure} ${milliseconds(value)}`
 }
 
-/** A benchmark as lines of text; the last is the ratio. */
+/** A benchmark as lines of text; the last is the ratio, where there is something to compare with. */
 export function report({ name, what, sides, without, ratio, memoryRatio }: BenchmarkResult): string {
   const width = Math.max(...sides.map(({ side }) => side.length))
   const rows = sides.map(({ side, least, maxRss }) => {
     const figures = Object.entries(least).map(([figure, value]) => inWords(figure, value))
     return `  ${side.padEnd(width)}  ${figures.join(', ')}, peak memory ${(maxRss / 1e6).toFixed()} MB`
   })
+  const { subject: own = subject, peers, limits }: Benchmark = benchmarks[name]
+  const expected = peers.length > 0 || limits !== undefined
   return [
-    `${name}: ${(benchmarks[name] as Benchmark).subject ?? subject}: ${what}`,
+    `${name}: ${own}: ${what}`,
     ...rows,
     ...(without ? [`  without PyTorch (${without}); choose another Python with --python`] : []),
     ...(memoryRatio === undefined ? [] : [`  memory ${memoryRatio.toFixed(2)} of PyTorch's`]),
-    `  ratio ${ratio === undefined ? 'unknown' : ratio.toFixed(2)}`,
+    ...(expected ? [`  ratio ${ratio === undefined ? 'unknown' : ratio.toFixed(2)}`] : []),
   ].join('\n')
 }
 
@@ -42,23 +47,25 @@ export const bench = defineCommand({
     name: z
       .enum(names)
       .optional()
-      .meta({ description: 'one benchmark; all of them unless given, but sd-unet, which writes 3.4 GB to the cache' }),
+      .meta({ description: 'one benchmark; all of them unless given, but sd-unet and modes, which write 4.2 GB to the cache' }),
     rounds: z.int().min(1).default(5).meta({ description: 'turns that each side takes' }),
+    sides: z.string().optional().meta({ description: 'which forms take part, as float,eager; all of them unless given' }),
     python: z.string().optional().meta({ description: 'the Python of the other side' }),
     json: z.boolean().default(false).meta({ description: 'print one line of JSON' }),
   }),
   examples: [
     ['langevin bench', 'everything, in some minutes'],
     ['langevin bench unet-inference --rounds 10', 'one, more carefully'],
+    ['langevin bench sd-unet --sides float,eager', 'only these two of a large one'],
     ['langevin bench --json > results.json', 'with the machine, for keeping'],
   ],
-  async run({ name, rounds, python = process.env.LANGEVIN_PYTHON ?? 'python3', json }, io) {
+  async run({ name, rounds, sides, python = process.env.LANGEVIN_PYTHON ?? 'python3', json }, io) {
     const machine = environment()
     if (!json) io.out.write(`${machineLine(machine)}\n`)
     const results: BenchmarkResult[] = []
-    for (const one of name ? [name] : names.filter((each) => each !== 'sd-unet')) {
+    for (const one of name ? [name] : names.filter((each) => !large.includes(each))) {
       io.err.write(`${one} …\n`)
-      const result = await compare(one, { rounds, python })
+      const result = await compare(one, { rounds, python, sides: sides?.split(',') })
       results.push(result)
       if (!json) io.out.write(`\n${report(result)}\n`)
     }

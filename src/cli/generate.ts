@@ -183,6 +183,7 @@ const loadOptionsOf = ({ cache, threads, ...given }: Options) =>
     quantize: given.quantize,
     cache: cache === undefined ? undefined : stepCacheOf(cache),
     lowMemory: given.lowMemory,
+    keep: false,
     tiling: given.tiling,
     controlnets: given.controlnet,
     ipAdapters: given.ipAdapter.map((one) => scaled(one).name),

@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { ArgumentError } from '../../core/errors.ts'
 import { BenchError, Side } from './process.ts'
 
 /** One benchmark. */
@@ -16,7 +17,7 @@ export interface Benchmark {
   readonly limits?: Readonly<Record<string, number>>
   /** Other than the usual one. */
   readonly subject?: string
-  /** Of a large model: our forms of it. Every side then has the machine and its memory to itself, anew in each round. */
+  /** Our forms of the work. Every side then has the machine and its memory to itself, anew in each round. */
   readonly forms?: readonly string[]
 }
 
@@ -45,6 +46,14 @@ export const benchmarks = {
     subject: 'U-Net of Stable Diffusion 1.5 (859,520,964 parameters), random weights in float32, batch 2',
     forms: ['float', 'int8', 'int4'],
     peers: ['eager', 'channels_last', 'bfloat16'],
+    warmUp: 0,
+    repeats: 1,
+  },
+  modes: {
+    what: 'a picture in each mode of speed and memory, and how near it is to the float network’s',
+    subject: 'Stable Diffusion 1.5 with random weights in float32, 128×128 pictures, 20 guided steps',
+    forms: ['float', 'deep:2', 'deep:3', 'deep:5', 'first-block:0.1', 'int8', 'int4', 'low-memory'],
+    peers: [],
     warmUp: 0,
     repeats: 1,
   },
@@ -77,13 +86,25 @@ const here = (file: string) => fileURLToPath(new URL(file, import.meta.url))
 const ours = here(import.meta.url.endsWith('.ts') ? './side.ts' : './side.js')
 const theirs = (name: BenchmarkName) => here(`../../../bench/${name === 'sd-unet' ? 'sd_unet' : 'unet'}.py`)
 
+export interface CompareOptions {
+  readonly rounds: number
+  /** The Python of PyTorch's sides. */
+  readonly python: string
+  /** Which forms, ours and PyTorch's, take part; all of them by default. */
+  readonly sides?: readonly string[] | undefined
+}
+
 /** Runs a benchmark: every side in its own process, in turns, the least time of all rounds. */
-export async function compare(
-  name: BenchmarkName,
-  { rounds, python }: { rounds: number; python: string },
-): Promise<BenchmarkResult> {
-  const { what, peers, warmUp, repeats, limits = {}, forms }: Benchmark = benchmarks[name]
-  if (forms) return compareForms(name, forms, { rounds, python })
+export async function compare(name: BenchmarkName, { rounds, python, sides: chosen }: CompareOptions): Promise<BenchmarkResult> {
+  const { what, peers: all, warmUp, repeats, limits = {}, forms }: Benchmark = benchmarks[name]
+  const wrong = chosen?.find((side) => !all.includes(side) && !forms?.includes(side))
+  if (wrong !== undefined) {
+    const known = [...(forms ?? []), ...all]
+    throw new ArgumentError(`${name} has no side ${wrong}: ${known.length > 0 ? `choose of ${known.join(', ')}` : 'it has one'}`)
+  }
+  const among = (sides: readonly string[]) => sides.filter((side) => !chosen || chosen.includes(side))
+  const peers = among(all)
+  if (forms) return compareForms(name, { forms: among(forms), peers }, { rounds, python })
   const sides: Side[] = []
   const dir = mkdtempSync(join(tmpdir(), 'langevin-bench-'))
   try {
@@ -114,10 +135,10 @@ export async function compare(
 /** Sides that would not fit in memory together: in each round each starts, opens the model, takes two steps, and ends. */
 async function compareForms(
   name: BenchmarkName,
-  forms: readonly string[],
-  { rounds, python }: { rounds: number; python: string },
+  { forms, peers }: { readonly forms: readonly string[]; readonly peers: readonly string[] },
+  { rounds, python }: CompareOptions,
 ): Promise<BenchmarkResult> {
-  const { what, peers }: Benchmark = benchmarks[name]
+  const { what }: Benchmark = benchmarks[name]
   const { side: maker, ready } = await Side.start('langevin', process.execPath, [ours, `${name} model`])
   maker.stop()
   const dir = ready.dir as string
@@ -144,7 +165,7 @@ async function compareForms(
   const list = [...results].map(([side, result]) => ({ side, ...result }))
   const own = list.filter(({ side }) => side.startsWith('langevin'))
   const theirs = list.filter(({ side }) => !side.startsWith('langevin'))
-  return { name, what, sides: list, ...missing, ...ratios([own[0] as SideResult, ...theirs]) }
+  return { name, what, sides: list, ...missing, ...(own[0] && ratios([own[0], ...theirs])) }
 }
 
 /** The least figures of processes that each run once. */

@@ -3,11 +3,12 @@
  * each line on its standard input and writes one line of JSON for each. `side model FOLDER` writes the model for both sides.
  */
 import { createInterface } from 'node:readline'
+import { type Mode, modeFigures, modesCheckpoint } from './modes.ts'
 import { samplerShare } from './samplers.ts'
 import { type Form, sdCheckpoint, sdStep } from './sd-unet.ts'
 import { inference, preparation, training, writeModel } from './unet.ts'
 
-const [name, dir, form] = process.argv.slice(2) as [string, string, Form | undefined]
+const [name, dir, form] = process.argv.slice(2) as [string, string, string | undefined]
 const say = (line: object) => process.stdout.write(`${JSON.stringify(line)}\n`)
 
 async function timed(run: Promise<() => Promise<unknown>>): Promise<() => Promise<object>> {
@@ -28,11 +29,16 @@ const works: Record<string, () => Promise<() => Promise<object>>> = {
   'unet-training': () => timed(training()),
   'trace-and-compile': async () => () => preparation(dir),
   'sampler-step': () => samplerShare(dir),
-  'sd-unet': () => sdStep(dir, form ?? 'float'),
+  'sd-unet': () => sdStep(dir, (form ?? 'float') as Form),
+  modes: async () => () => modeFigures(dir, form as Mode),
 }
 
-if (name === 'sd-unet model') {
-  say({ ready: true, dir: await sdCheckpoint() })
+/** What all sides of a benchmark with forms share. */
+const shared: Record<string, () => Promise<string>> = { 'sd-unet model': sdCheckpoint, 'modes model': modesCheckpoint }
+
+const make = shared[name]
+if (make) {
+  say({ ready: true, dir: await make() })
   process.exit()
 }
 const run = await (works[name] as () => Promise<() => Promise<object>>)()

@@ -28,6 +28,8 @@ export interface LoadOptions extends OpenOptions, CompileOptions {
   readonly inversions?: readonly { readonly file: string; readonly token?: string }[]
   /** Keeps one network in memory at a time, its weights left in their file: slower, and much less memory. */
   readonly lowMemory?: boolean
+  /** Whether networks stay in memory for the next run (unless false): else each is freed once its work in a run is done. */
+  readonly keep?: boolean
   /** Codes pictures larger than those of training in tiles. */
   readonly tiling?: boolean
   /**
@@ -53,7 +55,7 @@ export interface Loaded {
   readonly latents: Latents
   /** How every network of this model is compiled. */
   readonly compileOptions: CompileOptions
-  /** Frees what has done its work, where memory is short. */
+  /** Frees what has done its work, unless it is kept. */
   done(part: { release(): Promise<void> }): Promise<void>
 }
 
@@ -65,6 +67,7 @@ export async function load(model: string, options: LoadOptions): Promise<Loaded>
     ipAdapters = [],
     adapters = [],
     lowMemory = false,
+    keep = !lowMemory,
     tiling,
     quantize,
     cache,
@@ -86,7 +89,7 @@ export async function load(model: string, options: LoadOptions): Promise<Loaded>
     latents: latentCoder(components.vae, { ...compileOptions, tiling }),
     compileOptions,
     done: async (part) => {
-      if (lowMemory) await part.release()
+      if (!keep) await part.release()
     },
   }
 }

@@ -120,3 +120,22 @@ test.for(cases.map((one) => [one.name, one] as const))(
 test('the fixture has the checkpoints that its cases name', () => {
   expect(cases.filter(({ checkpoint }) => !existsSync(`${folder}/${checkpoint}/model_index.json`))).toEqual([])
 })
+
+test.each(['keep', 'lowMemory'] as const)(
+  'networks that are freed after their work (%s) draw the same, again',
+  async (option) => {
+    const draw = (sd: StableDiffusion) => finish(sd.generate({ prompt: 'a fox', steps: 2, num: 2, seed: 1 }))
+    const [kept, freed] = await Promise.all(
+      [{}, option === 'keep' ? { keep: false } : { lowMemory: true }].map((options) =>
+        loadStableDiffusion(`${folder}/sd1`, { threads: 1, ...options }),
+      ),
+    )
+    const expected = await draw(kept as StableDiffusion)
+    for (let run = 0; run < 2; run++) {
+      const difference = (await draw(freed as StableDiffusion)).sub(expected).abs().max().item()
+      expect(difference).toBeLessThan(option === 'keep' ? 1e-9 : 1e-5)
+    }
+    await kept?.release()
+    await freed?.release()
+  },
+)

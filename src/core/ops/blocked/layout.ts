@@ -21,7 +21,7 @@ export function canBlock(b: Lowering, x: Shape, w: Shape, { groups }: ConvAttrs)
 }
 
 /** Larger fixed weights than this are best used as they lie in their file: in another arrangement they are a copy. */
-export const MOST_WEIGHTS_FIXED = 9 * 2 ** 20
+export const MOST_WEIGHTS_FIXED = 7 * 2 ** 20
 
 /**
  * Whether a fixed weight should be arranged for a result y [B, O, H, W]. The deepest levels, where most of a large network's

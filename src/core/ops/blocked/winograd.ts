@@ -131,14 +131,14 @@ function forwardTaps(b: Lowering, w: Tensor): readonly string[] {
   return transformedTaps(b, gatherRows(b, byOutput, n, permuted(b, [O / n, C / n, n, 9], [3, 0, 1, 2])), [O, C])
 }
 
-/** What `forwardTaps` says, of a fixed value: a row of places after the other. */
+/** What `forwardTaps` says, of a fixed value: for each block of outputs, whose weights stay in the cache, a row of places after the other. */
 function arrange(values: Float32Array, places: readonly Float32Array[], [O, C]: readonly [number, number], n: number): void {
-  for (const [row, [top, middle, bottom]] of signedRows.entries()) {
-    const [first, second, third, last] = places.slice(4 * row) as [Float32Array, Float32Array, Float32Array, Float32Array]
-    const column = (i: number) =>
-      top * (values[i] as number) + middle * (values[i + 3] as number) + bottom * (values[i + 6] as number)
-    let i = 0
-    for (let output = 0; output < O; output += n)
+  for (let output = 0; output < O; output += n)
+    for (const [row, [top, middle, bottom]] of signedRows.entries()) {
+      const [first, second, third, last] = places.slice(4 * row) as [Float32Array, Float32Array, Float32Array, Float32Array]
+      const column = (i: number) =>
+        top * (values[i] as number) + middle * (values[i + 3] as number) + bottom * (values[i + 6] as number)
+      let i = output * C
       for (let channel = 0; channel < C; channel += n)
         for (let c = channel; c < channel + n; c++)
           for (let o = output; o < output + n; o++, i++) {
@@ -151,7 +151,7 @@ function arrange(values: Float32Array, places: readonly Float32Array[], [O, C]: 
             third[i] = (left - center + right) / 2
             last[i] = right
           }
-  }
+    }
 }
 
 /** w [O, C, 3, 3], its taps reversed → 16 filters [C/n, O/n, n of O, n of C]. */
