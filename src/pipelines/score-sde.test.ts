@@ -126,7 +126,8 @@ describe('a folder', () => {
     const whole = await finish(pipeline.sample({ ...options, batch: 3 }), ({ done, total }) => told.push(done / total))
     const parts = await finish(pipeline.sample({ ...options, batch: 2 }))
     await pipeline.release()
-    expect(maxDifference(whole, parts)).toBeLessThan(1e-4)
+    // Of the largest value: what an untrained network samples grows to hundreds.
+    expect(maxDifference(whole, parts)).toBeLessThan(1e-4 * Math.max(1, whole.abs().max().item()))
     expect(told.length).toBeGreaterThan(3)
     expect(told).toEqual([...told].sort((a, b) => a - b))
     if (name !== 'ode') expect(told.at(-1)).toBe(1)
