@@ -3,8 +3,6 @@ import { type Environment, environment } from '../runtime/environment.ts'
 import { type Benchmark, type BenchmarkName, type BenchmarkResult, benchmarks, compare, subject } from './bench/compare.ts'
 import { defineCommand } from './command.ts'
 
-/** Those that write gigabytes to the cache. */
-const large: readonly string[] = ['sd-unet', 'modes']
 const names = Object.keys(benchmarks) as [BenchmarkName, ...BenchmarkName[]]
 const summaries = names.map((name) => `  ${name.padEnd(18)} ${benchmarks[name].what}`).join('\n')
 
@@ -63,7 +61,7 @@ export const bench = defineCommand({
     const machine = environment()
     if (!json) io.out.write(`${machineLine(machine)}\n`)
     const results: BenchmarkResult[] = []
-    for (const one of name ? [name] : names.filter((each) => !large.includes(each))) {
+    for (const one of name ? [name] : names.filter((each) => !('forms' in benchmarks[each]))) {
       io.err.write(`${one} …\n`)
       const result = await compare(one, { rounds, python, sides: sides?.split(',') })
       results.push(result)

@@ -260,12 +260,21 @@ function savePipeline(dir: string, { unet, vae, text, scheduler }: PromptBatchPa
   const numbers = { bos_token_id: text.tokenizer.start, pad_token_id: text.tokenizer.pad }
   const fields = { architectures: ['CLIPTextModel'], model_type: 'clip_text_model', ...networkFields(text.config), ...numbers }
   saveModel(join(dir, 'text_encoder'), fields, text.weights, half)
+  savePipelineFrame(dir, { scheduler, tokenizer })
+}
+
+/** What a StableDiffusionPipeline's folder has beside its networks: a tokenizer's files from its folder, the scheduler, and the index. */
+export function savePipelineFrame(
+  dir: string,
+  { scheduler, tokenizer }: { scheduler: SchedulerConfig; tokenizer: string },
+): void {
   mkdirSync(join(dir, 'tokenizer'), { recursive: true })
   for (const file of tokenizerFiles) copyFileSync(join(tokenizer, file), join(dir, 'tokenizer', file))
   saveConfig(join(dir, 'scheduler'), { ...scheduler }, 'scheduler_config.json')
   const component = (library: string, className: string) => ({ library, className })
   writeModelIndex(dir, {
-    ...own('StableDiffusionPipeline'),
+    _class_name: 'StableDiffusionPipeline',
+    _diffusers_version: DIFFUSERS,
     components: new Map([
       ['unet', component('diffusers', 'UNet2DConditionModel')],
       ['vae', component('diffusers', 'AutoencoderKL')],

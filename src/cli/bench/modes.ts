@@ -1,9 +1,10 @@
-import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync, symlinkSync } from 'node:fs'
+import { existsSync, mkdirSync, renameSync, rmSync, symlinkSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { openSafetensors, readTensor, saveConfig, saveModel, writeModelIndex, writeSafetensors } from '../../checkpoints/index.ts'
+import { openSafetensors, readTensor, saveModel, writeSafetensors } from '../../checkpoints/index.ts'
 import { autoencoderKL, autoencoderKLConfig, clipText, clipTextConfig } from '../../models/index.ts'
 import { Params } from '../../nn/params.ts'
 import { finish, type LoadOptions, loadStableDiffusion, modelFolder } from '../../pipelines/index.ts'
+import { savePipelineFrame } from '../../recipes/text-to-image.ts'
 import { cacheFolder } from '../../runtime/cache.ts'
 import { type FileTensor, Generator, type NdArray } from '../../runtime/index.ts'
 import type { benchmarks } from './compare.ts'
@@ -54,24 +55,7 @@ async function checkpoint(): Promise<string> {
     text.initialise(generator),
   )
   saveModel(join(part, 'vae'), { _class_name: 'AutoencoderKL', ...vae }, pictures.initialise(generator))
-  const tokenizer = modelFolder('stickers-clip')
-  mkdirSync(join(part, 'tokenizer'))
-  for (const file of ['vocab.json', 'merges.txt', 'tokenizer_config.json', 'special_tokens_map.json'])
-    copyFileSync(join(tokenizer, file), join(part, 'tokenizer', file))
-  saveConfig(join(part, 'scheduler'), scheduler, 'scheduler_config.json')
-  const component = (library: string, className: string) => ({ library, className })
-  writeModelIndex(part, {
-    _class_name: 'StableDiffusionPipeline',
-    _diffusers_version: '0.40.0',
-    components: new Map([
-      ['unet', component('diffusers', 'UNet2DConditionModel')],
-      ['vae', component('diffusers', 'AutoencoderKL')],
-      ['text_encoder', component('transformers', 'CLIPTextModel')],
-      ['tokenizer', component('transformers', 'CLIPTokenizer')],
-      ['scheduler', component('diffusers', 'DDIMScheduler')],
-    ]),
-    options: {},
-  })
+  savePipelineFrame(part, { scheduler, tokenizer: modelFolder('stickers-clip') })
   renameSync(part, dir)
   return dir
 }
