@@ -2,19 +2,21 @@ import { availableParallelism } from 'node:os'
 import { grad } from '../core/grad.ts'
 import { input, type Tensor } from '../core/tensor.ts'
 import { LANES } from '../core/wasm/loop.ts'
+import type { Params } from '../nn/params.ts'
 import { free } from '../runtime/free.ts'
 import { Loop } from '../runtime/loop.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { compile, type Program } from '../runtime/program.ts'
 import { State } from '../runtime/state.ts'
 import { WorkerProgram } from '../runtime/worker-program.ts'
-import { batchesOf, EMA, moved, reported, scalarInputs, slotName } from './slots.ts'
+import { type Rule, ruleOf, type Scalars } from './optimizer.ts'
+import { batchesOf, EMA, feedsOf, moved, reported, scalarInputs, slotName } from './slots.ts'
 import type { Feeds, Mover, Objective, StepOptions } from './step.ts'
 
 /**
  * Moves parameters on the host. Programs side by side, one a process, compute the gradients of a batch each; a loop then
- * moves every parameter, its memory and its average where they lie. In one program for both every new value would lie in
- * memory beside every old one, and the engine copies outputs into fresh memory.
+ * moves every parameter, its memory and its average where they lie, or a program those that the optimizer takes whole. In one
+ * program for all every new value would lie in memory beside every old one, and the engine copies outputs into fresh memory.
  */
 export async function hostMover(
   { params, loss, metrics }: Objective,
@@ -22,12 +24,13 @@ export async function hostMover(
   options: StepOptions,
 ): Promise<Mover> {
   const { optimizer, ema } = options
-  const slots = [PARAMETER, ...optimizer.slots, ...(ema ? [EMA] : [])]
-  const nameOf = (key: string, slot: string) => (slot === PARAMETER ? key : slotName(key, slot))
   const values = new Map<string, NdArray>()
+  const slotsOf = new Map<string, readonly string[]>()
   for (const [key, { shape, size }] of params.tensors) {
+    const slots = ['', ...ruleOf(optimizer, key, shape).slots, ...(ema ? [EMA] : [])]
+    slotsOf.set(key, slots)
     for (const slot of slots) {
-      const name = nameOf(key, slot)
+      const name = valueName(key, slot)
       const start = given.get(name) ?? (slot === EMA ? given.get(key) : undefined)
       values.set(name, new NdArray(start ? (start.data as Float32Array).slice() : new Float32Array(size), shape, 'f32'))
     }
@@ -35,25 +38,34 @@ export async function hostMover(
   const keys = [...params.tensors.keys()]
   const state = await State.from(keys.map((key) => [key, values.get(key) as NdArray] as const))
   const programs = await gradientPrograms({ params, loss, metrics }, options, state)
-  const move = movingLoop(options)
+  const loop = movingLoop(options)
+  const whole = new Map([...params.tensors].filter(([key, { shape }]) => ruleOf(optimizer, key, shape) !== optimizer))
+  const mover = whole.size > 0 ? await movingProgram(whole, options) : undefined
 
   return {
     async run(batches, scalars) {
       const { results, sums } = await summed(programs, batches, keys)
       const gradNorm = length(sums) / batches.length
-      keys.forEach((key, i) => {
-        const arrays = Object.fromEntries(slots.map((slot) => [slot, values.get(nameOf(key, slot))?.data as Float32Array]))
-        const gradient = sums[i] as NdArray
-        move.run({ ...arrays, [GRADIENT]: gradient.data as Float32Array }, { ...scalars, gradNorm }, arrays)
+      const numbers = { ...scalars, gradNorm }
+      const gradients = new Map(keys.map((key, i) => [key, sums[i] as NdArray]))
+      if (mover) await runInPlace(mover, values, gradients, numbers)
+      for (const [key, gradient] of gradients) {
+        if (!whole.has(key)) {
+          const slots = slotsOf.get(key) as readonly string[]
+          const arrays = Object.fromEntries(
+            slots.map((slot) => [slot || PARAMETER, values.get(valueName(key, slot))?.data as Float32Array]),
+          )
+          loop.run({ ...arrays, [GRADIENT]: gradient.data as Float32Array }, numbers, arrays)
+        }
         free(gradient)
-      })
+      }
       return [...results.slice(0, -1), { ...results.at(-1), gradNorm: new NdArray(Float32Array.of(gradNorm), [], 'f32') }]
     },
     async read(wanted = [...values.keys()]) {
       return new Map(wanted.map((name) => [name, values.get(name) as NdArray]))
     },
     async release() {
-      for (const program of programs) await program.release()
+      for (const program of [...programs, ...(mover ? [mover] : [])]) await program.release()
     },
   }
 }
@@ -61,6 +73,10 @@ export async function hostMover(
 const PARAMETER = 'parameter'
 const GRADIENT = 'gradient:'
 const gradientName = (key: string) => GRADIENT + key
+/** Of a parameter itself, and of what is kept beside it. */
+const valueName = (key: string, slot: string) => (slot ? slotName(key, slot) : key)
+/** An engine's output has another name than its inputs. */
+const nextName = (name: string) => `next:${name}`
 
 type GradientProgram = Pick<Program, 'run' | 'release'>
 
@@ -136,9 +152,49 @@ function squares(x: Float32Array): number {
 /** A parameter and its slots, moved, from these and GRADIENT, the sum over the batches. */
 function movingLoop(options: StepOptions): Loop {
   const array = (name: string) => input(name, [LANES])
-  const sum = array(GRADIENT)
-  const batches = batchesOf(options)
-  const mean = batches === 1 ? sum : sum.div(batches)
-  const next = moved(array(PARAMETER), mean, array, input('gradNorm', []), scalarInputs(options.optimizer), options)
+  const next = movedBySum(options)(array(PARAMETER), array(GRADIENT), array, options.optimizer)
   return new Loop(Object.fromEntries([...next].map(([slot, x]) => [slot || PARAMETER, x])))
+}
+
+/**
+ * The same for all parameters that the optimizer takes whole, under their values' names: in one program, as the threads of several
+ * would get in each other's way.
+ */
+function movingProgram(tensors: Params['tensors'], options: StepOptions): Promise<Program> {
+  const { optimizer, threads = 0 } = options
+  const move = movedBySum(options)
+  const outputs = [...tensors].flatMap(([key, { shape }]) => {
+    const array = (slot: string) => input(valueName(key, slot), shape)
+    const next = move(array(''), input(gradientName(key), shape), array, ruleOf(optimizer, key, shape))
+    return [...next].map(([slot, x]) => [nextName(valueName(key, slot)), x] as const)
+  })
+  return compile({ outputs: Object.fromEntries(outputs) }, { threads })
+}
+
+/** `moved` by a gradient's sum over the batches. */
+function movedBySum(options: StepOptions) {
+  const [norm, scalars, batches] = [input('gradNorm', []), scalarInputs(options.optimizer), batchesOf(options)]
+  return (p: Tensor, sum: Tensor, slot: (name: string) => Tensor, rule: Rule) =>
+    moved(p, batches === 1 ? sum : sum.div(batches), slot, norm, scalars, rule, options)
+}
+
+/** Runs a moving program, and puts what it gives where the values lie. */
+async function runInPlace(
+  program: Program,
+  values: ReadonlyMap<string, NdArray>,
+  gradients: ReadonlyMap<string, NdArray>,
+  scalars: Scalars,
+): Promise<void> {
+  const taken = (name: string) => values.get(name) ?? gradients.get(name.slice(GRADIENT.length))
+  const arrays = program.inputNames.flatMap((name) => {
+    const value = taken(name)
+    return value ? [[name, value] as const] : []
+  })
+  const next = await program.run({ ...Object.fromEntries(arrays), ...feedsOf(program, scalars) })
+  for (const [name, value] of values) {
+    const fresh = next[nextName(name)]
+    if (!fresh) continue
+    ;(value.data as Float32Array).set(fresh.data as Float32Array)
+    free(fresh)
+  }
 }

@@ -8,7 +8,16 @@ export {
   TrainingError,
 } from './checkpoint.ts'
 export * from './logs/index.ts'
-export { type AdamWOptions, adamw, clipFactor, globalNorm, type Optimizer } from './optimizer.ts'
+export {
+  type AdamWOptions,
+  adamw,
+  clipFactor,
+  globalNorm,
+  type MuonOptions,
+  muon,
+  type Optimizer,
+  type Rule,
+} from './optimizer.ts'
 export { emaDecay, learningRate, type RateOptions, type RateSchedule, rateSchedules } from './rate.ts'
 export { type Objective, type StepOptions, type StepResult, TrainingStep } from './step.ts'
 export { type LaterStage, type StepReport, type TrainingOptions, type TrainingTask, train } from './train.ts'

@@ -1,19 +1,13 @@
+import type { Shape } from '../core/shape.ts'
 import type { Tensor } from '../core/tensor.ts'
 import { constant, full, scalar } from '../core/tensor.ts'
 
 /** Numbers of one step, fed to the training program: `lr` and what the optimizer adds. */
 export type Scalars = Readonly<Record<string, number>>
 
-/**
- * A rule that moves a parameter, as symbolic arithmetic element by element: on the CPU of the operations that `lowerLoop`
- * knows. Its memory is one tensor a slot, of the parameter's shape, zero at first.
- */
-export interface Optimizer<Slot extends string = string> {
+/** How a parameter moves, as symbolic arithmetic. Its memory is one tensor a slot, of the parameter's shape, zero at first. */
+export interface Rule<Slot extends string = string> {
   readonly slots: readonly Slot[]
-  /** Names of the scalars that `scalars` gives. */
-  readonly scalarNames: readonly string[]
-  /** The scalars of step 1, 2, …, for a learning rate. */
-  scalars(step: number, lr: number): Scalars
   update(
     p: Tensor,
     g: Tensor,
@@ -21,6 +15,20 @@ export interface Optimizer<Slot extends string = string> {
     scalars: Readonly<Record<string, Tensor>>,
   ): { p: Tensor } & Record<Slot, Tensor>
 }
+
+/** Rules of one training run. Its own works element by element: on the CPU with the operations that `lowerLoop` knows. */
+export interface Optimizer<Slot extends string = string> extends Rule<Slot> {
+  /** Names of the scalars that `scalars` gives. */
+  readonly scalarNames: readonly string[]
+  /** The scalars of step 1, 2, …, for a learning rate. */
+  scalars(step: number, lr: number): Scalars
+  /** Another rule, for parameters that it takes whole. */
+  readonly whole?: Rule & { takes(key: string, shape: Shape): boolean }
+}
+
+/** The rule that moves a parameter. */
+export const ruleOf = (optimizer: Optimizer, key: string, shape: Shape): Rule =>
+  optimizer.whole?.takes(key, shape) ? optimizer.whole : optimizer
 
 export interface AdamWOptions {
   readonly beta1?: number
@@ -50,6 +58,72 @@ export function adamw({ beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0.
     },
   }
 }
+
+export interface MuonOptions extends AdamWOptions {
+  readonly momentum?: number
+}
+
+/** Matrices of fewer rows or columns are left to AdamW: first and last layers of narrow pictures, mostly. */
+const LEAST_SIDE = 16
+
+/**
+ * Muon (Jordan et al. 2024): the momentum of a weight, as a matrix of its outputs by all its inputs, moves it in all its directions
+ * alike. Steps are as long as AdamW's (Liu et al. 2025, Muon is scalable for LLM training, equation 4), so that rate and weight
+ * decay carry over. AdamW moves the rest: vectors, embeddings, and matrices with fewer than 16 rows or columns.
+ */
+export function muon({ momentum = 0.95, ...adam }: MuonOptions = {}): Optimizer<'m' | 'v'> {
+  const other = adamw(adam)
+  return {
+    ...other,
+    scalarNames: [...other.scalarNames, 'rate'],
+    scalars: (step, lr) => ({ ...other.scalars(step, lr), rate: lr }),
+    whole: {
+      takes: (key, shape) => shape.length > 1 && !/embed/.test(key) && matrixShape(shape).every((side) => side >= LEAST_SIDE),
+      slots: ['m'],
+      update(p, g, slots, { keep, rate }) {
+        const before = slots.m as Tensor
+        const m = before.add(g.sub(before).mul(1 - momentum))
+        const matrix = g.add(m.sub(g).mul(momentum)).reshape(matrixShape(p.shape))
+        const length = 0.2 * Math.sqrt(Math.max(...matrix.shape))
+        const direction = orthogonalised(matrix).reshape(p.shape)
+        return { p: p.mul(keep as Tensor).sub(direction.mul((rate as Tensor).mul(length))), m }
+      },
+    },
+  }
+}
+
+/** Outputs by inputs, as layers keep their weights. */
+const matrixShape = ([outputs = 1, ...inputs]: Shape): [number, number] => [outputs, inputs.reduce((a, b) => a * b, 1)]
+
+/** The quintic of Jordan et al. 2024: it brings singular values from 0 … 1 near to 1, not to it, and fast. */
+const [LINEAR, CUBIC, QUINTIC] = [3.4445, -4.775, 2.0315] as const
+const ITERATIONS = 5
+
+/**
+ * A matrix with the same singular vectors, and with singular values of 0.7 … 1.2: five steps of Newton and Schulz. All steps are
+ * polynomials in the square of the matrix, so that they are taken on that, which is smaller.
+ */
+function orthogonalised(matrix: Tensor): Tensor {
+  const [rows, columns] = matrix.shape as [number, number]
+  const transA = rows > columns
+  const norm = matrix.square().sum().sqrt().maximum(1e-7)
+  const x = matrix.div(norm)
+  const unit = identity(Math.min(rows, columns))
+  let square = x.matmul(x, { transA, transB: !transA })
+  let product: Tensor | undefined
+  for (let i = 0; i < ITERATIONS; i++) {
+    const step = unit.mul(LINEAR).add(square.mul(CUBIC)).add(square.matmul(square).mul(QUINTIC))
+    product = product ? step.matmul(product) : step
+    if (i < ITERATIONS - 1) square = step.matmul(square).matmul(step)
+  }
+  return transA ? x.matmul(product as Tensor) : (product as Tensor).matmul(x)
+}
+
+const identity = (n: number): Tensor =>
+  constant(
+    Float32Array.from({ length: n * n }, (_, i) => (i % (n + 1) === 0 ? 1 : 0)),
+    [n, n],
+  )
 
 /** √Σ‖g‖² over all gradients. */
 export function globalNorm(gradients: readonly Tensor[]): Tensor {

@@ -12,6 +12,7 @@ export const trainingSchema = z.object({
   train_batch_size: describe(count.min(1).default(64), 'pictures in a batch'),
   gradient_accumulation_steps: describe(count.min(1).default(1), 'batches one after another whose gradients make one step'),
   num_processes: describe(count.min(1).default(1), 'batches side by side in a step, each on its share of the cores'),
+  optimizer: describe(z.enum(['adamw', 'muon']).default('adamw'), 'muon: whole matrices move by it, all else by adamw'),
   learning_rate: describe(z.number().positive().default(2e-4), 'peak learning rate'),
   lr_scheduler: describe(z.enum(rateSchedules).default('cosine'), 'how the rate goes on after the warm-up'),
   lr_decay_steps: describe(
@@ -46,6 +47,7 @@ export function trainingOptions(config: TrainingConfig, dir: string): TrainingOp
     rateSchedule: config.lr_scheduler,
     warmup: config.lr_warmup_steps,
     ...(config.lr_decay_steps !== undefined && { decay: config.lr_decay_steps }),
+    optimizer: config.optimizer,
     adam: {
       beta1: config.adam_beta1,
       beta2: config.adam_beta2,

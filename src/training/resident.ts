@@ -3,8 +3,8 @@ import { parameter, type Tensor } from '../core/tensor.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { compile, type Program } from '../runtime/program.ts'
 import { State } from '../runtime/state.ts'
-import { globalNorm, type Scalars } from './optimizer.ts'
-import { batchesOf, EMA, moved, reported, scalarInputs, slotName } from './slots.ts'
+import { globalNorm, ruleOf, type Scalars } from './optimizer.ts'
+import { batchesOf, EMA, feedsOf, moved, reported, scalarInputs, slotName } from './slots.ts'
 import type { Feeds, Mover, Objective, StepOptions } from './step.ts'
 
 const SUM = 'grad'
@@ -30,7 +30,7 @@ export async function residentMover(
   const updatesBy = (gradients: readonly Tensor[], norm: Tensor) =>
     tensors.flatMap(([key, p], i) => {
       const slot = (name: string) => parameter(slotName(key, name), p.shape)
-      const next = moved(p, gradients[i] as Tensor, slot, norm, scalars, options)
+      const next = moved(p, gradients[i] as Tensor, slot, norm, scalars, ruleOf(optimizer, key, p.shape), options)
       return [...next].map(([name, x]) => [name ? slotName(key, name) : key, x] as const)
     })
 
@@ -39,7 +39,9 @@ export async function residentMover(
     const norm = globalNorm(gradients)
     const updates = new Map(updatesBy(gradients, norm))
     const program = await compile({ outputs: { ...outputs, gradNorm: norm }, state, updates }, { device, threads })
-    return moverOf(state, [program], async (batches, scalars) => [await program.run({ ...batches[0], ...feedsOf(scalars) })])
+    return moverOf(state, [program], async (batches, scalars) => [
+      await program.run({ ...batches[0], ...feedsOf(program, scalars) }),
+    ])
   }
   const sums = tensors.map(([key, p]) => parameter(slotName(key, SUM), p.shape))
   const adding = new Map(sums.map((sum, i) => [sum.name as string, sum.add(gradients[i] as Tensor)]))
@@ -52,12 +54,9 @@ export async function residentMover(
   return moverOf(state, [add, step], async (batches, scalars) => {
     const results: Record<string, NdArray>[] = []
     for (const batch of batches) results.push(await add.run(batch))
-    return [...results.slice(0, -1), { ...results.at(-1), ...(await step.run(feedsOf(scalars))) }]
+    return [...results.slice(0, -1), { ...results.at(-1), ...(await step.run(feedsOf(step, scalars))) }]
   })
 }
-
-const feedsOf = (scalars: Scalars): Feeds =>
-  Object.fromEntries(Object.entries(scalars).map(([name, value]) => [name, new NdArray(Float32Array.of(value), [], 'f32')]))
 
 const moverOf = (
   state: State,
@@ -83,7 +82,7 @@ function initialState(
   for (const [key, { shape }] of tensors) {
     const value = values.get(key) as NdArray
     state.set(key, value)
-    for (const slot of optimizer.slots) {
+    for (const slot of ruleOf(optimizer, key, shape).slots) {
       const name = slotName(key, slot)
       state.set(name, values.get(name) ?? NdArray.zeros(shape, 'f32'))
     }

@@ -1,5 +1,7 @@
 import { input, type Tensor } from '../core/tensor.ts'
-import { clipFactor, type Optimizer } from './optimizer.ts'
+import { NdArray } from '../runtime/ndarray.ts'
+import type { Program } from '../runtime/program.ts'
+import { clipFactor, type Optimizer, type Rule, type Scalars } from './optimizer.ts'
 
 /** A value kept beside a parameter: the optimizer's memory of it, or its moving average. */
 export const slotName = (key: string, slot: string) => `${key}@${slot}`
@@ -8,6 +10,14 @@ export const EMA = 'ema'
 /** The numbers of a step as inputs of a program: the optimizer's, and the average's decay. */
 export const scalarInputs = (optimizer: Optimizer): Record<string, Tensor> =>
   Object.fromEntries([...optimizer.scalarNames, EMA].map((name) => [name, input(`scalar:${name}`, [])]))
+
+/** Numbers as a program takes them: of all those that it reads. */
+export const feedsOf = (program: Program, scalars: Scalars): Record<string, NdArray> =>
+  Object.fromEntries(
+    Object.entries(scalars)
+      .filter(([name]) => program.inputNames.includes(name))
+      .map(([name, value]) => [name, new NdArray(Float32Array.of(value), [], 'f32')]),
+  )
 
 /** Names of the outputs that are reported after each batch. */
 export const reported = (loss: Tensor, metrics: Readonly<Record<string, Tensor>> = {}): Record<string, Tensor> => ({
@@ -20,14 +30,13 @@ export const batchesOf = ({ accumulation = 1, processes = 1 }: { accumulation?: 
   accumulation * processes
 
 export interface MoveOptions {
-  readonly optimizer: Optimizer
   readonly maxGradNorm?: number
   readonly ema?: boolean
 }
 
 /**
- * One parameter (or a part of it) moved by its gradient, as symbolic arithmetic: the new parameter under '', each slot
- * under its name. `norm` is the length of all gradients together.
+ * One parameter (or, where the rule allows, a part of it) moved by its gradient, as symbolic arithmetic: the new parameter under
+ * '', each slot under its name. `norm` is the length of all gradients together.
  */
 export function moved(
   p: Tensor,
@@ -35,12 +44,13 @@ export function moved(
   slot: (name: string) => Tensor,
   norm: Tensor,
   scalars: Readonly<Record<string, Tensor>>,
-  { optimizer, maxGradNorm, ema }: MoveOptions,
+  rule: Rule,
+  { maxGradNorm, ema }: MoveOptions,
 ): Map<string, Tensor> {
   const g = maxGradNorm === undefined ? gradient : gradient.mul(clipFactor(norm, maxGradNorm))
-  const slots = Object.fromEntries(optimizer.slots.map((name) => [name, slot(name)]))
-  const next = optimizer.update(p, g, slots, scalars)
-  const out = new Map([['', next.p], ...optimizer.slots.map((name) => [name, next[name] as Tensor] as const)])
+  const slots = Object.fromEntries(rule.slots.map((name) => [name, slot(name)]))
+  const next = rule.update(p, g, slots, scalars)
+  const out = new Map([['', next.p], ...rule.slots.map((name) => [name, next[name] as Tensor] as const)])
   if (ema)
     out.set(
       EMA,

@@ -2,7 +2,7 @@ import type { DeviceName } from '../runtime/engine.ts'
 import type { NdArray } from '../runtime/ndarray.ts'
 import { Generator } from '../runtime/random.ts'
 import { latestCheckpoint, saveCheckpoint, TrainingError } from './checkpoint.ts'
-import { type AdamWOptions, adamw } from './optimizer.ts'
+import { type AdamWOptions, adamw, muon } from './optimizer.ts'
 import { emaDecay, learningRate, type RateSchedule } from './rate.ts'
 import { batchesOf } from './slots.ts'
 import { type Objective, TrainingStep } from './step.ts'
@@ -36,6 +36,8 @@ export interface TrainingOptions {
   readonly warmup?: number
   /** Steps at the end over which a `warmup_stable_decay` rate falls. */
   readonly decay?: number
+  /** Muon for whole matrices, or AdamW for all. */
+  readonly optimizer?: keyof typeof optimizers
   readonly adam?: AdamWOptions
   readonly maxGradNorm?: number
   /** Times that gradients are added up before a step. */
@@ -68,11 +70,14 @@ export interface StepReport {
   weights(): Promise<Map<string, NdArray>>
 }
 
+const optimizers = { adamw, muon } as const
+
 const defaults = {
   seed: 0,
   learningRate: 1e-4,
   rateSchedule: 'constant',
   warmup: 500,
+  optimizer: 'adamw',
   adam: {},
   maxGradNorm: 1,
   accumulation: 1,
@@ -107,7 +112,7 @@ export async function* train(task: TrainingTask, given: TrainingOptions): AsyncG
 
   const root = new Generator(seed)
   const values = saved?.values ?? new Map([...task.params.initialise(root.fork('parameters')), ...(task.start ?? [])])
-  const optimizer = adamw(options.adam)
+  const optimizer = optimizers[options.optimizer](options.adam)
   const stageAt = (step: number) => task.later?.findLast(({ from }) => from <= step) ?? task
   const compile = (stage: Omit<Objective, 'params'>, values: ReadonlyMap<string, NdArray>) =>
     TrainingStep.compile({ ...stage, params: task.params }, values, {

@@ -70,7 +70,7 @@ export function runTable({ step, recipe, environment, log }: Run, parameters: nu
     ['batch', String(batch)],
     [
       'optimizer',
-      `AdamW, β ${flags.adam_beta1} and ${flags.adam_beta2}, weight decay ${flags.adam_weight_decay}, gradients clipped to ${flags.max_grad_norm}`,
+      `${flags.optimizer === 'muon' ? 'Muon for matrices, ' : ''}AdamW, β ${flags.adam_beta1} and ${flags.adam_beta2}, weight decay ${flags.adam_weight_decay}, gradients clipped to ${flags.max_grad_norm}`,
     ],
     ['learning rate', `${flags.learning_rate}, ${flags.lr_scheduler} after ${flags.lr_warmup_steps} steps of warm-up`],
     ['average of the weights', flags.ema_decay > 0 ? `decay ${flags.ema_decay}; it is what is saved, as float16` : 'none'],
