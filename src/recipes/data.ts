@@ -4,6 +4,7 @@ import {
   type Dataset,
   defaultScale,
   imageFolder,
+  objectSizes,
   type SceneSplit,
   type StickerDataset,
   type StickerOptions,
@@ -41,6 +42,8 @@ export const scenesSchema = z.strictObject({
     .default([...styles]),
   /** What the scenes show, by the first words for it; all of `sceneNouns()` by default. */
   nouns: z.array(z.string()).min(3).optional(),
+  /** `large` leaves out what few pixels show: small objects are three eighths of the picture wide. */
+  sizes: z.enum(objectSizes).optional(),
   /** Objects are whole cells wide and stand at whole cells, `cells` of them to the picture's side; anywhere by default. */
   lattice: z.strictObject({ cells: z.int().min(4), sides: z.array(z.int().positive()).optional() }).optional(),
 })
@@ -48,12 +51,13 @@ export type ScenesConfig = z.infer<typeof scenesSchema>
 
 /** The scenes of a split. */
 export const scenesOf = (
-  { styles, nouns, lattice }: ScenesConfig,
+  { styles, nouns, sizes, lattice }: ScenesConfig,
   { size, seed, split = 'train' }: { size: number; seed: number; split?: SceneSplit },
 ) =>
   sceneDataset({
     ...{ size, styles, seed, split },
     ...(nouns && split !== 'icons' && { nouns: sceneNouns(nouns) }),
+    ...(sizes && { sizes }),
     ...(lattice && { lattice }),
   })
 

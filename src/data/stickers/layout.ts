@@ -46,20 +46,77 @@ interface Spot {
   readonly size: number
 }
 
+type Range = readonly [least: number, most: number]
+
+/** How wide objects are, as fractions of the picture. */
+interface Widths {
+  /** Alone. */
+  readonly small: Range
+  readonly medium: Range
+  readonly large: Range
+  /** Beside one that is as large, or smaller, or larger. */
+  readonly alike: Range
+  readonly smaller: Range
+  readonly larger: Range
+  /** Two of one beside another. */
+  readonly twofold: Range
+  /** Three in a row; or, where they are wider than a third, in two. */
+  readonly three: Range
+  /** Several of one, against the rows and columns that they stand in. */
+  readonly several: Range
+  /** In how many rows and columns several may stand, at most. */
+  readonly most: number
+}
+
+/**
+ * How large objects are: of all sizes, or `large`. At 64 pixels a side the smallest of the former are 16 pixels wide, which
+ * few details survive, and of the latter 24.
+ */
+export const objectSizes = ['varied', 'large'] as const
+export type ObjectSizes = (typeof objectSizes)[number]
+
+const widths: Readonly<Record<ObjectSizes, Widths>> = {
+  varied: {
+    small: [0.3, 0.4],
+    medium: [0.5, 0.75],
+    large: [0.84, 0.98],
+    alike: [0.4, 0.48],
+    smaller: [0.26, 0.32],
+    larger: [0.56, 0.64],
+    twofold: [0.38, 0.46],
+    three: [0.29, 0.33],
+    several: [0.8, 0.95],
+    most: 3,
+  },
+  large: {
+    small: [0.36, 0.4],
+    medium: [0.5, 0.75],
+    large: [0.84, 0.98],
+    alike: [0.46, 0.5],
+    smaller: [0.36, 0.375],
+    larger: [0.58, 0.625],
+    twofold: [0.46, 0.5],
+    three: [0.46, 0.5],
+    several: [0.92, 1],
+    most: 2,
+  },
+}
+
 /** Gives a cast its counts, sizes and places. Objects overlap at most by their transparent corners. */
-export function layOut({ nouns, style, ground }: Cast, setting: Setting, draw: Draw): StickerScene {
+export function layOut({ nouns, style, ground }: Cast, setting: Setting, sizes: ObjectSizes, draw: Draw): StickerScene {
+  const width = widths[sizes]
   const [first] = nouns as [Noun]
   const shared = { style, ground }
   if (setting === 'single') {
-    const { group, spot } = single(first, draw)
+    const { group, spot } = single(first, width, draw)
     return { ...shared, groups: [group], objects: placed(first, style, [spot]) }
   }
   if (setting === 'count') {
-    const spots = several(draw.of([2, 3, 4]), draw)
+    const spots = several(draw.of([2, 3, 4]), width, draw)
     return { ...shared, groups: [{ noun: first, count: spots.length }], objects: placed(first, style, spots) }
   }
   const axis = draw.of(['x', 'y'] as const)
-  const rows = setting === 'two' ? two(nouns, draw) : three(nouns, draw)
+  const rows = setting === 'two' ? two(nouns, width, draw) : three(nouns, width, draw)
   const turned = (spot: Spot): Spot => (axis === 'x' ? spot : { ...spot, x: spot.y, y: spot.x })
   return {
     ...shared,
@@ -91,24 +148,26 @@ const within = (size: number, draw: Draw, near?: number, slack = 0): number => {
   return near === undefined ? draw.between(least, most) : Math.min(most, Math.max(least, near + draw.between(-slack, slack)))
 }
 
-function single(noun: Noun, draw: Draw): { group: SceneGroup; spot: Spot } {
+function single(noun: Noun, width: Widths, draw: Draw): { group: SceneGroup; spot: Spot } {
   const kind = draw.weighted({ small: 3, medium: 4, large: 3 })
   if (kind === 'small') {
     const place = { x: draw.of([0, 1, 2] as const), y: draw.of([0, 1, 2] as const) }
-    const size = draw.side(0.3, 0.4)
+    const size = draw.side(...width.small)
     const at = (third: number) => within(size, draw, [0.22, 0.5, 0.78][third], 0.05)
     return { group: { noun, count: 1, size: 'small', place }, spot: { x: at(place.x), y: at(place.y), size } }
   }
-  const size = kind === 'medium' ? draw.side(0.5, 0.75) : draw.side(0.84, 0.98)
+  const size = draw.side(...width[kind])
   const spot = { x: within(size, draw), y: within(size, draw), size }
   return { group: kind === 'large' ? { noun, count: 1, size: 'large' } : { noun, count: 1 }, spot }
 }
 
 /** Two to four objects of like size: side by side, one below the other, or in two rows. */
-function several(count: number, draw: Draw): Spot[] {
-  const [across, down] = draw.of(shapes[count] as readonly (readonly [number, number])[])
+function several(count: number, width: Widths, draw: Draw): Spot[] {
+  const fitting = (shapes[count] as readonly (readonly [number, number])[]).filter((shape) => Math.max(...shape) <= width.most)
+  const [across, down] = draw.of(fitting)
   const cell = 1 / Math.max(across, down)
-  const size = draw.side(0.8 * cell, 0.95 * cell)
+  const [least, most] = width.several
+  const size = draw.side(least * cell, most * cell)
   const spots: Spot[] = []
   for (let i = 0; i < count; i++) {
     const row = Math.floor(i / across)
@@ -140,24 +199,22 @@ interface Row {
 }
 
 /** Two groups side by side: of like size, one small and one large, or one of them twofold. */
-function two([a, b]: readonly Noun[], draw: Draw): Row[] {
+function two([a, b]: readonly Noun[], width: Widths, draw: Draw): Row[] {
   const kind = draw.weighted({ alike: 5, sizes: 3, twofold: 2 })
   const pair = [a as Noun, b as Noun] as const
   if (kind === 'twofold') {
     const many = draw.of([0, 1])
-    if (isCounted((pair[many] as Noun).words[0] as string)) return twofold(pair, many, draw)
+    if (isCounted((pair[many] as Noun).words[0] as string)) return twofold(pair, many, width, draw)
   }
   const sides =
     kind === 'sizes' ? draw.of([['small', 'large'] as const, ['large', 'small'] as const]) : ([undefined, undefined] as const)
-  const widths = sides.map((side) =>
-    side === 'small' ? draw.side(0.26, 0.32) : side === 'large' ? draw.side(0.56, 0.64) : draw.side(0.4, 0.48),
-  )
-  const free = 1 - (widths[0] as number) - (widths[1] as number)
+  const drawn = sides.map((side) => draw.side(...(side ? width[side === 'small' ? 'smaller' : 'larger'] : width.alike)))
+  const free = 1 - (drawn[0] as number) - (drawn[1] as number)
   const before = draw.between(0, free)
   const between = draw.between(0, free - before)
-  const starts = [before, before + (widths[0] as number) + between]
+  const starts = [before, before + (drawn[0] as number) + between]
   return pair.map((noun, i) => {
-    const size = widths[i] as number
+    const size = drawn[i] as number
     const side = sides[i]
     const spot = { x: (starts[i] as number) + size / 2, y: within(size, draw, 0.5, 0.14), size }
     return { group: side ? { noun, count: 1, size: side } : { noun, count: 1 }, spots: [spot] }
@@ -165,9 +222,9 @@ function two([a, b]: readonly Noun[], draw: Draw): Row[] {
 }
 
 /** Two of one on one side, one of the other on the other. */
-function twofold(pair: readonly [Noun, Noun], many: number, draw: Draw): Row[] {
+function twofold(pair: readonly [Noun, Noun], many: number, width: Widths, draw: Draw): Row[] {
   return pair.map((noun, i) => {
-    const size = draw.side(0.38, 0.46)
+    const size = draw.side(...width.twofold)
     const x = within(size, draw, i === 0 ? 0.25 : 0.75, (0.5 - size) / 2)
     const at = (y: number): Spot => ({ x, y: within(size, draw, y, (0.5 - size) / 2), size })
     return i === many
@@ -176,10 +233,16 @@ function twofold(pair: readonly [Noun, Noun], many: number, draw: Draw): Row[] {
   })
 }
 
-/** Three objects in a row, up and down a little. */
-function three(nouns: readonly Noun[], draw: Draw): Row[] {
+/** Three objects in a row, up and down a little; or, too wide for that, by turns in two rows. */
+function three(nouns: readonly Noun[], width: Widths, draw: Draw): Row[] {
+  const inTwoRows = width.three[0] > 1 / 3
+  const first = inTwoRows ? draw.of([0, 1]) : 0
   return nouns.map((noun, i) => {
-    const size = draw.side(0.29, 0.33)
+    const size = draw.side(...width.three)
+    if (inTwoRows) {
+      const y = (i + first) % 2 === 0 ? size / 2 : 1 - size / 2
+      return { group: { noun, count: 1 }, spots: [{ x: (i + 1) / 4, y, size }] }
+    }
     const x = within(size, draw, (i + 0.5) / 3, (1 / 3 - size) / 2)
     return { group: { noun, count: 1 }, spots: [{ x, y: within(size, draw, 0.5, 0.18), size }] }
   })

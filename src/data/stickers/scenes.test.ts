@@ -138,6 +138,27 @@ describe('a scene', () => {
     }
   })
 
+  test('of large objects: 24 pixels of 64 at least, apart, in the picture, on whole cells', async () => {
+    const dataset = await scenes({ sizes: 'large', lattice: { cells: 8, sides: [3, 4, 5, 7] } })
+    const seen = new Map<number, number>()
+    for (const position of positions(600)) {
+      const { objects } = dataset.sceneAt(position)
+      for (const [i, { x, y, size }] of objects.entries()) {
+        seen.set(size * 8, (seen.get(size * 8) ?? 0) + 1)
+        for (const at of [x - size / 2, y - size / 2]) {
+          expect(at * 8).toBe(Math.round(at * 8))
+          expect(at >= 0 && at + size <= 1).toBe(true)
+        }
+        for (const other of objects.slice(0, i)) {
+          const apart = Math.max(Math.abs(x - other.x), Math.abs(y - other.y))
+          expect(apart).toBeGreaterThanOrEqual((size + other.size) / 2)
+        }
+      }
+    }
+    expect([...seen.keys()].sort()).toEqual([3, 4, 5, 7])
+    expect(seen.get(4) as number).toBeGreaterThan(600)
+  })
+
   test('is drawn: its ground at the corners that objects leave free, and something where they are', async () => {
     const dataset = await scenes({ settings: { single: 1, count: 0, two: 1, three: 1 } })
     const { images, scenes: drawn } = await dataset.batch(positions(64))

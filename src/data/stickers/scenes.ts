@@ -6,7 +6,7 @@ import { hashOf } from '../hash.ts'
 import { captionOf, type SceneCaption } from './captions.ts'
 import { type Style, stickerCatalogue, styles } from './catalogue.ts'
 import { Draw } from './draw.ts'
-import { layOut, onLattice, type Setting, type StickerScene } from './layout.ts'
+import { layOut, type ObjectSizes, onLattice, type Setting, type StickerScene } from './layout.ts'
 import { isCounted, type Noun, sceneNouns } from './nouns.ts'
 import { loadRasters, type RasterProgress, type Rasters } from './rasters.ts'
 import { drawScene, type Ground, groundNames } from './scene.ts'
@@ -40,6 +40,8 @@ export interface SceneOptions {
   readonly nouns?: readonly Noun[]
   /** How often each kind of scene comes, as weights. */
   readonly settings?: Readonly<Record<Setting, number>>
+  /** How large objects are; `varied` by default. */
+  readonly sizes?: ObjectSizes
   /** Where objects may stand and how large they may be; anywhere, and of any size, by default. */
   readonly lattice?: Lattice
   readonly seed?: number
@@ -82,7 +84,7 @@ const heldOutNouns = (): Noun[] =>
  * @throws ArgumentError for options that leave no scene
  */
 export async function sceneDataset(options: SceneOptions): Promise<SceneDataset> {
-  const { size, split = 'train', seed = 0, settings = usual, lattice } = options
+  const { size, split = 'train', seed = 0, settings = usual, sizes = 'varied', lattice } = options
   if (!Number.isInteger(size) || size < 1) throw new ArgumentError(`scenes: expected a size in whole pixels, got ${size}`)
   const { cells, sides = [] } = lattice ?? {}
   if (cells !== undefined && (!Number.isInteger(cells) || cells < 4))
@@ -121,7 +123,7 @@ export async function sceneDataset(options: SceneOptions): Promise<SceneDataset>
       if (setting === 'count' && !isCounted((cast[0] as Noun).words[0] as string)) continue
       const names = cast.map(({ icon }) => icon.name)
       if (!fits(names, ground)) continue
-      const scene = layOut({ nouns: cast, style: draw.of(shown), ground }, setting, draw)
+      const scene = layOut({ nouns: cast, style: draw.of(shown), ground }, setting, sizes, draw)
       return cells === undefined ? scene : onLattice(scene, cells)
     }
   }

@@ -56,13 +56,13 @@ const latticeSentence = ({ cells, sides }: NonNullable<ScenesConfig['lattice']>)
   `They stand on a lattice of ${cells} × ${cells} cells${sides ? ` and are ${sides.join(', ')} cells wide` : ''}. `
 
 /** What models of scenes learn from. */
-function dataSection({ styles, nouns: names, lattice }: ScenesConfig): string {
+function dataSection({ styles, nouns: names, sizes, lattice }: ScenesConfig): string {
   const sources = styles.map((style) => iconSources[style])
   const nouns = sceneNouns(names).map(({ words: [word] }) => word)
   return `${sources.map(({ title, author, licence, url }) => `- [${title}](${url}), © ${author}, ${licence} licence`).join('\n')}
 
 Scenes of one to four of ${nouns.length} kinds of stickers on twelve coloured grounds, with captions, rendered as training goes on; what is held out \
-for testing is described in docs/data.md. ${lattice ? latticeSentence(lattice) : ''}The stickers: ${nouns.join(', ')}.`
+for testing is described in docs/data.md. ${sizes === 'large' ? 'No sticker is small: the least are three eighths of the picture wide. ' : ''}${lattice ? latticeSentence(lattice) : ''}The stickers: ${nouns.join(', ')}.`
 }
 
 /** Writes the card of a model of scenes, with its pictures and its numbers, into a folder that has the model. */
