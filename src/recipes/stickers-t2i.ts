@@ -12,7 +12,7 @@ export const stickersT2i = recipeOf(textToImageKind, {
   summary: 'text to image: latent diffusion of 64×64 sticker scenes, after stickers-vae and stickers-clip',
   config: {
     // A cell is two latents across, as many as the denoiser takes together: an object that is known at one place is then known at all.
-    data: { kind: 'scenes', nouns, lattice: { cells: 8, sides: [3, 5, 7] } },
+    data: { kind: 'scenes', nouns, sizes: 'large', lattice: { cells: 8, sides: [3, 4, 5, 7] } },
     resolution: 64,
     unet: {
       block_out_channels: [48, 96, 192],
@@ -23,18 +23,20 @@ export const stickersT2i = recipeOf(textToImageKind, {
       attention_head_dim: [2, 3, 6],
       norm_num_groups: 16,
     },
-    timestep_bias: { begin: 500, end: 950, multiplier: 3 },
+    timestep_bias: { begin: 500, end: 1000, multiplier: 2 },
+    snr_gamma: null,
     pool: 8192,
   },
   training: {
-    train_batch_size: 32,
+    train_batch_size: 48,
     num_processes: 2,
-    learning_rate: 4e-4,
+    optimizer: 'muon',
+    learning_rate: 1e-3,
     ema_decay: 0.997,
     lr_scheduler: 'warmup_stable_decay',
     max_train_steps: 12_000,
     lr_decay_steps: 2000,
     checkpointing_steps: 250,
-    validation_steps: 500,
+    validation_steps: 250,
   },
 })

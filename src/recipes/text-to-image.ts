@@ -48,8 +48,8 @@ export const textToImageSchema = z.object({
   condition_dropout: z.number().min(0).max(1).default(0.1),
   /** Timesteps from `begin` to before `end` are drawn `multiplier` times as often: those at which objects take their shapes, say. */
   timestep_bias: z.strictObject({ begin: z.int().min(0), end: z.int().positive(), multiplier: z.number().positive() }).optional(),
-  /** γ of min-SNR. */
-  snr_gamma: z.number().positive().default(5),
+  /** γ of min-SNR; null weighs all levels alike, by which those with more noise count for more. */
+  snr_gamma: z.number().positive().nullable().default(5),
   /** Scenes whose latents are kept: each is seen again and again, with other captions, noise and timesteps. */
   pool: z.int().positive().default(65_536),
 })
@@ -162,6 +162,15 @@ export const textToImageKind: RecipeKind<typeof textToImageSchema> = {
       target: process.target(prediction, clean, noise, times),
     })
     const levels = watched.map((share) => Math.floor(share * steps))
+    const encodedHeldOut = async () => {
+      const held = await scenesOf(data, { size, seed: seed + 1, split: 'phrasings' })
+      const { images, captions } = await held.batch(positionsFrom(0, batchSize))
+      const coder = createAutoencoder(vae)
+      const clean = (await coder.encode(images)).mul(vae.config.scaling_factor)
+      await coder.release()
+      return { clean, contexts: { error: await contextOf(captions), untold: await contextOf(captions.map(() => '')) } }
+    }
+    let heldOut: ReturnType<typeof encodedHeldOut> | undefined
 
     return {
       task: {
@@ -178,7 +187,9 @@ export const textToImageKind: RecipeKind<typeof textToImageSchema> = {
           const times = spreadTimes(generator, steps, batchSize, bias)
           return {
             ...noised(clean, generator.randn(shape), times),
-            weight: NdArray.from(times.map((time) => minSnrWeight(prediction, process.level(time), gamma, raised))),
+            weight: NdArray.from(
+              times.map((time) => (gamma === null ? 1 : minSnrWeight(prediction, process.level(time), gamma, raised))),
+            ),
             context,
           }
         },
@@ -186,12 +197,8 @@ export const textToImageKind: RecipeKind<typeof textToImageSchema> = {
       validation: {
         names: levels.flatMap((time) => [`error_${time}`, `untold_${time}`]),
         async measure(weights) {
-          const held = await scenesOf(data, { size, seed: seed + 1, split: 'phrasings' })
-          const { images, captions } = await held.batch(positionsFrom(0, batchSize))
-          const coder = createAutoencoder(vae)
-          const clean = (await coder.encode(images)).mul(vae.config.scaling_factor)
-          await coder.release()
-          const contexts = { error: await contextOf(captions), untold: await contextOf(captions.map(() => '')) }
+          heldOut ??= encodedHeldOut()
+          const { clean, contexts } = await heldOut
           const program = await compile({ outputs: { error: errors.mean() }, weights })
           const found: Record<string, number> = {}
           for (const time of levels) {
