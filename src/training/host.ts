@@ -47,9 +47,10 @@ export async function hostMover(
       const { results, sums } = await summed(programs, batches, keys)
       const gradNorm = length(sums) / batches.length
       const numbers = { ...scalars, gradNorm }
-      const gradients = new Map(keys.map((key, i) => [key, sums[i] as NdArray]))
+      const gradients = new Map(keys.map((key, i) => [gradientName(key), sums[i] as NdArray]))
       if (mover) await runInPlace(mover, values, gradients, numbers)
-      for (const [key, gradient] of gradients) {
+      for (const key of keys) {
+        const gradient = gradients.get(gradientName(key)) as NdArray
         if (!whole.has(key)) {
           const slots = slotsOf.get(key) as readonly string[]
           const arrays = Object.fromEntries(
@@ -185,9 +186,8 @@ async function runInPlace(
   gradients: ReadonlyMap<string, NdArray>,
   scalars: Scalars,
 ): Promise<void> {
-  const taken = (name: string) => values.get(name) ?? gradients.get(name.slice(GRADIENT.length))
   const arrays = program.inputNames.flatMap((name) => {
-    const value = taken(name)
+    const value = values.get(name) ?? gradients.get(name)
     return value ? [[name, value] as const] : []
   })
   const next = await program.run({ ...Object.fromEntries(arrays), ...feedsOf(program, scalars) })
