@@ -1,14 +1,17 @@
-// `npm start`: set-up, then the main job with the flags given; or any command of langevin, `npm start -- info`.
+// `npm start`: set-up, then the main job with the prompt and flags given; or any command of langevin, `npm start -- info`.
 import { fileURLToPath } from 'node:url'
 import { run } from '../bin/node.mjs'
 import { setUp } from './setup.mjs'
 
-const mainJob = 'sample ddpm-faces-32 --scheduler ddim --steps 50 --out langevin.png'.split(' ')
+const prompt = 'a penguin and a star on a purple background'
+const mainJob = 'generate --model stickers-t2i --num 4 --grid --steps 20 --guidance 3 --out langevin.png'.split(' ')
+const commands = ['sample', 'generate', 'train', 'evaluate', 'card', 'demo', 'bench', 'info']
 const args = process.argv.slice(2)
-const isCommand = args[0] !== undefined && !args[0].startsWith('-')
+const [first = '-'] = args
+const job = commands.includes(first) ? [] : first.startsWith('-') ? [...mainJob, prompt] : mainJob
 const langevin = fileURLToPath(new URL('../bin/langevin.mjs', import.meta.url))
 try {
-  process.exitCode = await run(setUp(), [langevin, ...(isCommand ? args : [...mainJob, ...args])])
+  process.exitCode = await run(setUp(), [langevin, ...job, ...args])
 } catch (error) {
   console.error(error.message)
   process.exitCode = 1

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { expect, test } from 'vitest'
+import { program } from '../src/cli/program.ts'
 import { bundledModels } from '../src/pipelines/index.ts'
 
 const read = (file: string) => JSON.parse(readFileSync(resolve(import.meta.dirname, '..', file), 'utf8'))
@@ -28,4 +29,12 @@ test('npm start runs a model that is bundled', () => {
   const script = readFileSync(resolve(import.meta.dirname, '../scripts/start.mjs'), 'utf8')
   const words = /mainJob = '([^']+)'/.exec(script)?.[1]?.split(' ') ?? []
   expect(words.filter((word) => bundledModels().includes(word))).toHaveLength(1)
+})
+
+test('npm start knows every command, so that all else is a prompt', () => {
+  const script = readFileSync(resolve(import.meta.dirname, '../scripts/start.mjs'), 'utf8')
+  const [, list] = /const commands = (\[.*\])/.exec(script) ?? []
+  const silent = { write: () => undefined }
+  const names = program({ out: silent, err: silent }).commands.map((command) => command.name())
+  expect(JSON.parse((list ?? '').replaceAll("'", '"')).sort()).toEqual(names.sort())
 })

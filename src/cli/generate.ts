@@ -13,7 +13,9 @@ const { shape } = generateOptions
 
 const options = z.object({
   prompt: shape.prompt,
-  model: z.string().meta({ description: "a folder in diffusers' layout, an original's .safetensors file, or a name on the hub" }),
+  model: z.string().default('stickers-t2i').meta({
+    description: "a folder in diffusers' layout, an original's .safetensors file, a bundled model, or a name on the hub",
+  }),
   negative: shape.negative,
   prompt2: shape.prompt2,
   negative2: shape.negative2,
@@ -85,6 +87,7 @@ export const generate = defineCommand({
   positional: ['prompt'],
   options,
   examples: [
+    ['langevin generate "two frogs on a pink background" --num 4 --grid', 'by the bundled model of 64×64 stickers'],
     ['langevin generate "a red fox" --model path/to/stable-diffusion --out fox.png', 'from a folder'],
     ['langevin generate "a red fox" --model org/name --scheduler dpm++ --steps 20', 'from the hub, with another sampler'],
     ['langevin generate "in winter" --model path/to/model --image fox.png --strength 0.6', 'from a picture'],
