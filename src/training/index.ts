@@ -16,6 +16,8 @@ export {
   type MuonOptions,
   muon,
   type Optimizer,
+  type OptimizerName,
+  optimizerNames,
   type Rule,
 } from './optimizer.ts'
 export { emaDecay, learningRate, type RateOptions, type RateSchedule, rateSchedules } from './rate.ts'

@@ -125,6 +125,11 @@ const identity = (n: number): Tensor =>
     [n, n],
   )
 
+/** Optimizers by their names. */
+export const optimizerNames = ['adamw', 'muon'] as const
+export type OptimizerName = (typeof optimizerNames)[number]
+export const optimizers: Readonly<Record<OptimizerName, (options: AdamWOptions) => Optimizer>> = { adamw, muon }
+
 /** √Σ‖g‖² over all gradients. */
 export function globalNorm(gradients: readonly Tensor[]): Tensor {
   return gradients

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { optimizerNames } from './optimizer.ts'
 import { rateSchedules } from './rate.ts'
 import type { TrainingOptions } from './train.ts'
 
@@ -12,7 +13,7 @@ export const trainingSchema = z.object({
   train_batch_size: describe(count.min(1).default(64), 'pictures in a batch'),
   gradient_accumulation_steps: describe(count.min(1).default(1), 'batches one after another whose gradients make one step'),
   num_processes: describe(count.min(1).default(1), 'batches side by side in a step, each on its share of the cores'),
-  optimizer: describe(z.enum(['adamw', 'muon']).default('adamw'), 'muon: whole matrices move by it, all else by adamw'),
+  optimizer: describe(z.enum(optimizerNames).default('adamw'), 'muon: whole matrices move by it, all else by adamw'),
   learning_rate: describe(z.number().positive().default(2e-4), 'peak learning rate'),
   lr_scheduler: describe(z.enum(rateSchedules).default('cosine'), 'how the rate goes on after the warm-up'),
   lr_decay_steps: describe(

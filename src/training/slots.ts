@@ -12,12 +12,10 @@ export const scalarInputs = (optimizer: Optimizer): Record<string, Tensor> =>
   Object.fromEntries([...optimizer.scalarNames, EMA].map((name) => [name, input(`scalar:${name}`, [])]))
 
 /** Numbers as a program takes them: of all those that it reads. */
-export const feedsOf = (program: Program, scalars: Scalars): Record<string, NdArray> =>
-  Object.fromEntries(
-    Object.entries(scalars)
-      .filter(([name]) => program.inputNames.includes(name))
-      .map(([name, value]) => [name, new NdArray(Float32Array.of(value), [], 'f32')]),
-  )
+export function feedsOf(program: Program, scalars: Scalars): Record<string, NdArray> {
+  const read = program.inputNames.filter((name) => name in scalars)
+  return Object.fromEntries(read.map((name) => [name, new NdArray(Float32Array.of(scalars[name] as number), [], 'f32')]))
+}
 
 /** Names of the outputs that are reported after each batch. */
 export const reported = (loss: Tensor, metrics: Readonly<Record<string, Tensor>> = {}): Record<string, Tensor> => ({

@@ -2,7 +2,7 @@ import type { DeviceName } from '../runtime/engine.ts'
 import type { NdArray } from '../runtime/ndarray.ts'
 import { Generator } from '../runtime/random.ts'
 import { latestCheckpoint, saveCheckpoint, TrainingError } from './checkpoint.ts'
-import { type AdamWOptions, adamw, muon } from './optimizer.ts'
+import { type AdamWOptions, type OptimizerName, optimizers } from './optimizer.ts'
 import { emaDecay, learningRate, type RateSchedule } from './rate.ts'
 import { batchesOf } from './slots.ts'
 import { type Objective, TrainingStep } from './step.ts'
@@ -37,7 +37,7 @@ export interface TrainingOptions {
   /** Steps at the end over which a `warmup_stable_decay` rate falls. */
   readonly decay?: number
   /** Muon for whole matrices, or AdamW for all. */
-  readonly optimizer?: keyof typeof optimizers
+  readonly optimizer?: OptimizerName
   readonly adam?: AdamWOptions
   readonly maxGradNorm?: number
   /** Times that gradients are added up before a step. */
@@ -69,8 +69,6 @@ export interface StepReport {
   /** The weights as they are now, averaged where an average is kept. */
   weights(): Promise<Map<string, NdArray>>
 }
-
-const optimizers = { adamw, muon } as const
 
 const defaults = {
   seed: 0,
