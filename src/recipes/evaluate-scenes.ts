@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { readJson } from '../checkpoints/json.ts'
-import { recipeFile } from '../training/run.ts'
+import { recipeFile } from '../training/history.ts'
 import { type ScenesConfig, scenesSchema } from './data.ts'
 import type { EvaluateContext, EvaluateOptions } from './evaluate.ts'
 import { measureTextToImage, type PartQuality, partMeasures, type TextToImageQuality } from './scene-quality.ts'

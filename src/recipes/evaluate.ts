@@ -17,7 +17,7 @@ import {
 } from '../pipelines/index.ts'
 import type { NdArray } from '../runtime/ndarray.ts'
 import type { CompileOptions } from '../runtime/program.ts'
-import { recipeFile } from '../training/run.ts'
+import { recipeFile } from '../training/history.ts'
 import { type StickersConfig, stickersSchema } from './data.ts'
 import { type Likelihood, type LikelihoodContext, measureLikelihood } from './likelihood.ts'
 import { type ClassifierQuality, measureClassifier, measurePictures, type Nearest, type PictureQuality } from './quality.ts'

@@ -6,6 +6,7 @@ import { type Classifier, type ClassifierConfig, classifier, classifierConfig } 
 import { Params } from '../nn/params.ts'
 import { bundledModels, modelFolder } from '../pipelines/index.ts'
 import { NdArray } from '../runtime/ndarray.ts'
+import type { Weights } from '../runtime/weights.ts'
 
 /** @throws ArgumentError unless a recipe gives exactly one of these fields */
 export function checkOneOf(recipe: string, fields: Readonly<Record<string, unknown>>): void {
@@ -15,9 +16,12 @@ export function checkOneOf(recipe: string, fields: Readonly<Record<string, unkno
 
 /** A stored model's parameters in memory, f32. */
 export function valuesIn(folder: string, params: Params): Map<string, NdArray> {
-  const weights = matchWeights(params.tensors, openWeights(folder), { place: folder })
-  return new Map([...weights].map(([key, value]) => [key, (value instanceof NdArray ? value : readTensor(value)).cast('f32')]))
+  return inMemory(matchWeights(params.tensors, openWeights(folder), { place: folder }))
 }
+
+/** Weights as arrays, f32. */
+export const inMemory = (weights: Weights): Map<string, NdArray> =>
+  new Map([...weights].map(([key, value]) => [key, (value instanceof NdArray ? value : readTensor(value)).cast('f32')]))
 
 /** A stored classifier that does not learn, drawn for pictures of any size: its layers are convolutions. */
 export function frozenClassifier(folder: string, size: number): Classifier {

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { maxDifference } from '../../tests/fixture.ts'
+import { openWeights } from '../checkpoints/index.ts'
 import { sceneDataset } from '../data/index.ts'
 import {
   createPromptBatches,
@@ -21,6 +22,7 @@ import { publishRun } from './cards/index.ts'
 import { recallAt1 } from './clip.ts'
 import { evaluateOptions } from './evaluate.ts'
 import { parseRecipe, prepare } from './index.ts'
+import { inMemory } from './stored.ts'
 import { spreadTimes } from './text-to-image.ts'
 import { meanPsnr } from './vae.ts'
 
@@ -124,6 +126,11 @@ test('biased times: the range as often as told, every other time as often as the
   const times = Array.from({ length: 2000 }, () => spreadTimes(generator, 10, 5, { begin: 4, end: 6, multiplier: 6 })).flat()
   const share = (time: number) => times.filter((t) => t === time).length / times.length
   for (let time = 0; time < 10; time++) expect(share(time), String(time)).toBeCloseTo(time === 4 || time === 5 ? 0.3 : 0.05, 2)
+})
+
+test('layouts are for a text encoder that learns', async () => {
+  const t2i = { recipe: 'text-to-image', data, unet: {}, layout_weight: 1 }
+  await expect(prepare(parseRecipe(t2i, 'layouts'))).rejects.toThrow('add train_text_encoder')
 })
 
 test('a bias outside the timesteps is refused', async () => {
@@ -259,6 +266,30 @@ test('a denoiser learns the latents; its folder is a Stable Diffusion pipeline',
   const training = { ...t2i.training, max_train_steps: 3, optimizer: 'muon' }
   const again = await trained('t2i-more', { ...rest, pretrained: model, snr_gamma: null, training })
   expect(again.log[0]?.error).toBeLessThan(mean(0, 3))
+
+  // The text encoder goes on with it, and the folder has its new one; all else is as it was.
+  const both = await trained('t2i-both', {
+    ...rest,
+    pretrained: model,
+    train_text_encoder: true,
+    layout_weight: 0.1,
+    snr_gamma: null,
+    training,
+  })
+  const moved = (part: string) => {
+    const [before, after] = [model, both.model].map((dir) => inMemory(openWeights(join(dir, part))))
+    expect([...(after?.keys() ?? [])]).toEqual([...(before?.keys() ?? [])])
+    return [...(after ?? [])].filter(([key, value]) => maxDifference(value, before?.get(key) as NdArray) > 0).length
+  }
+  for (const { loss, error, layout } of both.log) expect(loss).toBeCloseTo((error as number) + 0.1 * (layout as number), 5)
+  expect(both.log[0]?.error).toBeCloseTo(again.log[0]?.error as number, 6)
+  expect(moved('text_encoder')).toBeGreaterThan(10)
+  expect(moved('unet')).toBeGreaterThan(10)
+  expect(moved('vae')).toBe(0)
+  const others = createPromptBatches(partsOf(await openComponents(both.model)))
+  expect((await others.generate(['a fox on blue'], options)).shape).toEqual([1, 3, 16, 16])
+  await others.release()
+
   for (const { loss, error } of log) expect(loss).toBeLessThan(error as number)
   for (const { loss, error } of again.log) expect(loss).toBeCloseTo(error as number, 6)
 })

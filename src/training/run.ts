@@ -5,12 +5,12 @@ import { writeJson } from '../checkpoints/json.ts'
 import { environment } from '../runtime/environment.ts'
 import type { NdArray } from '../runtime/ndarray.ts'
 import { latestCheckpoint } from './checkpoint.ts'
+import { noteStretch, recipeFile } from './history.ts'
 import { csvLog, type ProgressStream, progress, tensorBoardLog } from './logs/index.ts'
 import { picturesPerStep, type TrainingConfig, trainingOptions } from './options.ts'
 import { type TrainingTask, train } from './train.ts'
 
-/** Files of a run's folder. */
-export const [recipeFile, environmentFile] = ['recipe.json', 'environment.json']
+export const environmentFile = 'environment.json'
 
 /** Everything a run needs besides its flags. */
 export interface TrainingJob {
@@ -37,17 +37,17 @@ export interface RunIo {
 
 /**
  * Trains with all that a person watches: a progress bar, `log.csv`, TensorBoard events, grids of samples in
- * `samples/`, `validation.csv`, checkpoints, and at the end the model in `model/`; `recipe.json` and `environment.json` say what was run,
- * and on what. Returns the last step; a run that was broken off resumes where it stopped.
+ * `samples/`, `validation.csv`, checkpoints, and at the end the model in `model/`; `recipe.json`, `history.json` and `environment.json`
+ * say what was run, from which step on, and on what. Returns the last step; a run that was broken off resumes where it stopped.
  */
 export async function runTraining(job: TrainingJob, config: TrainingConfig, io: RunIo): Promise<number> {
   const { dir, signal, warn = console.warn } = io
   const { max_train_steps: total } = config
   saving(dir, () => mkdirSync(job.preview ? join(dir, 'samples') : dir, { recursive: true }))
   writeJson(join(dir, environmentFile), { ...environment() })
-  if (job.recipe) writeJson(join(dir, recipeFile), job.recipe)
   const options = { ...trainingOptions(config, dir), warn, ...(signal ? { signal } : {}) }
   const resumeStep = options.resume ? (latestCheckpoint(dir, () => {})?.step ?? 0) : 0
+  if (job.recipe) noteStretch(dir, { from: resumeStep, recipe: job.recipe })
   const stages = [job.task, ...(job.task.later ?? [])]
   const metrics = [...new Set(stages.flatMap((stage) => Object.keys(stage.metrics ?? {})))]
   const columns = ['loss', 'grad_norm', 'learning_rate', 'seconds', ...metrics]

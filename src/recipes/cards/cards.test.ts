@@ -9,7 +9,7 @@ import { runTraining } from '../../training/run.ts'
 import { evaluateOptions } from '../evaluate.ts'
 import { parseRecipe, prepare } from '../index.ts'
 import { distanceTable, inMarkdown, likelihoodTable } from '../tables.ts'
-import { wrapped } from './common.ts'
+import { runTable, wrapped } from './common.ts'
 import { publishRun } from './index.ts'
 import { parseLog, readRun, secondsOf } from './run.ts'
 
@@ -115,6 +115,29 @@ test('the card of a score SDE has its samplers and its bits per dimension', asyn
     expect(shape.slice(0, 2)).toEqual([2 * 16 + 3 * 4, 8 * 16 + 9 * 4])
   }
   expect(readText('tiny-ddpm', 'README.md')).not.toContain('probability-flow')
+})
+
+test('a run that went on by another recipe: the table counts the pictures of both, and says what was different', async () => {
+  const dir = await train({ ...ddpm, training: { ...training, max_train_steps: 5, train_batch_size: 6 } }, 'ddpm-on')
+  const first = { ...ddpm, scheduler: { num_train_timesteps: 50 }, training: { ...training, threads: 1 } }
+  const second = JSON.parse(readText('runs', 'ddpm-on', 'recipe.json'))
+  writeFileSync(
+    join(dir, 'history.json'),
+    JSON.stringify({ stretches: [first, second].map((recipe, i) => ({ from: 3 * i, recipe })) }),
+  )
+  const rows = new Map(
+    runTable(
+      readRun(dir, () => {}),
+      7,
+      undefined,
+    ).map(([name, fact]) => [name, fact]),
+  )
+  expect(rows.get('steps')).toBe('5, 24 pictures')
+  expect(rows.get('batch')).toBe('6')
+  expect(rows.get('steps 1 to 3')).toContain('scheduler.num_train_timesteps 50, ')
+  expect(rows.get('steps 1 to 3')).toContain('training.max_train_steps 3, ')
+  expect(rows.get('steps 1 to 3')).toMatch(/training.train_batch_size 4$/)
+  expect(rows.get('time')).not.toContain('for the last')
 })
 
 test('what is no run of stickers is refused', async () => {

@@ -6,6 +6,7 @@ import type { NdArray } from '../../runtime/ndarray.ts'
 import { duration } from '../../training/index.ts'
 import { picturesPerStep, trainingSchema } from '../../training/options.ts'
 import { type StickersConfig, stickersOf } from '../data.ts'
+import type { RecipeJson } from '../index.ts'
 import { short, type Table } from '../tables.ts'
 import { type Run, secondsOf } from './run.ts'
 
@@ -58,16 +59,18 @@ and of the icons that were trained on, one ground in ten each. Nothing was mirro
 }
 
 /** How the run was made, but for what a kind adds. */
-export function runTable({ step, recipe, environment, log }: Run, parameters: number, note: string | undefined): Table {
+export function runTable({ step, recipe, environment, history, log }: Run, parameters: number, note: string | undefined): Table {
   const flags = trainingSchema.parse(recipe.training)
   const planned = flags.max_train_steps === step ? '' : ` of ${whole(flags.max_train_steps)} planned`
-  const batch = picturesPerStep(flags)
+  const stretches = history.map(({ from, recipe: own }, i) => ({ own, from, to: history[i + 1]?.from ?? step }))
+  const pictures = stretches.reduce((sum, { own, from, to }) => sum + (to - from) * picturesOf(own), 0)
+  const logged = log.length < step ? ` for the last ${whole(log.length)} steps` : ''
   const { cpu, memory, node, packages } = environment
   return [
     ['', ''],
     ['parameters', whole(parameters)],
-    ['steps', `${whole(step)}${planned}, ${whole(step * batch)} pictures`],
-    ['batch', String(batch)],
+    ['steps', `${whole(step)}${planned}, ${whole(pictures)} pictures`],
+    ['batch', String(picturesOf(recipe))],
     [
       'optimizer',
       `${flags.optimizer === 'muon' ? 'Muon for matrices, ' : ''}AdamW, β ${flags.adam_beta1} and ${flags.adam_beta2}, weight decay ${flags.adam_weight_decay}, gradients clipped to ${flags.max_grad_norm}`,
@@ -75,12 +78,33 @@ export function runTable({ step, recipe, environment, log }: Run, parameters: nu
     ['learning rate', `${flags.learning_rate}, ${flags.lr_scheduler} after ${flags.lr_warmup_steps} steps of warm-up`],
     ['average of the weights', flags.ema_decay > 0 ? `decay ${flags.ema_decay}; it is what is saved, as float16` : 'none'],
     ['seed', String(flags.seed)],
-    ['time', `${duration(secondsOf(log))}, ${short(secondsOf(log) / log.length)} s a step${note ? `; ${note}` : ''}`],
+    ...stretches.slice(0, -1).map(({ own, from, to }) => [`steps ${whole(from + 1)} to ${whole(to)}`, differences(own, recipe)]),
+    ['time', `${duration(secondsOf(log))}${logged}, ${short(secondsOf(log) / log.length)} s a step${note ? `; ${note}` : ''}`],
     [
       'machine',
       `${cpu.model}, ${cpu.cores} cores, ${Math.round(memory.total / 2 ** 30)} GiB; Node ${node}, ONNX Runtime ${packages['onnxruntime-node']}, on ${flags.device}`,
     ],
   ]
+}
+
+const picturesOf = (recipe: RecipeJson): number => picturesPerStep(trainingSchema.parse(recipe.training))
+
+/** Flags that do not decide what a step does. */
+const handling = /^training\.(check|validation|resume|device|threads)/
+
+/** What a recipe says that another does not, in its own words: `snr_gamma 5, training.optimizer adamw`. */
+function differences(recipe: RecipeJson, other: RecipeJson): string {
+  const [own, others] = [new Map(fieldsOf(recipe)), new Map(fieldsOf(other))]
+  const keys = [...new Set([...own.keys(), ...others.keys()])].sort()
+  const differing = keys.filter((key) => own.get(key) !== others.get(key) && !handling.test(key))
+  return differing.map((key) => `${key} ${own.get(key) ?? 'not given'}`).join(', ')
+}
+
+/** All values with their paths. */
+function fieldsOf(value: unknown, path = ''): [string, string][] {
+  if (typeof value !== 'object' || value === null) return [[path, String(value)]]
+  if (Array.isArray(value)) return [[path, value.join(' ')]]
+  return Object.entries(value).flatMap(([key, inner]) => fieldsOf(inner, path ? `${path}.${key}` : key))
 }
 
 /** The front matter that model hubs read. */

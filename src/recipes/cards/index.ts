@@ -4,8 +4,8 @@ import { saving, writeAtomic } from '../../checkpoints/atomic.ts'
 import { writeJson } from '../../checkpoints/json.ts'
 import { ArgumentError } from '../../core/errors.ts'
 import { loadClassifier, sdeSamplerNames } from '../../pipelines/index.ts'
+import { recipeFile } from '../../training/history.ts'
 import { picturesPerStep } from '../../training/options.ts'
-import { recipeFile } from '../../training/run.ts'
 import { type StickersConfig, scenesSchema, stickersSchema } from '../data.ts'
 import {
   type EvaluateContext,

@@ -4,8 +4,9 @@ import { FolderError } from '../../checkpoints/index.ts'
 import { readJson } from '../../checkpoints/json.ts'
 import type { Environment } from '../../runtime/environment.ts'
 import type { NdArray } from '../../runtime/ndarray.ts'
+import { readHistory, recipeFile, type Stretch } from '../../training/history.ts'
 import { checkpointWeights, latestCheckpoint } from '../../training/index.ts'
-import { environmentFile, recipeFile } from '../../training/run.ts'
+import { environmentFile } from '../../training/run.ts'
 import type { RecipeJson } from '../index.ts'
 
 /** A row of `log.csv`: numbers by column, NaN where the cell is empty. */
@@ -18,6 +19,8 @@ export interface Run {
   readonly weights: ReadonlyMap<string, NdArray>
   readonly recipe: RecipeJson
   readonly environment: Environment
+  /** The last is the recipe's. */
+  readonly history: readonly Stretch[]
   /** Steps up to the checkpoint's. */
   readonly log: readonly LogRow[]
 }
@@ -33,6 +36,7 @@ export function readRun(dir: string, warn: (message: string) => void): Run {
     weights: checkpointWeights(checkpoint),
     recipe: readJson(join(dir, recipeFile)),
     environment: readJson(join(dir, environmentFile)) as Environment,
+    history: readHistory(dir).filter(({ from }) => from < checkpoint.step),
     log: parseLog(readFileSync(join(dir, 'log.csv'), 'utf8')).filter(({ step }) => (step as number) <= checkpoint.step),
   }
 }

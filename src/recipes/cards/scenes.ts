@@ -1,6 +1,7 @@
 import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { writeAll, writeAtomic } from '../../checkpoints/atomic.ts'
+import { openWeights } from '../../checkpoints/index.ts'
 import { writeJson } from '../../checkpoints/json.ts'
 import { iconSources, sceneNouns } from '../../data/index.ts'
 import { drawChart } from '../../images/index.ts'
@@ -9,6 +10,7 @@ import type { TrainingJob } from '../../training/run.ts'
 import type { ScenesConfig } from '../data.ts'
 import type { EvaluateContext, EvaluateOptions } from '../evaluate.ts'
 import { evaluatePart, evaluateTextToImage, type PartEvaluation, type TextToImageEvaluation } from '../evaluate-scenes.ts'
+import type { RecipeJson } from '../index.ts'
 import { missing } from '../scene-quality.ts'
 import { frechetTable, guidanceTable, partTable, scoreTable } from '../scene-tables.ts'
 import { inMarkdown } from '../tables.ts'
@@ -31,6 +33,20 @@ export interface SceneCard {
 function megabytes(dir: string): string {
   const files = readdirSync(dir, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.safetensors'))
   return (files.reduce((sum, file) => sum + statSync(join(dir, file)).size, 0) / 1e6).toFixed(1)
+}
+
+/** The parameters in a folder. */
+const countOf = (dir: string): number =>
+  [...openWeights(dir).values()].reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0)
+
+/** What became of the parts that were trained before. */
+function partsSentence({ train_text_encoder: learns, layout_weight: reader }: RecipeJson): string {
+  const commands = '`langevin train stickers-vae`, `langevin train stickers-clip`'
+  if (!learns) return `The autoencoder and the text encoder were trained before, and did not learn any more: ${commands}.`
+  const beside = reader
+    ? ', and from a small reader beside it, which is not kept: it learns to tell from the states of texts where named objects stand'
+    : ''
+  return `The autoencoder was trained before, and did not learn any more. The text encoder was, too, and went on learning with the denoiser${beside}. Both: ${commands}.`
 }
 
 /** What captions come true, and how far two pictures of one caption differ, by the strength of guidance. */
@@ -194,7 +210,7 @@ export async function textToImageCard(card: SceneCard, findings: TextToImageFind
 # ${name}
 
 Text to image: a latent diffusion model (Rombach et al. 2022) of 64×64 sticker scenes, every part of which langevin trained in TypeScript from \
-nothing. The denoiser has ${inWords(parameters)} parameters; the folder is ${megabytes(dir)} MB. It has the layout of a \`StableDiffusionPipeline\`: langevin and Python's diffusers \
+nothing. The denoiser has ${inWords(countOf(join(dir, 'unet')))} parameters; the folder is ${megabytes(dir)} MB. It has the layout of a \`StableDiffusionPipeline\`: langevin and Python's diffusers \
 both load it.
 
 ![Pictures of 32 fixed prompts](pictures/samples.png)
@@ -218,8 +234,7 @@ ${inMarkdown(runTable(run, parameters, note), { words: true })}
 
 ![Loss](pictures/loss.png)
 
-The autoencoder and the text encoder were trained before, and did not learn any more: \`langevin train stickers-vae\`, \`langevin train \
-stickers-clip\`. Everything is in [recipe.json](recipe.json). Again: \`${command}\`
+${partsSentence(run.recipe)} Everything is in [recipe.json](recipe.json). Again: \`${command}\`
 
 ## Quality
 
