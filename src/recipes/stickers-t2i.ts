@@ -7,7 +7,7 @@ const nouns = [
   ...['star', 'rainbow', 'rocket', 'snowman'],
 ]
 
-/** The third part of the bundled text-to-image model: it learns the latents of `stickers-vae`, told by `stickers-clip`. */
+/** The third part of the bundled text-to-image model: it learns the latents of `stickers-vae`, told by the text encoder of `stickers-clip`. */
 export const stickersT2i = recipeOf(textToImageKind, {
   summary: 'text to image: latent diffusion of 64×64 sticker scenes, after stickers-vae and stickers-clip',
   config: {
@@ -23,7 +23,9 @@ export const stickersT2i = recipeOf(textToImageKind, {
       attention_head_dim: [2, 3, 6],
       norm_num_groups: 16,
     },
-    timestep_bias: { begin: 500, end: 1000, multiplier: 2 },
+    train_text_encoder: true,
+    layout_weight: 0.1,
+    timestep_bias: { begin: 850, end: 1000, multiplier: 8 },
     snr_gamma: null,
     pool: 8192,
   },
@@ -34,7 +36,7 @@ export const stickersT2i = recipeOf(textToImageKind, {
     learning_rate: 1e-3,
     ema_decay: 0.997,
     lr_scheduler: 'warmup_stable_decay',
-    max_train_steps: 12_000,
+    max_train_steps: 14_000,
     lr_decay_steps: 2000,
     checkpointing_steps: 250,
     validation_steps: 250,

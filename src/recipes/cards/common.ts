@@ -92,12 +92,20 @@ const picturesOf = (recipe: RecipeJson): number => picturesPerStep(trainingSchem
 /** Flags that do not decide what a step does. */
 const handling = /^training\.(check|validation|resume|device|threads)/
 
-/** What a recipe says that another does not, in its own words: `snr_gamma 5, training.optimizer adamw`. */
+/** What a recipe says that another does not, in its own words: `pool 32768, training.optimizer adamw, without data.lattice`. */
 function differences(recipe: RecipeJson, other: RecipeJson): string {
   const [own, others] = [new Map(fieldsOf(recipe)), new Map(fieldsOf(other))]
-  const keys = [...new Set([...own.keys(), ...others.keys()])].sort()
-  const differing = keys.filter((key) => own.get(key) !== others.get(key) && !handling.test(key))
-  return differing.map((key) => `${key} ${own.get(key) ?? 'not given'}`).join(', ')
+  const said = [...own].filter(([key, value]) => others.get(key) !== value && !handling.test(key))
+  /** Of a field that is not there, the outermost part of its path that is not there either. */
+  const absent = (key: string): string => {
+    const parent = key.slice(0, key.lastIndexOf('.'))
+    return key.includes('.') && ![...own.keys()].some((one) => one.startsWith(`${parent}.`)) ? absent(parent) : key
+  }
+  const without = new Set([...others.keys()].filter((key) => !own.has(key) && !handling.test(key)).map(absent))
+  return [
+    ...said.map((pair) => pair.join(' ')).sort(),
+    ...(without.size > 0 ? [`without ${[...without].sort().join(', ')}`] : []),
+  ].join(', ')
 }
 
 /** All values with their paths. */
