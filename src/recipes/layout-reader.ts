@@ -9,6 +9,7 @@ import type { Generator } from '../runtime/random.ts'
 
 /** What a caption may tell of a layout: what stands at which end of the row, and in which third a small object stands. */
 const questions = ['left', 'right', 'top', 'bottom', 'column', 'row'] as const
+export const layoutQuestions: number = questions.length
 
 const HEAD = 32
 
@@ -71,5 +72,3 @@ export function layoutOf(
   const [first, last] = [groups[0], groups.at(-1)].map((group) => nouns.findIndex(({ icon }) => icon === group?.noun.icon))
   return axis === 'x' ? { left: first as number, right: last as number } : { top: first as number, bottom: last as number }
 }
-
-export const layoutQuestions: number = questions.length

@@ -35,8 +35,8 @@ export const textToImageSchema = z.object({
   /** Whether the text encoder goes on learning, with the denoiser: Rombach et al. 2022, section 3.3. */
   train_text_encoder: z.boolean().default(false),
   /**
-   * Weight of a reader that learns with them what captions tell of layouts, from the text's states: without it, no order of objects
-   * came through in two thousand steps. Not kept.
+   * Weight of a reader that learns, from the text's states, what captions tell of layouts: the denoiser's error alone taught the text
+   * encoder no order of objects in 600 steps. Not kept.
    */
   layout_weight: z.number().positive().optional(),
   /** The network, where it does not come with a `pretrained` pipeline. */
