@@ -54,6 +54,12 @@ test('layouts are drawn until there are enough, the same from one seed; every ca
     expect([...first.told.data.slice(i * layoutQuestions, (i + 1) * layoutQuestions)].filter((one) => one === 1)).toHaveLength(2)
 })
 
+test('data whose captions tell no layout are refused, not drawn from for ever', async () => {
+  const dataset = await scenes()
+  const silent = { ...dataset, captionAt: (position: number) => ({ ...dataset.captionAt(position), told: {} }) }
+  expect(() => drawLayouts(silent as typeof dataset, new Generator(0), 1)).toThrow('no layout in 1000 captions')
+})
+
 test('the reader looks at the states alone: another order of them is read alike', async () => {
   const p = new Params('layout')
   const out = layoutReader(p, 32, 5)(input('states', [2, 4, 32]))

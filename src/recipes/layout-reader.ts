@@ -1,17 +1,46 @@
-import type { Tensor } from '../core/tensor.ts'
+import { ArgumentError } from '../core/errors.ts'
+import { input, type Tensor } from '../core/tensor.ts'
 import { labelsOf } from '../data/dataset.ts'
 import type { Noun, SceneCaption, SceneDataset, StickerScene } from '../data/index.ts'
+import type { ClipText } from '../models/clip/index.ts'
 import { crossAttention, gegluFeedForward } from '../nn/index.ts'
 import { layerNorm, linear } from '../nn/layers.ts'
 import { normal, type Params } from '../nn/params.ts'
+import { framed, type PromptBatchParts } from '../pipelines/index.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import type { Generator } from '../runtime/random.ts'
+import { crossEntropy } from './classifier.ts'
 
 /** What a caption may tell of a layout: what stands at which end of the row, and in which third a small object stands. */
 const questions = ['left', 'right', 'top', 'bottom', 'column', 'row'] as const
 export const layoutQuestions: number = questions.length
 
 const HEAD = 32
+
+interface LayoutLossParts {
+  /** Those that learn; the reader's are added under `layout`. */
+  readonly params: Params
+  readonly text: Pick<PromptBatchParts['text'], 'config' | 'tokenizer'>
+  readonly encoder: ClipText
+  readonly dataset: SceneDataset
+  readonly batchSize: number
+}
+
+/** How badly a reader reads captions that tell a layout, as many as there are pictures, and the captions of a step. */
+export function layoutLoss({ params, text, encoder, dataset, batchSize }: LayoutLossParts) {
+  const rows = batchSize * questions.length
+  const kinds = dataset.nouns.length
+  const read = layoutReader(params.at('layout'), text.config.hidden_size, kinds)
+  const tokens = input('layoutTokens', [batchSize, text.tokenizer.maxLength], 'i64')
+  const logits = read(encoder(tokens).lastHiddenState).reshape([rows, kinds])
+  return {
+    loss: crossEntropy(logits, input('layout', [rows], 'i64'), input('layoutTold', [rows])),
+    feeds(generator: Generator) {
+      const { captions, answers, told } = drawLayouts(dataset, generator, batchSize)
+      return { layoutTokens: framed(text.tokenizer, captions), layout: answers, layoutTold: told }
+    },
+  }
+}
 
 /**
  * Reads a layout from a text's hidden states [B, N, width]: logits [B, questions, kinds]. What learns from it is the text encoder,
@@ -40,11 +69,20 @@ export interface LayoutBatch {
   readonly told: NdArray<'f32'>
 }
 
-/** Draws captions of scenes, none of which is rendered, until `count` of them tell a layout. */
+/** More draws than this for each caption that tells a layout, and the data is taken to have none; scenes as they are need some 3. */
+const PATIENCE = 1000
+
+/**
+ * Draws captions of scenes, none of which is rendered, until `count` of them tell a layout.
+ *
+ * @throws ArgumentError where the data's captions tell none
+ */
 export function drawLayouts(dataset: SceneDataset, generator: Generator, count: number): LayoutBatch {
   const captions: string[] = []
   const answers: (number | undefined)[] = []
-  while (captions.length < count) {
+  for (let drawn = 0; captions.length < count; drawn++) {
+    if (drawn >= PATIENCE * count)
+      throw new ArgumentError(`layout_weight: no layout in ${drawn} captions; use data of several objects, or of small ones`)
     const position = generator.bits()
     const scene = dataset.sceneAt(position)
     const caption = dataset.captionAt(position)

@@ -1,26 +1,23 @@
-import { copyFileSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { loadConfig, matchWeights, openWeights, saveConfig, saveModel, writeModelIndex } from '../checkpoints/index.ts'
+import { loadConfig } from '../checkpoints/index.ts'
 import { ArgumentError } from '../core/errors.ts'
 import { input, type Tensor } from '../core/tensor.ts'
-import { betaSchedule, GaussianDiffusion, minSnrWeight, type SchedulerConfig } from '../diffusion/index.ts'
+import { betaSchedule, GaussianDiffusion, minSnrWeight } from '../diffusion/index.ts'
 import { encodePng, imageGrid } from '../images/index.ts'
-import { clipText, clipTextConfig } from '../models/clip/index.ts'
+import { clipText } from '../models/clip/index.ts'
 import { unet2dCondition, unet2dConditionConfig } from '../models/unet-condition/index.ts'
-import { type AutoencoderKLConfig, autoencoderKL, autoencoderKLConfig } from '../models/vae/index.ts'
 import { Params } from '../nn/params.ts'
 import { createAutoencoder, createPromptBatches, framed, type PromptBatchParts } from '../pipelines/index.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { compile } from '../runtime/program.ts'
 import { Generator } from '../runtime/random.ts'
-import type { Weights } from '../runtime/weights.ts'
-import { ClipTokenizer } from '../text/index.ts'
-import { crossEntropy } from './classifier.ts'
-import { networkFields } from './clip.ts'
+import type { TrainingJob } from '../training/run.ts'
 import { scenesOf, scenesSchema } from './data.ts'
+import { fixedPrompts, gridSampling } from './fixed-prompts.ts'
 import { latentPool } from './latent-pool.ts'
-import { drawLayouts, layoutQuestions, layoutReader } from './layout-reader.ts'
+import { layoutLoss } from './layout-reader.ts'
+import { savePipeline, schedulerOf, storedAutoencoder, storedTextEncoder } from './pipeline-folder.ts'
 import { positionsFrom } from './positions.ts'
 import type { RecipeKind } from './recipe.ts'
 import { checkOneOf, inMemory, trainedModel, valuesIn } from './stored.ts'
@@ -62,52 +59,13 @@ export const textToImageSchema = z.object({
   /** Scenes whose latents are kept: each is seen again and again, with other captions, noise and timesteps. */
   pool: z.int().positive().default(65_536),
 })
-type NoiseConfig = z.infer<typeof textToImageSchema>['scheduler']
-
-/** Prompts of grids, in a run's folder and in a card: as people write them, some of pairs held apart in training. */
-export const fixedPrompts: readonly string[] = [
-  'a red fox and a slice of pizza on a blue background',
-  'a big red apple on a yellow background',
-  'two penguins on a teal background, flat style',
-  'a cat above a star on a purple background',
-  'a rocket on black, 3d style',
-  'three mushrooms on a white background',
-  'a small fox in the bottom right corner on a green background',
-  'a panda left of a donut on pink',
-  'a noto sticker of a frog on an orange background',
-  'a rocket to the right of a star on a grey background',
-  'four donuts on blue',
-  'a cat, a frog and an apple on a red background',
-  'a sunflower on a blue background, flat style',
-  'a huge octopus and a tiny fox on a teal background',
-  'a panda below a rainbow on a white background',
-  'two frogs left of a mushroom on brown',
-  'a cactus on a pink background in noto style',
-  'a star on a purple background, 3d style',
-  'a penguin right of a snowman on a yellow background',
-  'an apple, a donut and a mushroom from left to right on white',
-  'an octopus on a blue background',
-  'a small star at the top left on a black background',
-  'a slice of pizza at the top and an apple at the bottom on green',
-  'a penguin next to a mushroom on an orange background',
-  'three stars on a red background, noto style',
-  'a flat picture of a fox on a yellow background',
-  'a cat beside a donut on a teal background',
-  'a cactus and a sunflower on a blue background, 3d style',
-  'two rockets on a brown background',
-  'a snowman on a purple background in the flat style',
-  'an octopus over a cactus on a pink background',
-  'a rainbow on a grey background',
-]
+type TextToImage = z.infer<typeof textToImageSchema>
 
 /**
  * Where in the noise the errors on held-out scenes are measured, as shares of the timesteps: where objects take their shapes.
  * What captions tell there is the error without them less the error with them.
  */
 const watched = [0.5, 0.75, 0.9]
-
-/** How grids are sampled. */
-export const gridSampling = { steps: 20, guidance: 3, seed: 0 } as const
 
 /** Latent diffusion told by texts (Rombach et al. 2022, section 3.3), with classifier-free guidance (Ho and Salimans 2021). */
 export const textToImageKind: RecipeKind<typeof textToImageSchema> = {
@@ -122,121 +80,62 @@ export const textToImageKind: RecipeKind<typeof textToImageSchema> = {
     ema_decay: 0.999,
   },
   async job(recipe, { batchSize, seed }) {
-    const { data, resolution: size, scheduler: noise, condition_dropout: dropout, snr_gamma: gamma, timestep_bias: bias } = recipe
-    const { train_text_encoder: textLearns, layout_weight: layoutWeight } = recipe
-    if (layoutWeight !== undefined && !textLearns)
-      throw new ArgumentError('layout_weight: only a text encoder that learns can learn layouts; add train_text_encoder')
-    const vae = storedAutoencoder(trainedModel(recipe.vae))
-    checkOneOf('text-to-image', { unet: recipe.unet, pretrained: recipe.pretrained })
-    const before = recipe.pretrained === undefined ? undefined : trainedModel(recipe.pretrained)
-    const [textDir, tokenizerDir] = before
-      ? [join(before, 'text_encoder'), join(before, 'tokenizer')]
-      : [trainedModel(recipe.clip), trainedModel(recipe.clip)]
-    const text = storedTextEncoder(textDir, tokenizerDir)
-    const side = size / 2 ** (vae.config.block_out_channels.length - 1)
-    if (bias && !(bias.begin < bias.end && bias.end <= noise.num_train_timesteps))
-      throw new ArgumentError(`timestep_bias: ${bias.begin} to ${bias.end} is no range of ${noise.num_train_timesteps} timesteps`)
-    const unetDir = before && join(before, 'unet')
-    const network = unet2dConditionConfig(
-      {
-        in_channels: vae.config.latent_channels,
-        out_channels: vae.config.latent_channels,
-        ...(unetDir ? loadConfig(unetDir) : recipe.unet),
-        sample_size: side,
-        cross_attention_dim: text.config.hidden_size,
-      },
-      unetDir ?? 'unet',
-    )
-    const scheduler = schedulerOf(noise)
+    check(recipe)
+    const { data, resolution: size, train_text_encoder: textLearns, layout_weight: layoutWeight } = recipe
+    const { vae, text, tokenizerDir, network, unetDir } = openParts(recipe)
     const dataset = await scenesOf(data, { size, seed })
+    const { noised, weightAt, drawTimes } = noising(recipe)
 
     const params = new Params()
-    const shape = [batchSize, network.in_channels, side, side]
-    const length = text.tokenizer.maxLength
-    const [x, t, target, weight] = [
-      input('x', shape),
-      input('t', [batchSize]),
-      input('target', shape),
-      input('weight', [batchSize]),
-    ]
-    const tokens = input('tokens', [batchSize, length], 'i64')
+    const shape = [batchSize, network.in_channels, network.sample_size as number, network.sample_size as number]
     const denoiser = unet2dCondition(params, network)
     const denoiserKeys = [...params.tensors.keys()]
     const denoiserStart = unetDir ? valuesIn(unetDir, params) : new Map<string, NdArray>()
     const textStart = inMemory(text.weights)
     const encoder = clipText(textLearns ? params : Params.frozen(textStart), text.config)
-    const errors = denoiser(x, t, encoder(tokens).lastHiddenState).sub(target).square().mean([1, 2, 3])
-    const error = errors.mul(weight).mean()
-    const layout = layoutWeight === undefined ? undefined : layoutError()
+    const context = encoder(input('tokens', [batchSize, text.tokenizer.maxLength], 'i64')).lastHiddenState
+    const predicted = denoiser(input('x', shape), input('t', [batchSize]), context)
+    const errors = predicted.sub(input('target', shape)).square().mean([1, 2, 3])
+    const error = errors.mean()
+    const weighted = errors.mul(input('weight', [batchSize])).mean()
+    const layout = layoutWeight === undefined ? undefined : layoutLoss({ params, text, encoder, dataset, batchSize })
 
-    const { num_train_timesteps: steps, beta_schedule: schedule, prediction_type: prediction } = noise
-    const process = new GaussianDiffusion(betaSchedule(schedule, { steps, start: noise.beta_start, end: noise.beta_end }))
-    const raised = prediction === 'v_prediction' ? 1 : 0
     const latents = latentPool({ dataset, vae, count: recipe.pool, stamp: { data, size, seed } })
-    const noised = (clean: NdArray, noise: NdArray, times: readonly number[]) => ({
-      x: process.addNoise(clean, noise, times),
-      t: NdArray.from(times),
-      target: process.target(prediction, clean, noise, times),
-    })
-    const levels = watched.map((share) => Math.floor(share * steps))
-    const encodedHeldOut = async () => {
-      const held = await scenesOf(data, { size, seed: seed + 1, split: 'phrasings' })
-      const { images, captions } = await held.batch(positionsFrom(0, batchSize))
-      const coder = createAutoencoder(vae)
-      const clean = (await coder.encode(images)).mul(vae.config.scaling_factor)
-      await coder.release()
-      return { clean, told: { error: captions, untold: captions.map(() => '') } }
-    }
-    let heldOut: ReturnType<typeof encodedHeldOut> | undefined
     /** The whole pipeline, of the weights that learn. */
     const pipelineOf = (weights: ReadonlyMap<string, NdArray>): PromptBatchParts => {
       const own = (keys: Iterable<string>) => new Map([...keys].map((key) => [key, weights.get(key) as NdArray]))
       const told = textLearns ? { ...text, weights: own(textStart.keys()) } : text
-      return { unet: { config: network, weights: own(denoiserKeys) }, text: told, vae, scheduler, size }
+      return {
+        unet: { config: network, weights: own(denoiserKeys) },
+        text: told,
+        vae,
+        scheduler: schedulerOf(recipe.scheduler),
+        size,
+      }
     }
 
     return {
       task: {
         params,
-        loss: layout ? error.add(layout.mul(layoutWeight as number)) : error,
-        metrics: { error: errors.mean(), ...(layout && { layout }) },
+        loss: layout ? weighted.add(layout.loss.mul(layoutWeight as number)) : weighted,
+        metrics: { error, ...(layout && { layout: layout.loss }) },
         start: new Map([...denoiserStart, ...(textLearns ? textStart : [])]),
         async batch(generator) {
           const positions = Array.from(generator.randint(0, recipe.pool, [batchSize]).data, Number)
           const captions = positions.map((at) => dataset.captionAt(at, generator.bits()).text)
           const told = generator.rand([batchSize]).data
-          const kept = captions.map((caption, i) => ((told[i] as number) < dropout ? '' : caption))
+          const kept = captions.map((caption, i) => ((told[i] as number) < recipe.condition_dropout ? '' : caption))
           const clean = await latents(positions)
-          const times = spreadTimes(generator, steps, batchSize, bias)
+          const times = drawTimes(generator, batchSize)
           return {
             ...noised(clean, generator.randn(shape), times),
-            weight: NdArray.from(
-              times.map((time) => (gamma === null ? 1 : minSnrWeight(prediction, process.level(time), gamma, raised))),
-            ),
+            weight: NdArray.from(times.map(weightAt)),
             tokens: framed(text.tokenizer, kept),
-            ...(layout && layoutFeeds(generator)),
+            ...layout?.feeds(generator),
           }
         },
       },
-      validation: {
-        names: levels.flatMap((time) => [`error_${time}`, `untold_${time}`]),
-        async measure(weights) {
-          heldOut ??= encodedHeldOut()
-          const { clean, told } = await heldOut
-          const program = await compile({ outputs: { error: errors.mean() }, weights })
-          const found: Record<string, number> = {}
-          for (const time of levels) {
-            const times = Array<number>(batchSize).fill(time)
-            const feeds = noised(clean, new Generator(time).randn(shape), times)
-            for (const [name, captions] of Object.entries(told)) {
-              const { error } = await program.run({ ...feeds, tokens: framed(text.tokenizer, captions) })
-              found[`${name}_${time}`] = error?.item() as number
-            }
-          }
-          await program.release()
-          return found
-        },
-      },
+      validation: heldOutErrors(recipe, { error, shape, noised, vae, text, seed }),
       async preview(weights) {
         const sampler = createPromptBatches(pipelineOf(weights))
         const pictures = await sampler.generate(fixedPrompts, gridSampling)
@@ -245,21 +144,100 @@ export const textToImageKind: RecipeKind<typeof textToImageSchema> = {
       },
       save: (weights, dir) => savePipeline(dir, pipelineOf(weights), tokenizerDir),
     }
-
-    /** How badly the reader reads captions that tell a layout, as many as there are pictures. */
-    function layoutError(): Tensor {
-      const rows = batchSize * layoutQuestions
-      const kinds = dataset.nouns.length
-      const read = layoutReader(params.at('layout'), text.config.hidden_size, kinds)
-      const states = encoder(input('layoutTokens', [batchSize, length], 'i64')).lastHiddenState
-      return crossEntropy(read(states).reshape([rows, kinds]), input('layout', [rows], 'i64'), input('layoutTold', [rows]))
-    }
-
-    function layoutFeeds(generator: Generator) {
-      const { captions, answers, told } = drawLayouts(dataset, generator, batchSize)
-      return { layoutTokens: framed(text.tokenizer, captions), layout: answers, layoutTold: told }
-    }
   },
+}
+
+/** @throws ArgumentError for fields that don't go together */
+function check({ unet, pretrained, timestep_bias: bias, scheduler, ...recipe }: TextToImage): void {
+  checkOneOf('text-to-image', { unet, pretrained })
+  if (recipe.layout_weight !== undefined && !recipe.train_text_encoder)
+    throw new ArgumentError('layout_weight: only a text encoder that learns can learn layouts; add train_text_encoder')
+  if (bias && !(bias.begin < bias.end && bias.end <= scheduler.num_train_timesteps))
+    throw new ArgumentError(
+      `timestep_bias: ${bias.begin} to ${bias.end} is no range of ${scheduler.num_train_timesteps} timesteps`,
+    )
+}
+
+/** The parts that are trained before, and the denoiser's configuration, with its folder where it is a `pretrained` pipeline's. */
+function openParts(recipe: TextToImage) {
+  const vae = storedAutoencoder(trainedModel(recipe.vae))
+  const before = recipe.pretrained === undefined ? undefined : trainedModel(recipe.pretrained)
+  const textDir = before ? join(before, 'text_encoder') : trainedModel(recipe.clip)
+  const tokenizerDir = before ? join(before, 'tokenizer') : textDir
+  const text = storedTextEncoder(textDir, tokenizerDir)
+  const unetDir = before && join(before, 'unet')
+  const network = unet2dConditionConfig(
+    {
+      in_channels: vae.config.latent_channels,
+      out_channels: vae.config.latent_channels,
+      ...(unetDir ? loadConfig(unetDir) : recipe.unet),
+      sample_size: recipe.resolution / 2 ** (vae.config.block_out_channels.length - 1),
+      cross_attention_dim: text.config.hidden_size,
+    },
+    unetDir ?? 'unet',
+  )
+  return { vae, text, tokenizerDir, network, unetDir }
+}
+
+/** What a recipe says of noise: how latents get it, how much their errors weigh, and how often each timestep is drawn. */
+function noising({ scheduler, snr_gamma: gamma, timestep_bias: bias }: TextToImage) {
+  const { num_train_timesteps: steps, beta_schedule: schedule, beta_start: start, beta_end: end } = scheduler
+  const prediction = scheduler.prediction_type
+  const process = new GaussianDiffusion(betaSchedule(schedule, { steps, start, end }))
+  const raised = prediction === 'v_prediction' ? 1 : 0
+  return {
+    /** The feeds `x`, `t` and `target` of clean latents. */
+    noised: (clean: NdArray, noise: NdArray, times: readonly number[]) => ({
+      x: process.addNoise(clean, noise, times),
+      t: NdArray.from(times),
+      target: process.target(prediction, clean, noise, times),
+    }),
+    weightAt: (time: number) => (gamma === null ? 1 : minSnrWeight(prediction, process.level(time), gamma, raised)),
+    drawTimes: (generator: Generator, count: number) => spreadTimes(generator, steps, count, bias),
+  }
+}
+
+interface HeldOutParts extends Pick<ReturnType<typeof openParts>, 'vae' | 'text'>, Pick<ReturnType<typeof noising>, 'noised'> {
+  readonly error: Tensor
+  /** Of a batch of latents. */
+  readonly shape: readonly number[]
+  readonly seed: number
+}
+
+/** Errors on held-out scenes at the watched levels, with their captions and without. */
+function heldOutErrors(
+  { data, resolution: size, scheduler }: TextToImage,
+  { error, shape, noised, vae, text, seed }: HeldOutParts,
+): NonNullable<TrainingJob['validation']> {
+  const levels = watched.map((share) => Math.floor(share * scheduler.num_train_timesteps))
+  const batchSize = shape[0] as number
+  const encoded = async () => {
+    const held = await scenesOf(data, { size, seed: seed + 1, split: 'phrasings' })
+    const { images, captions } = await held.batch(positionsFrom(0, batchSize))
+    const coder = createAutoencoder(vae)
+    const clean = (await coder.encode(images)).mul(vae.config.scaling_factor)
+    await coder.release()
+    return { clean, told: { error: captions, untold: captions.map(() => '') } }
+  }
+  let heldOut: ReturnType<typeof encoded> | undefined
+  return {
+    names: levels.flatMap((time) => [`error_${time}`, `untold_${time}`]),
+    async measure(weights) {
+      heldOut ??= encoded()
+      const { clean, told } = await heldOut
+      const program = await compile({ outputs: { error }, weights })
+      const found: Record<string, number> = {}
+      for (const time of levels) {
+        const feeds = noised(clean, new Generator(time).randn(shape), Array<number>(batchSize).fill(time))
+        for (const [name, captions] of Object.entries(told)) {
+          const { error } = await program.run({ ...feeds, tokens: framed(text.tokenizer, captions) })
+          found[`${name}_${time}`] = error?.item() as number
+        }
+      }
+      await program.release()
+      return found
+    },
+  }
 }
 
 type TimestepBias = NonNullable<z.infer<typeof textToImageSchema>['timestep_bias']>
@@ -282,70 +260,4 @@ export function spreadTimes(
     const within = (at - begin) / multiplier
     return Math.floor(at < begin ? at : within < end - begin ? begin + within : at - longer)
   })
-}
-
-const DIFFUSERS = '0.40.0'
-const tokenizerFiles = ['vocab.json', 'merges.txt', 'tokenizer_config.json', 'special_tokens_map.json']
-
-/** As Stable Diffusion's own, but for the levels, and the steps, which end at the last of training (Lin et al. 2024, section 3.3). */
-const schedulerOf = (noise: NoiseConfig): SchedulerConfig => ({
-  ...noise,
-  _class_name: 'DDIMScheduler',
-  _diffusers_version: DIFFUSERS,
-  clip_sample: false,
-  set_alpha_to_one: false,
-  steps_offset: 1,
-  timestep_spacing: 'trailing',
-})
-
-/** All parts as one folder that `loadStableDiffusion` and diffusers' StableDiffusionPipeline load, its weights as float16. */
-function savePipeline(dir: string, { unet, vae, text, scheduler }: PromptBatchParts, tokenizer: string): void {
-  const half = { dtype: 'f16' } as const
-  const own = (className: string) => ({ _class_name: className, _diffusers_version: DIFFUSERS })
-  saveModel(join(dir, 'unet'), { ...own('UNet2DConditionModel'), ...unet.config }, unet.weights, half)
-  saveModel(join(dir, 'vae'), { ...own('AutoencoderKL'), ...vae.config }, vae.weights, half)
-  const numbers = { bos_token_id: text.tokenizer.start, pad_token_id: text.tokenizer.pad }
-  const fields = { architectures: ['CLIPTextModel'], model_type: 'clip_text_model', ...networkFields(text.config), ...numbers }
-  saveModel(join(dir, 'text_encoder'), fields, text.weights, half)
-  savePipelineFrame(dir, { scheduler, tokenizer })
-}
-
-/** What a StableDiffusionPipeline's folder has beside its networks: a tokenizer's files from its folder, the scheduler, and the index. */
-export function savePipelineFrame(
-  dir: string,
-  { scheduler, tokenizer }: { scheduler: SchedulerConfig; tokenizer: string },
-): void {
-  mkdirSync(join(dir, 'tokenizer'), { recursive: true })
-  for (const file of tokenizerFiles) copyFileSync(join(tokenizer, file), join(dir, 'tokenizer', file))
-  saveConfig(join(dir, 'scheduler'), { ...scheduler }, 'scheduler_config.json')
-  const component = (library: string, className: string) => ({ library, className })
-  writeModelIndex(dir, {
-    _class_name: 'StableDiffusionPipeline',
-    _diffusers_version: DIFFUSERS,
-    components: new Map([
-      ['unet', component('diffusers', 'UNet2DConditionModel')],
-      ['vae', component('diffusers', 'AutoencoderKL')],
-      ['text_encoder', component('transformers', 'CLIPTextModel')],
-      ['tokenizer', component('transformers', 'CLIPTokenizer')],
-      ['scheduler', component('diffusers', 'DDIMScheduler')],
-      ...['safety_checker', 'feature_extractor', 'image_encoder'].map((name) => [name, null] as const),
-    ]),
-    options: { requires_safety_checker: false },
-  })
-}
-
-export function storedAutoencoder(dir: string): { config: AutoencoderKLConfig; weights: Weights } {
-  const config = autoencoderKLConfig(loadConfig(dir), join(dir, 'config.json'))
-  const p = new Params()
-  autoencoderKL(p, config)
-  return { config, weights: matchWeights(p.tensors, openWeights(dir), { place: dir }) }
-}
-
-/** The text half of a CLIP's folder, or a text encoder's, and its tokenizer. */
-export function storedTextEncoder(dir: string, tokenizer = dir) {
-  const config = clipTextConfig(loadConfig(dir), join(dir, 'config.json'))
-  const p = new Params()
-  clipText(p, config)
-  const stored = new Map([...openWeights(dir)].filter(([key]) => key.startsWith('text_model.')))
-  return { config, weights: matchWeights(p.tensors, stored, { place: dir }), tokenizer: ClipTokenizer.open(tokenizer) }
 }

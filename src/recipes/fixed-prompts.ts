@@ -1,0 +1,38 @@
+/** Prompts of grids, in a run's folder and in a card: as people write them, some of pairs held apart in training. */
+export const fixedPrompts: readonly string[] = [
+  'a red fox and a slice of pizza on a blue background',
+  'a big red apple on a yellow background',
+  'two penguins on a teal background, flat style',
+  'a cat above a star on a purple background',
+  'a rocket on black, 3d style',
+  'three mushrooms on a white background',
+  'a small fox in the bottom right corner on a green background',
+  'a panda left of a donut on pink',
+  'a noto sticker of a frog on an orange background',
+  'a rocket to the right of a star on a grey background',
+  'four donuts on blue',
+  'a cat, a frog and an apple on a red background',
+  'a sunflower on a blue background, flat style',
+  'a huge octopus and a tiny fox on a teal background',
+  'a panda below a rainbow on a white background',
+  'two frogs left of a mushroom on brown',
+  'a cactus on a pink background in noto style',
+  'a star on a purple background, 3d style',
+  'a penguin right of a snowman on a yellow background',
+  'an apple, a donut and a mushroom from left to right on white',
+  'an octopus on a blue background',
+  'a small star at the top left on a black background',
+  'a slice of pizza at the top and an apple at the bottom on green',
+  'a penguin next to a mushroom on an orange background',
+  'three stars on a red background, noto style',
+  'a flat picture of a fox on a yellow background',
+  'a cat beside a donut on a teal background',
+  'a cactus and a sunflower on a blue background, 3d style',
+  'two rockets on a brown background',
+  'a snowman on a purple background in the flat style',
+  'an octopus over a cactus on a pink background',
+  'a rainbow on a grey background',
+]
+
+/** How grids are sampled. */
+export const gridSampling = { steps: 20, guidance: 3, seed: 0 } as const
