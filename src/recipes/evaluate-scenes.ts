@@ -4,6 +4,7 @@ import { readJson } from '../checkpoints/json.ts'
 import { recipeFile } from '../training/history.ts'
 import { type ScenesConfig, scenesSchema } from './data.ts'
 import type { EvaluateContext, EvaluateOptions } from './evaluate.ts'
+import { gridSampling } from './fixed-prompts.ts'
 import { measureTextToImage, type PartQuality, partMeasures, type TextToImageQuality } from './scene-quality.ts'
 
 export interface TextToImageEvaluation extends TextToImageQuality {
@@ -29,8 +30,8 @@ export function sceneModel(folder: string): { readonly kind: string; readonly da
   return typeof recipe === 'string' && parsed.success ? { kind: recipe, data: parsed.data } : undefined
 }
 
-/** The most captions, and the steps, unless told. */
-const [CAPTIONS, STEPS] = [500, 20]
+/** The most captions. */
+const CAPTIONS = 500
 /** Strengths of guidance that are compared. */
 const SWEEP = [1, 2, 3, 4, 5]
 
@@ -38,7 +39,7 @@ const SWEEP = [1, 2, 3, 4, 5]
 export async function evaluateTextToImage(
   folder: string,
   data: ScenesConfig,
-  { num, seed, batch, steps = STEPS, guidance, judge }: EvaluateOptions,
+  { num, seed, batch, steps = gridSampling.steps, guidance, judge }: EvaluateOptions,
   { name, engine = {}, signal, onStep }: EvaluateContext,
 ) {
   const settings = { captions: Math.min(num, CAPTIONS), steps, guidance, seed, judge }

@@ -19,6 +19,7 @@ import type { NdArray } from '../runtime/ndarray.ts'
 import type { CompileOptions } from '../runtime/program.ts'
 import { recipeFile } from '../training/history.ts'
 import { type StickersConfig, stickersSchema } from './data.ts'
+import { gridSampling } from './fixed-prompts.ts'
 import { type Likelihood, type LikelihoodContext, measureLikelihood } from './likelihood.ts'
 import { type ClassifierQuality, measureClassifier, measurePictures, type Nearest, type PictureQuality } from './quality.ts'
 import { type ScoreConfig, scoreKind, scoreSchema } from './score.ts'
@@ -38,7 +39,11 @@ export const evaluateOptions = z.object({
     .min(0)
     .default(64)
     .meta({ description: 'of a score SDE: pictures in each of two sets whose bits per dimension are measured; 0 for none' }),
-  guidance: z.number().min(1).default(3).meta({ description: 'of a text-to-image model: how strongly captions guide' }),
+  guidance: z
+    .number()
+    .min(1)
+    .default(gridSampling.guidance)
+    .meta({ description: 'of a text-to-image model: how strongly captions guide' }),
   judge: z
     .string()
     .default('stickers-judge')

@@ -119,7 +119,7 @@ test('a classifier learns the grounds of stickers, and its folder classifies', a
   expect(accuracy.reduce((a, b) => a + b) / accuracy.length).toBeGreaterThan(0.3)
 
   const model = loadClassifier(join(dir, 'model'))
-  const { images, ground } = (await job.task.batch(new Generator(7))) as { images: NdArray<'f32'>; ground: NdArray }
+  const { images, ground } = (await job.task.batch(new Generator(7), 1)) as { images: NdArray<'f32'>; ground: NdArray }
   const whole = await model.classify(images)
   const apart = await model.classify(images, { batch: 7 })
   await model.release()

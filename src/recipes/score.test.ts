@@ -32,7 +32,7 @@ const recipe = (weighting: string, more: object = {}) =>
 
 test.each(['simple', 'likelihood'])('%s weighting: a batch is data noised to its times', async (weighting) => {
   const { task } = await recipe(weighting).job({ batchSize: 200, seed: 0 })
-  const { x, t, target: noise } = (await task.batch(new Generator(0))) as Record<'x' | 't' | 'target', NdArray>
+  const { x, t, target: noise } = (await task.batch(new Generator(0), 1)) as Record<'x' | 't' | 'target', NdArray>
   const times = Array.from(t.cast('f32').data, (v) => v / 999)
   expect(Math.min(...times)).toBeGreaterThanOrEqual(1e-3)
   expect(Math.max(...times)).toBeLessThanOrEqual(1)
@@ -52,10 +52,9 @@ test.each(['simple', 'likelihood'])('%s weighting: a batch is data noised to its
 
 test('a prediction of v has v as its target, from the same draws', async () => {
   const batch = async (prediction_type: string) =>
-    (await (await recipe('simple', { prediction_type }).job({ batchSize: 4, seed: 0 })).task.batch(new Generator(0))) as Record<
-      'x' | 't' | 'target',
-      NdArray
-    >
+    (await (
+      await recipe('simple', { prediction_type }).job({ batchSize: 4, seed: 0 })
+    ).task.batch(new Generator(0), 1)) as Record<'x' | 't' | 'target', NdArray>
   const [{ x, t, target: noise }, { target: v }] = [await batch('epsilon'), await batch('v_prediction')]
   for (const [i, time] of Array.from(t.cast('f32').data, (value) => value / 999).entries()) {
     const alpha = Math.exp(-(0.1 * time + (19.9 * time * time) / 2) / 2)

@@ -25,7 +25,11 @@ export const stickersT2i = recipeOf(textToImageKind, {
     },
     train_text_encoder: true,
     layout_weight: 0.1,
-    timestep_bias: { begin: 850, end: 1000, multiplier: 8 },
+    // Shapes first, then places.
+    timestep_bias: [
+      { begin: 500, end: 1000, multiplier: 2 },
+      { from: 2000, begin: 850, end: 1000, multiplier: 8 },
+    ],
     snr_gamma: null,
     pool: 8192,
   },
@@ -36,8 +40,8 @@ export const stickersT2i = recipeOf(textToImageKind, {
     learning_rate: 1e-3,
     ema_decay: 0.997,
     lr_scheduler: 'warmup_stable_decay',
-    max_train_steps: 14_000,
-    lr_decay_steps: 2000,
+    max_train_steps: 12_650,
+    lr_decay_steps: 400,
     checkpointing_steps: 250,
     validation_steps: 250,
   },

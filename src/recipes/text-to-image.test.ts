@@ -138,10 +138,12 @@ test('a bias outside the timesteps is refused', async () => {
     recipe: 'text-to-image',
     data,
     unet: {},
-    timestep_bias: { begin, end, multiplier: 2 },
+    timestep_bias: [{ begin, end, multiplier: 2 }],
   })
   await expect(prepare(parseRecipe(t2i(400, 1001), 'bias'))).rejects.toThrow('400 to 1001 is no range of 1000 timesteps')
   await expect(prepare(parseRecipe(t2i(900, 400), 'bias'))).rejects.toThrow('900 to 400 is no range of 1000 timesteps')
+  const twice = { ...t2i(0, 500), timestep_bias: [t2i(0, 500), t2i(500, 1000)].flatMap((one) => one.timestep_bias) }
+  await expect(prepare(parseRecipe(twice, 'bias'))).rejects.toThrow('in the order of their steps')
 })
 
 const layers = { num_hidden_layers: 1, hidden_size: 32, intermediate_size: 64, num_attention_heads: 2 }
@@ -260,6 +262,16 @@ test('a denoiser learns the latents; its folder is a Stable Diffusion pipeline',
     [3, 3, 16, 16],
   ])
   expect(maxDifference(one, three.slice(0, 0, 1))).toBeLessThan(1e-4)
+
+  // Biases take over at their steps.
+  const [early, late] = [
+    { begin: 0, end: 10, multiplier: 1e6 },
+    { from: 5, begin: 990, end: 1000, multiplier: 1e6 },
+  ]
+  const { task } = (await prepare(parseRecipe({ ...t2i, timestep_bias: [early, late] }, 'biased'))).job
+  const timesAt = async (step: number) => [...((await task.batch(new Generator(0), step)).t?.data ?? [])].map(Number)
+  expect(Math.max(...(await timesAt(4)))).toBeLessThan(10)
+  expect(Math.min(...(await timesAt(5)))).toBeGreaterThan(989)
 
   // Its denoiser goes on where it was, by another rule and with all levels alike.
   const { unet: _, ...rest } = t2i

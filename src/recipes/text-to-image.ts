@@ -52,8 +52,20 @@ export const textToImageSchema = z.object({
     .prefault({}),
   /** The share of captions that are left out, for guidance. */
   condition_dropout: z.number().min(0).max(1).default(0.1),
-  /** Timesteps from `begin` to before `end` are drawn `multiplier` times as often: those at which objects take their shapes, say. */
-  timestep_bias: z.strictObject({ begin: z.int().min(0), end: z.int().positive(), multiplier: z.number().positive() }).optional(),
+  /**
+   * From step `from` of the run on, until the next of the list takes over, timesteps from `begin` to before `end` are drawn `multiplier`
+   * times as often: those at which objects take their shapes first, say, and those at which they get their places later.
+   */
+  timestep_bias: z
+    .array(
+      z.strictObject({
+        from: z.int().min(0).default(0),
+        begin: z.int().min(0),
+        end: z.int().positive(),
+        multiplier: z.number().positive(),
+      }),
+    )
+    .default([]),
   /** γ of min-SNR; null weighs all levels alike, by which those with more noise count for more. */
   snr_gamma: z.number().positive().nullable().default(5),
   /** Scenes whose latents are kept: each is seen again and again, with other captions, noise and timesteps. */
@@ -120,13 +132,13 @@ export const textToImageKind: RecipeKind<typeof textToImageSchema> = {
         loss: layout ? weighted.add(layout.loss.mul(layoutWeight as number)) : weighted,
         metrics: { error, ...(layout && { layout: layout.loss }) },
         start: new Map([...denoiserStart, ...(textLearns ? textStart : [])]),
-        async batch(generator) {
+        async batch(generator, step) {
           const positions = Array.from(generator.randint(0, recipe.pool, [batchSize]).data, Number)
           const captions = positions.map((at) => dataset.captionAt(at, generator.bits()).text)
           const told = generator.rand([batchSize]).data
           const kept = captions.map((caption, i) => ((told[i] as number) < recipe.condition_dropout ? '' : caption))
           const clean = await latents(positions)
-          const times = drawTimes(generator, batchSize)
+          const times = drawTimes(generator, batchSize, step)
           return {
             ...noised(clean, generator.randn(shape), times),
             weight: NdArray.from(times.map(weightAt)),
@@ -148,14 +160,18 @@ export const textToImageKind: RecipeKind<typeof textToImageSchema> = {
 }
 
 /** @throws ArgumentError for fields that don't go together */
-function check({ unet, pretrained, timestep_bias: bias, scheduler, ...recipe }: TextToImage): void {
+function check({ unet, pretrained, timestep_bias: biases, scheduler, ...recipe }: TextToImage): void {
   checkOneOf('text-to-image', { unet, pretrained })
   if (recipe.layout_weight !== undefined && !recipe.train_text_encoder)
     throw new ArgumentError('layout_weight: only a text encoder that learns can learn layouts; add train_text_encoder')
-  if (bias && !(bias.begin < bias.end && bias.end <= scheduler.num_train_timesteps))
-    throw new ArgumentError(
-      `timestep_bias: ${bias.begin} to ${bias.end} is no range of ${scheduler.num_train_timesteps} timesteps`,
-    )
+  const { num_train_timesteps: steps } = scheduler
+  for (const [i, { from, begin, end }] of biases.entries()) {
+    if (!(begin < end && end <= steps))
+      throw new ArgumentError(`timestep_bias: ${begin} to ${end} is no range of ${steps} timesteps`)
+    const before = biases[i - 1]
+    if (before && before.from >= from)
+      throw new ArgumentError(`timestep_bias: from ${before.from}, then from ${from}; put them in the order of their steps`)
+  }
 }
 
 /** The parts that are trained before, and the denoiser's configuration, with its folder where it is a `pretrained` pipeline's. */
@@ -180,7 +196,7 @@ function openParts(recipe: TextToImage) {
 }
 
 /** What a recipe says of noise: how latents get it, how much their errors weigh, and how often each timestep is drawn. */
-function noising({ scheduler, snr_gamma: gamma, timestep_bias: bias }: TextToImage) {
+function noising({ scheduler, snr_gamma: gamma, timestep_bias: biases }: TextToImage) {
   const { num_train_timesteps: steps, beta_schedule: schedule, beta_start: start, beta_end: end } = scheduler
   const prediction = scheduler.prediction_type
   const process = new GaussianDiffusion(betaSchedule(schedule, { steps, start, end }))
@@ -193,7 +209,14 @@ function noising({ scheduler, snr_gamma: gamma, timestep_bias: bias }: TextToIma
       target: process.target(prediction, clean, noise, times),
     }),
     weightAt: (time: number) => (gamma === null ? 1 : minSnrWeight(prediction, process.level(time), gamma, raised)),
-    drawTimes: (generator: Generator, count: number) => spreadTimes(generator, steps, count, bias),
+    /** Timesteps of a batch of the run's step `step`. */
+    drawTimes: (generator: Generator, count: number, step: number) =>
+      spreadTimes(
+        generator,
+        steps,
+        count,
+        biases.findLast(({ from }) => from <= step),
+      ),
   }
 }
 
@@ -240,7 +263,7 @@ function heldOutErrors(
   }
 }
 
-type TimestepBias = NonNullable<z.infer<typeof textToImageSchema>['timestep_bias']>
+type TimestepBias = Omit<TextToImage['timestep_bias'][number], 'from'>
 
 /**
  * Times of a batch, each from 0 … steps − 1, uniform but for the bias, together evenly spread: the loss varies less from batch to

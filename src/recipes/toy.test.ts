@@ -15,7 +15,7 @@ async function trained<C extends object>(kind: RecipeKind, config: C, steps: num
   const { task } = await kind.job(config as never, { batchSize, seed: 0 })
   const optimizer = adamw({ weightDecay: 0 })
   const step = await TrainingStep.compile(task, task.params.initialise(new Generator(0)), { optimizer, maxGradNorm: 1 })
-  for (let i = 1; i <= steps; i++) await step.run([await task.batch(new Generator(i))], optimizer.scalars(i, rate))
+  for (let i = 1; i <= steps; i++) await step.run([await task.batch(new Generator(i), i)], optimizer.scalars(i, rate))
   const weights = await step.weights()
   await step.release()
   return weights

@@ -162,7 +162,7 @@ describe('train', () => {
 /** The first element of every parameter after one step on a batch that is always the same. */
 async function weightsAfterOne(given: TrainingOptions, accumulation = 1): Promise<Map<string, number>> {
   const task = circleTask()
-  const fixed = { ...task, batch: () => task.batch(new Generator(5)) }
+  const fixed = { ...task, batch: () => task.batch(new Generator(5), 1) }
   for await (const { weights } of train(fixed, { ...given, accumulation })) {
     return new Map([...(await weights())].map(([key, array]) => [key, Number(array.data[0])]))
   }

@@ -21,9 +21,9 @@ export interface TrainingTask extends Objective {
   readonly start?: ReadonlyMap<string, NdArray>
   /**
    * Values of the objective's inputs, those of the stages among them, for one batch. Everything random comes from the generator, which depends on the
-   * seed and the step alone: so a resumed run sees the same batches as one that was never stopped.
+   * seed and the step alone: so a resumed run sees the same batches as one that was never stopped. Steps are counted from 1.
    */
-  batch(generator: Generator): Readonly<Record<string, NdArray>> | Promise<Readonly<Record<string, NdArray>>>
+  batch(generator: Generator, step: number): Readonly<Record<string, NdArray>> | Promise<Readonly<Record<string, NdArray>>>
 }
 
 export interface TrainingOptions {
@@ -139,7 +139,7 @@ export async function* train(task: TrainingTask, given: TrainingOptions): AsyncG
         await before.release()
       }
       const batches = []
-      for (let i = 0; i < batchesPerStep; i++) batches.push(await task.batch(root.fork(`batch ${step} ${i}`)))
+      for (let i = 0; i < batchesPerStep; i++) batches.push(await task.batch(root.fork(`batch ${step} ${i}`), step))
       const rate = learningRate(step, { ...options, schedule: options.rateSchedule })
       const { loss, gradNorm, metrics } = await trainer.run(batches, optimizer.scalars(step, rate), emaDecay(step, options.ema))
       sound = Number.isFinite(loss) && Number.isFinite(gradNorm)

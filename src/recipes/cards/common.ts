@@ -4,7 +4,7 @@ import { groundNames, iconSources } from '../../data/index.ts'
 import { drawChart, encodePng, imageGrid, resize } from '../../images/index.ts'
 import type { NdArray } from '../../runtime/ndarray.ts'
 import { duration } from '../../training/index.ts'
-import { picturesPerStep, trainingSchema } from '../../training/options.ts'
+import { trainingSchema } from '../../training/options.ts'
 import { type StickersConfig, stickersOf } from '../data.ts'
 import type { RecipeJson } from '../index.ts'
 import { short, type Table } from '../tables.ts'
@@ -28,11 +28,13 @@ export function enlargedGrid(pictures: NdArray<'f32'>) {
 }
 
 /** The loss of every step. */
-export async function writeLossChart(dir: string, name: string, { log }: Run, batch: number): Promise<void> {
+export async function writeLossChart(dir: string, name: string, { log, stretches }: Run): Promise<void> {
+  const batches = stretches.map(({ batch }) => batch)
+  const [least, most] = [Math.min(...batches), Math.max(...batches)]
   const average = Math.max(1, Math.round(log.length / 80))
   const chart = await drawChart({
     title: `${name}: training loss`,
-    subtitle: `batches of ${batch}; faint: every step, bold: the mean of ${average} steps`,
+    subtitle: `batches of ${least === most ? most : `${least} to ${most}`}; faint: every step, bold: the mean of ${average} steps`,
     x: { name: 'step' },
     y: { name: 'loss', scale: 'log' },
     series: [{ name: 'loss', points: log.map(({ step, loss }) => [step as number, loss as number]), average }],
@@ -59,18 +61,21 @@ and of the icons that were trained on, one ground in ten each. Nothing was mirro
 }
 
 /** How the run was made, but for what a kind adds. */
-export function runTable({ step, recipe, environment, history, log }: Run, parameters: number, note: string | undefined): Table {
+export function runTable(
+  { step, recipe, environment, stretches, log }: Run,
+  parameters: number,
+  note: string | undefined,
+): Table {
   const flags = trainingSchema.parse(recipe.training)
   const planned = flags.max_train_steps === step ? '' : ` of ${whole(flags.max_train_steps)} planned`
-  const stretches = history.map(({ from, recipe: own }, i) => ({ own, from, to: history[i + 1]?.from ?? step }))
-  const pictures = stretches.reduce((sum, { own, from, to }) => sum + (to - from) * picturesOf(own), 0)
+  const pictures = stretches.reduce((sum, { from, to, batch }) => sum + (to - from) * batch, 0)
   const logged = log.length < step ? ` for the last ${whole(log.length)} steps` : ''
   const { cpu, memory, node, packages } = environment
   return [
     ['', ''],
     ['parameters', whole(parameters)],
     ['steps', `${whole(step)}${planned}, ${whole(pictures)} pictures`],
-    ['batch', String(picturesOf(recipe))],
+    ['batch', String(stretches.at(-1)?.batch)],
     [
       'optimizer',
       `${flags.optimizer === 'muon' ? 'Muon for matrices, ' : ''}AdamW, β ${flags.adam_beta1} and ${flags.adam_beta2}, weight decay ${flags.adam_weight_decay}, gradients clipped to ${flags.max_grad_norm}`,
@@ -78,7 +83,7 @@ export function runTable({ step, recipe, environment, history, log }: Run, param
     ['learning rate', `${flags.learning_rate}, ${flags.lr_scheduler} after ${flags.lr_warmup_steps} steps of warm-up`],
     ['average of the weights', flags.ema_decay > 0 ? `decay ${flags.ema_decay}; it is what is saved, as float16` : 'none'],
     ['seed', String(flags.seed)],
-    ...stretches.slice(0, -1).map(({ own, from, to }) => [`steps ${whole(from + 1)} to ${whole(to)}`, differences(own, recipe)]),
+    ...stretches.slice(0, -1).map((own) => [`steps ${whole(own.from + 1)} to ${whole(own.to)}`, differences(own.recipe, recipe)]),
     ['time', `${duration(secondsOf(log))}${logged}, ${short(secondsOf(log) / log.length)} s a step${note ? `; ${note}` : ''}`],
     [
       'machine',
@@ -86,8 +91,6 @@ export function runTable({ step, recipe, environment, history, log }: Run, param
     ],
   ]
 }
-
-const picturesOf = (recipe: RecipeJson): number => picturesPerStep(trainingSchema.parse(recipe.training))
 
 /** Flags that do not decide what a step does. */
 const handling = /^training\.(check|validation|resume|device|threads)/
@@ -111,7 +114,7 @@ function differences(recipe: RecipeJson, other: RecipeJson): string {
 /** All values with their paths. */
 function fieldsOf(value: unknown, path = ''): [string, string][] {
   if (typeof value !== 'object' || value === null) return [[path, String(value)]]
-  if (Array.isArray(value)) return [[path, value.join(' ')]]
+  if (Array.isArray(value) && value.every((one) => typeof one !== 'object')) return [[path, value.join(' ')]]
   return Object.entries(value).flatMap(([key, inner]) => fieldsOf(inner, path ? `${path}.${key}` : key))
 }
 

@@ -5,7 +5,6 @@ import { writeJson } from '../../checkpoints/json.ts'
 import { ArgumentError } from '../../core/errors.ts'
 import { loadClassifier, sdeSamplerNames } from '../../pipelines/index.ts'
 import { recipeFile } from '../../training/history.ts'
-import { picturesPerStep } from '../../training/options.ts'
 import { type StickersConfig, scenesSchema, stickersSchema } from '../data.ts'
 import {
   type EvaluateContext,
@@ -41,7 +40,7 @@ export async function publishRun(runDir: string, dir: string, options: PublishOp
   const name = basename(resolve(dir))
   const run = readRun(runDir, warn)
   const place = join(runDir, recipeFile)
-  const { job, config } = await prepare(parseRecipe(run.recipe, place))
+  const { job } = await prepare(parseRecipe(run.recipe, place))
   const scenes = scenesSchema.safeParse(run.recipe.data)
   const parsed = stickersSchema.safeParse(run.recipe.data)
   if (!parsed.success && !scenes.success) throw new ArgumentError(`${place}: cards are written for models of stickers only`)
@@ -49,7 +48,7 @@ export async function publishRun(runDir: string, dir: string, options: PublishOp
   saving(dir, () => mkdirSync(join(dir, 'pictures'), { recursive: true }))
   await job.save(run.weights, dir)
   writeJson(join(dir, recipeFile), run.recipe)
-  await writeLossChart(dir, name, run, picturesPerStep(config))
+  await writeLossChart(dir, name, run)
 
   const command = `langevin train ${Object.hasOwn(recipes, name) ? name : `${name}/${recipeFile}`}`
   const known = { dir, name, run, parameters: job.task.params.count, command, note }

@@ -4,13 +4,25 @@ import { FolderError } from '../../checkpoints/index.ts'
 import { readJson } from '../../checkpoints/json.ts'
 import type { Environment } from '../../runtime/environment.ts'
 import type { NdArray } from '../../runtime/ndarray.ts'
-import { readHistory, recipeFile, type Stretch } from '../../training/history.ts'
+import { readHistory, recipeFile } from '../../training/history.ts'
 import { checkpointWeights, latestCheckpoint } from '../../training/index.ts'
+import { picturesPerStep, trainingSchema } from '../../training/options.ts'
 import { environmentFile } from '../../training/run.ts'
 import type { RecipeJson } from '../index.ts'
 
 /** A row of `log.csv`: numbers by column, NaN where the cell is empty. */
 export type LogRow = Readonly<Record<string, number>>
+
+/** Steps of a run that one recipe made. */
+export interface RunStretch {
+  readonly recipe: RecipeJson
+  /** The last step before them. */
+  readonly from: number
+  /** Their last one. */
+  readonly to: number
+  /** Pictures of a step. */
+  readonly batch: number
+}
 
 /** What a training run has left in its folder. */
 export interface Run {
@@ -20,7 +32,7 @@ export interface Run {
   readonly recipe: RecipeJson
   readonly environment: Environment
   /** The last is the recipe's. */
-  readonly history: readonly Stretch[]
+  readonly stretches: readonly RunStretch[]
   /** Steps up to the checkpoint's. */
   readonly log: readonly LogRow[]
 }
@@ -36,10 +48,14 @@ export function readRun(dir: string, warn: (message: string) => void): Run {
     weights: checkpointWeights(checkpoint),
     recipe: readJson(join(dir, recipeFile)),
     environment: readJson(join(dir, environmentFile)) as Environment,
-    history: readHistory(dir).filter(({ from }) => from < checkpoint.step),
+    stretches: readHistory(dir)
+      .filter(({ from }) => from < checkpoint.step)
+      .map(({ from, recipe }, i, all) => ({ recipe, from, to: all[i + 1]?.from ?? checkpoint.step, batch: picturesOf(recipe) })),
     log: parseLog(readFileSync(join(dir, 'log.csv'), 'utf8')).filter(({ step }) => (step as number) <= checkpoint.step),
   }
 }
+
+const picturesOf = (recipe: RecipeJson): number => picturesPerStep(trainingSchema.parse(recipe.training))
 
 /** Rows of a CSV file of numbers. */
 export function parseLog(text: string): LogRow[] {

@@ -52,7 +52,7 @@ function partsSentence({ train_text_encoder: learns, layout_weight: reader }: Re
 /** What captions come true, and how far two pictures of one caption differ, by the strength of guidance. */
 async function writeGuidanceChart(dir: string, { model, sweep }: TextToImageEvaluation): Promise<void> {
   const widest = Math.max(...sweep.map(({ diversity }) => diversity))
-  const series = (['object', 'ground', 'relation', 'count'] as const).map((fact) => ({
+  const series = (['object', 'ground', 'relation', 'count', 'style'] as const).map((fact) => ({
     name: fact,
     markers: true,
     points: sweep.map(({ guidance, rates }) => [guidance, 100 * rates[fact].share] as const),
@@ -60,7 +60,7 @@ async function writeGuidanceChart(dir: string, { model, sweep }: TextToImageEval
   const diversity = sweep.map((point) => [point.guidance, (100 * point.diversity) / widest] as const)
   const chart = await drawChart({
     title: `${model}: guidance`,
-    subtitle: 'captions come true more often, two pictures of one caption differ less',
+    subtitle: 'how often captions come true, and how far two pictures of one caption differ',
     x: { name: 'guidance' },
     y: { name: 'share', unit: '%', min: 0, max: 100 },
     series: [...series, { name: 'diversity, of the greatest', points: diversity, dashed: true, markers: true }],
