@@ -26,17 +26,18 @@ interface LayoutLossParts {
   readonly batchSize: number
 }
 
-/** How badly a reader reads captions that tell a layout, as many as there are pictures, and the captions of a step. */
+/** How badly a reader reads captions that tell a layout, one to four pictures, and the captions of a step. */
 export function layoutLoss({ params, text, encoder, dataset, batchSize }: LayoutLossParts) {
-  const rows = batchSize * questions.length
+  const count = Math.ceil(batchSize / 4)
+  const rows = count * questions.length
   const kinds = dataset.nouns.length
   const read = layoutReader(params.at('layout'), text.config.hidden_size, kinds)
-  const tokens = input('layoutTokens', [batchSize, text.tokenizer.maxLength], 'i64')
+  const tokens = input('layoutTokens', [count, text.tokenizer.maxLength], 'i64')
   const logits = read(encoder(tokens).lastHiddenState).reshape([rows, kinds])
   return {
     loss: crossEntropy(logits, input('layout', [rows], 'i64'), input('layoutTold', [rows])),
     feeds(generator: Generator) {
-      const { captions, answers, told } = drawLayouts(dataset, generator, batchSize)
+      const { captions, answers, told } = drawLayouts(dataset, generator, count)
       return { layoutTokens: framed(text.tokenizer, captions), layout: answers, layoutTold: told }
     },
   }
