@@ -57,6 +57,12 @@ interface Found {
   readonly fusedAttention: boolean
 }
 
+const webgpuNeeds =
+  process.platform === 'linux'
+    ? 'a GPU with a Vulkan driver is needed, and the libraries that it loads: for NVIDIA’s on Debian or Ubuntu, ' +
+      '`apt install libvulkan1 libegl1 libgl1 libxext6`'
+    : 'a GPU with a Vulkan, Metal or Direct3D 12 driver is needed'
+
 /** Tries WebGPU in a child process, with these environment variables, for at most `patience` milliseconds. */
 export async function probeWebgpu(env: NodeJS.ProcessEnv = process.env, patience = 30_000): Promise<Device> {
   const { output, end } = await runProbe(env, patience)
@@ -68,7 +74,7 @@ export async function probeWebgpu(env: NodeJS.ProcessEnv = process.env, patience
     return {
       name: 'webgpu',
       available: false,
-      reason: `${cause}; a GPU with a Vulkan, Metal or Direct3D 12 driver is needed`,
+      reason: `${cause}; ${webgpuNeeds}`,
       description: 'the GPU through WebGPU',
       goodFor: 'sampling and training on a GPU of any make',
     }
