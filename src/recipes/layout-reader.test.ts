@@ -9,7 +9,7 @@ import { Params } from '../nn/params.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { compile } from '../runtime/program.ts'
 import { Generator } from '../runtime/random.ts'
-import { drawLayouts, layoutOf, layoutQuestions, layoutReader } from './layout-reader.ts'
+import { drawLayouts, layoutOf, layoutReader, questions } from './layout-reader.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'langevin-layouts-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -47,11 +47,13 @@ test('layouts are drawn until there are enough, the same from one seed; every ca
   expect(first).toEqual(again)
   expect([first.captions.length, first.answers.shape, first.told.shape]).toEqual([
     9,
-    [9 * layoutQuestions],
-    [9 * layoutQuestions],
+    [9 * questions.length],
+    [9 * questions.length],
   ])
   for (let i = 0; i < 9; i++)
-    expect([...first.told.data.slice(i * layoutQuestions, (i + 1) * layoutQuestions)].filter((one) => one === 1)).toHaveLength(2)
+    expect([...first.told.data.slice(i * questions.length, (i + 1) * questions.length)].filter((one) => one === 1)).toHaveLength(
+      2,
+    )
 })
 
 test('data whose captions tell no layout are refused, not drawn from for ever', async () => {
@@ -63,7 +65,7 @@ test('data whose captions tell no layout are refused, not drawn from for ever', 
 test('the reader looks at the states alone: another order of them is read alike', async () => {
   const p = new Params('layout')
   const out = layoutReader(p, 32, 5)(input('states', [2, 4, 32]))
-  expect(out.shape).toEqual([2, layoutQuestions, 5])
+  expect(out.shape).toEqual([2, questions.length, 5])
   const program = await compile({ outputs: { out }, weights: p.initialise(new Generator(0)) })
   const states = new Generator(1).randn([2, 4, 32])
   const read = async (x: NdArray) => (await program.run({ states: x })).out as NdArray

@@ -12,8 +12,7 @@ import type { Generator } from '../runtime/random.ts'
 import { crossEntropy } from './classifier.ts'
 
 /** What a caption may tell of a layout: what stands at which end of the row, and in which third a small object stands. */
-const questions = ['left', 'right', 'top', 'bottom', 'column', 'row'] as const
-export const layoutQuestions: number = questions.length
+export const questions = ['left', 'right', 'top', 'bottom', 'column', 'row'] as const
 
 const HEAD = 32
 
