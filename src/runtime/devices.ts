@@ -60,7 +60,7 @@ interface Found {
 const webgpuNeeds =
   process.platform === 'linux'
     ? 'a GPU with a Vulkan driver is needed, and the libraries that it loads: for NVIDIA’s on Debian or Ubuntu, ' +
-      '`apt install libvulkan1 libegl1 libgl1 libxext6`'
+      '`apt install libvulkan1 libegl1 libgl1 libgles2 libopengl0 libxext6`'
     : 'a GPU with a Vulkan, Metal or Direct3D 12 driver is needed'
 
 /** Tries WebGPU in a child process, with these environment variables, for at most `patience` milliseconds. */
