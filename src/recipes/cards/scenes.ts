@@ -141,6 +141,7 @@ const parts: Readonly<Record<string, Part>> = {
 export function partCard(card: SceneCard, evaluation: PartEvaluation): string {
   const { name, run, data, parameters, command, note, dir } = card
   const { about, tags, limits } = parts[evaluation.kind] as Part
+  const intervals = evaluation.rows.some(({ unit }) => unit === 'share') ? ', with 95 % intervals' : ''
   return `${frontMatter({ license: 'mit', tags: ['langevin', 'stickers', ...tags] })}
 
 # ${name}
@@ -164,7 +165,7 @@ Again: \`${command}\`
 
 ## Quality
 
-On scenes that no training run has seen, with 95 % intervals:
+On scenes that no training run has seen${intervals}:
 
 ${inMarkdown(partTable(evaluation))}
 
