@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { bundledModels, finish, loadClassifier, loadDdpm, loadStableDiffusion, modelFolder } from '../src/pipelines/index.ts'
 import { stickersSchema } from '../src/recipes/data.ts'
+import { measureClassifier } from '../src/recipes/evaluation/quality.ts'
 import { openRecipe } from '../src/recipes/index.ts'
-import { measureClassifier } from '../src/recipes/quality.ts'
 
 const read = (model: string, file: string) => readFileSync(join(modelFolder(model), file), 'utf8')
 

@@ -7,7 +7,13 @@ import { descentScene, processScene } from '../../src/cli/demo/scenes.ts'
 import { planeSet } from '../../src/cli/demo/sets.ts'
 import { drawChart, drawParticles, type ParticlePanel, savePng } from '../../src/images/index.ts'
 import { openRecipe, prepare } from '../../src/recipes/index.ts'
-import { sampleSwissRoll, swissRollBound, swissRollNull, swissRollPoints, swissRollSchema } from '../../src/recipes/swiss-roll.ts'
+import {
+  sampleSwissRoll,
+  swissRollBound,
+  swissRollNull,
+  swissRollPoints,
+  swissRollSchema,
+} from '../../src/recipes/tasks/swiss-roll.ts'
 import type { NdArray } from '../../src/runtime/ndarray.ts'
 import { Generator } from '../../src/runtime/random.ts'
 import { trainingOptions } from '../../src/training/options.ts'

@@ -1,7 +1,7 @@
 import { basename, resolve } from 'node:path'
 import { z } from 'zod'
 import type { ScenesConfig } from '../recipes/data.ts'
-import { type EvaluateContext, type EvaluateOptions, evaluateOptions } from '../recipes/evaluate.ts'
+import { type EvaluateContext, type EvaluateOptions, evaluateOptions } from '../recipes/evaluation/evaluate.ts'
 import { defineCommand, type Io, onInterrupt, printResult } from './command.ts'
 
 export const evaluate = defineCommand({
@@ -25,9 +25,9 @@ export const evaluate = defineCommand({
   async run({ model, device, json, ...options }, io) {
     const [{ evaluateClassifier, evaluateDdpm, isClassifier }, { sceneModel }, tables, { modelFolder }, { stageBars }] =
       await Promise.all([
-        import('../recipes/evaluate.ts'),
-        import('../recipes/evaluate-scenes.ts'),
-        import('../recipes/tables.ts'),
+        import('../recipes/evaluation/evaluate.ts'),
+        import('../recipes/evaluation/evaluate-scenes.ts'),
+        import('../recipes/evaluation/tables.ts'),
         import('../pipelines/index.ts'),
         import('./stages.ts'),
       ])
@@ -76,9 +76,9 @@ async function evaluateScenes(
   { context, json, io }: SceneEvaluation,
 ): Promise<void> {
   const [{ evaluatePart, evaluateTextToImage }, tables, { inColumns }, { stageBars }] = await Promise.all([
-    import('../recipes/evaluate-scenes.ts'),
-    import('../recipes/scene-tables.ts'),
-    import('../recipes/tables.ts'),
+    import('../recipes/evaluation/evaluate-scenes.ts'),
+    import('../recipes/evaluation/scene-tables.ts'),
+    import('../recipes/evaluation/tables.ts'),
     import('./stages.ts'),
   ])
   if (model.kind !== 'text-to-image') {

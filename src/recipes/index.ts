@@ -3,24 +3,24 @@ import { z } from 'zod'
 import { ArgumentError } from '../core/errors.ts'
 import { type TrainingConfig, trainingSchema } from '../training/options.ts'
 import type { TrainingJob } from '../training/run.ts'
-import { classifierKind } from './classifier.ts'
-import { clipKind } from './clip.ts'
-import { ddpmKind } from './ddpm.ts'
-import { ddpmFaces32 } from './ddpm-faces-32.ts'
-import { ddpmStickers32 } from './ddpm-stickers-32.ts'
-import { heartbeat, heartbeatKind } from './heartbeat.ts'
-import { judgeKind } from './judge.ts'
+import { ddpmFaces32 } from './bundled/ddpm-faces-32.ts'
+import { ddpmStickers32 } from './bundled/ddpm-stickers-32.ts'
+import { scoreStickers32 } from './bundled/score-stickers-32.ts'
+import { stickerClassifier32 } from './bundled/sticker-classifier-32.ts'
+import { stickersClip } from './bundled/stickers-clip.ts'
+import { stickersJudge } from './bundled/stickers-judge.ts'
+import { stickersT2i } from './bundled/stickers-t2i.ts'
+import { stickersVae } from './bundled/stickers-vae.ts'
 import { type Recipe, type RecipeKind, recipeOf, type TrainingFlags } from './recipe.ts'
-import { scoreKind } from './score.ts'
-import { scoreStickers32 } from './score-stickers-32.ts'
-import { stickerClassifier32 } from './sticker-classifier-32.ts'
-import { stickersClip } from './stickers-clip.ts'
-import { stickersJudge } from './stickers-judge.ts'
-import { stickersT2i } from './stickers-t2i.ts'
-import { stickersVae } from './stickers-vae.ts'
-import { swissRoll, swissRollKind } from './swiss-roll.ts'
-import { textToImageKind } from './text-to-image.ts'
-import { vaeKind } from './vae.ts'
+import { vaeKind } from './tasks/autoencoder/autoencoder.ts'
+import { classifierKind } from './tasks/classifier.ts'
+import { clipKind } from './tasks/clip.ts'
+import { ddpmKind } from './tasks/ddpm.ts'
+import { heartbeat, heartbeatKind } from './tasks/heartbeat.ts'
+import { judgeKind } from './tasks/judge.ts'
+import { scoreKind } from './tasks/score.ts'
+import { swissRoll, swissRollKind } from './tasks/swiss-roll.ts'
+import { textToImageKind } from './tasks/text-to-image/job.ts'
 
 export {
   type ClassifierEvaluation,
@@ -30,8 +30,8 @@ export {
   evaluateClassifier,
   evaluateDdpm,
   evaluateOptions,
-} from './evaluate.ts'
-export { fitGaussian, frechetDistance, frechetTo, type GaussianFit } from './frechet.ts'
+} from './evaluation/evaluate.ts'
+export { fitGaussian, frechetDistance, frechetTo, type GaussianFit } from './evaluation/frechet.ts'
 export {
   type ClassifierQuality,
   type Distance,
@@ -41,7 +41,7 @@ export {
   nearestRows,
   type PictureQuality,
   type SetQuality,
-} from './quality.ts'
+} from './evaluation/quality.ts'
 export { type JobContext, type Recipe, type RecipeKind, recipeOf, type TrainingFlags } from './recipe.ts'
 
 /** The kinds of models that can be trained. */

@@ -4,7 +4,7 @@ import { openSafetensors, readTensor, saveModel, writeSafetensors } from '../../
 import { autoencoderKL, autoencoderKLConfig, clipText, clipTextConfig } from '../../models/index.ts'
 import { Params } from '../../nn/params.ts'
 import { finish, type LoadOptions, loadStableDiffusion, modelFolder } from '../../pipelines/index.ts'
-import { savePipelineFrame } from '../../recipes/pipeline-folder.ts'
+import { savePipelineFrame } from '../../recipes/tasks/text-to-image/pipeline-folder.ts'
 import { cacheFolder } from '../../runtime/cache.ts'
 import { type FileTensor, Generator, type NdArray } from '../../runtime/index.ts'
 import type { benchmarks } from './compare.ts'

@@ -1,8 +1,8 @@
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { StickersConfig } from '../data.ts'
-import type { ClassifierEvaluation } from '../evaluate.ts'
-import { accuracyTable, inMarkdown } from '../tables.ts'
+import type { ClassifierEvaluation } from '../evaluation/evaluate.ts'
+import { accuracyTable, inMarkdown } from '../evaluation/tables.ts'
 import { dataSection, frontMatter, inWords, runTable } from './common.ts'
 import type { Run } from './run.ts'
 

@@ -13,9 +13,9 @@ import {
   evaluateDdpm,
   isClassifier,
   sampleFolder,
-} from '../evaluate.ts'
+} from '../evaluation/evaluate.ts'
 import { parseRecipe, prepare, recipes } from '../index.ts'
-import { scoreKind } from '../score.ts'
+import { scoreKind } from '../tasks/score.ts'
 import { classifierCard } from './classifier.ts'
 import { wrapped, writeLossChart } from './common.ts'
 import { pictureCard, type SdeGrid } from './pictures.ts'

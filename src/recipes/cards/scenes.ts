@@ -8,13 +8,18 @@ import { drawChart } from '../../images/index.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
 import type { TrainingJob } from '../../training/run.ts'
 import type { ScenesConfig } from '../data.ts'
-import type { EvaluateContext, EvaluateOptions } from '../evaluate.ts'
-import { evaluatePart, evaluateTextToImage, type PartEvaluation, type TextToImageEvaluation } from '../evaluate-scenes.ts'
-import { fixedPrompts, gridSampling } from '../fixed-prompts.ts'
+import type { EvaluateContext, EvaluateOptions } from '../evaluation/evaluate.ts'
+import {
+  evaluatePart,
+  evaluateTextToImage,
+  type PartEvaluation,
+  type TextToImageEvaluation,
+} from '../evaluation/evaluate-scenes.ts'
+import { missing } from '../evaluation/scene-quality.ts'
+import { frechetTable, guidanceTable, partTable, scoreTable } from '../evaluation/scene-tables.ts'
+import { inMarkdown } from '../evaluation/tables.ts'
 import type { RecipeJson } from '../index.ts'
-import { missing } from '../scene-quality.ts'
-import { frechetTable, guidanceTable, partTable, scoreTable } from '../scene-tables.ts'
-import { inMarkdown } from '../tables.ts'
+import { fixedPrompts, gridSampling } from '../tasks/text-to-image/fixed-prompts.ts'
 import { enlargedGrid, frontMatter, inWords, runTable, wrapped, writePng } from './common.ts'
 import type { Run } from './run.ts'
 

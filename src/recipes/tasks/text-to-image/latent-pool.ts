@@ -1,0 +1,100 @@
+import { createHash } from 'node:crypto'
+import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { openSafetensors, readTensor, SafetensorsError, writeSafetensors } from '../../../checkpoints/index.ts'
+import type { SceneDataset } from '../../../data/index.ts'
+import type { AutoencoderKLConfig } from '../../../models/vae/index.ts'
+import { type Autoencoder, createAutoencoder } from '../../../pipelines/index.ts'
+import { cacheFolder } from '../../../runtime/cache.ts'
+import { NdArray } from '../../../runtime/ndarray.ts'
+import type { Weights } from '../../../runtime/weights.ts'
+import { positionsFrom } from '../../positions.ts'
+
+/** Positions that are encoded together. */
+const CHUNK = 16
+
+export interface LatentPoolOptions {
+  readonly dataset: SceneDataset
+  readonly vae: { readonly config: AutoencoderKLConfig; readonly weights: Weights }
+  /** Positions 0 … count − 1 of the dataset. */
+  readonly count: number
+  /** What else decides what the positions show. */
+  readonly stamp: object
+  /** Where whole pools are kept; the cache folder by default. */
+  readonly folder?: string
+}
+
+/** Latents at positions of a pool: [positions, C, h, w]. */
+export type LatentPool = (positions: readonly number[]) => Promise<NdArray<'f32'>>
+
+/**
+ * Latents of a dataset's first pictures as a diffusion model takes them: the encoder's means, scaled, made when they are first
+ * asked for. They are encoded in fixed groups, so that the same position always has the same latents, bit for bit. A pool that
+ * is whole is kept in a file, which a resumed run reads; a damaged one is made again.
+ */
+export function latentPool({ dataset, vae, count, stamp, folder = cacheFolder('latents') }: LatentPoolOptions): LatentPool {
+  const text = JSON.stringify({ ...stamp, count, CHUNK, weights: digestOf(vae.weights), config: vae.config })
+  const name = createHash('sha256').update(text).digest('hex').slice(0, 16)
+  const file = join(folder, `${name}.safetensors`)
+  const stored = existsSync(file) ? read(file) : undefined
+  const chunks: (NdArray<'f32'> | undefined)[] = Array.from({ length: Math.ceil(count / CHUNK) }, (_, at) =>
+    stored?.slice(0, at * CHUNK, Math.min(count, (at + 1) * CHUNK)),
+  )
+  let missing = stored ? 0 : chunks.length
+  let coder: Autoencoder | undefined
+
+  return async (positions) => {
+    const found: NdArray<'f32'>[] = []
+    for (const position of positions) {
+      const at = Math.floor(position / CHUNK)
+      const chunk = chunks[at] ?? (await encoded(at))
+      found.push(chunk.slice(0, position % CHUNK, (position % CHUNK) + 1))
+    }
+    return NdArray.concat(found)
+  }
+
+  async function encoded(at: number): Promise<NdArray<'f32'>> {
+    coder ??= createAutoencoder(vae)
+    const { images } = await dataset.batch(positionsFrom(at * CHUNK, CHUNK))
+    const latents = (await coder.encode(images)).mul(vae.config.scaling_factor)
+    chunks[at] = latents
+    if (--missing === 0) {
+      await coder.release()
+      const whole = NdArray.concat(chunks as NdArray<'f32'>[]).slice(0, 0, count)
+      writeSafetensors(file, [['latents', whole]])
+      removeOldest(folder)
+    }
+    return latents
+  }
+}
+
+/** Of the files that the weights lie in; values in memory are digested themselves. */
+function digestOf(weights: Weights): string {
+  const hash = createHash('sha256')
+  const files = new Set<string>()
+  for (const [key, value] of weights) {
+    if ('file' in value) files.add(value.file)
+    else hash.update(key).update(new Uint8Array(value.data.buffer, value.data.byteOffset, value.data.byteLength))
+  }
+  for (const file of [...files].sort()) hash.update(readFileSync(file))
+  return hash.digest('hex')
+}
+
+function read(file: string): NdArray<'f32'> | undefined {
+  try {
+    const tensor = openSafetensors(file).tensors.get('latents')
+    return tensor && (readTensor(tensor) as NdArray<'f32'>)
+  } catch (error) {
+    if (error instanceof SafetensorsError) return undefined
+    throw error
+  }
+}
+
+/** Pools that are kept: one takes 100 MB and more. */
+const KEPT = 4
+
+function removeOldest(folder: string): void {
+  const age = (name: string) => statSync(join(folder, name)).mtimeMs
+  const newest = readdirSync(folder).sort((a, b) => age(b) - age(a))
+  for (const name of newest.slice(KEPT)) rmSync(join(folder, name), { force: true })
+}
