@@ -108,9 +108,19 @@ describe('configs', () => {
     expect(written).toBe(python)
   })
 
+  test('Python’s NaN is read, and fifty megabytes of one string are no deeper than any other', () => {
+    const dir = temporaryFolder()
+    writeFileSync(join(dir, 'config.json'), '{"a": NaN, "b": [-Infinity, NaN], "c": "NaN Infinity \\\\", "d": "\\"NaN"}')
+    expect(loadConfig(dir)).toEqual({ a: NaN, b: [-Infinity, NaN], c: 'NaN Infinity \\', d: '"NaN' })
+    writeFileSync(join(dir, 'config.json'), `{"a": Infinity, "b": "${'x'.repeat(50_000_000)}"}`)
+    expect((loadConfig(dir) as { b?: string }).b).toHaveLength(50_000_000)
+    writeFileSync(join(dir, 'config.json'), `{"a": Infinity, "b": "${'x'.repeat(50_000_000)}`)
+    expect(() => loadConfig(dir)).toThrow(/not JSON/)
+  })
+
   test.each([
     ['', /not JSON/],
-    ['{"a": NaN}', /not JSON/],
+    ['{"a": NaNs}', /not JSON/],
     ['[1]', /must hold an object, got an array/],
     ['null', /must hold an object, got "null"/],
     ['{"_class_name": 1}', /_class_name: must be a string, got "1"/],

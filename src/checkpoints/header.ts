@@ -1,6 +1,7 @@
-import { bytesPer, type DType } from '../core/dtype.ts'
 import type { FileTensor } from '../runtime/weights.ts'
 import { quote, SafetensorsError } from './errors.ts'
+import { Scanner } from './header-scanner.ts'
+import { readable, type StoredType, storedTypes } from './stored-types.ts'
 
 /** The longest header that the format allows, in bytes. */
 export const maxHeader = 100_000_000
@@ -8,20 +9,22 @@ export const maxHeader = 100_000_000
 /** PyTorch's and NumPy's limit too. */
 const maxAxes = 64
 
-/** The format's names of our dtypes. */
-export const formatNames = { f32: 'F32', f16: 'F16', bf16: 'BF16', i32: 'I32', i64: 'I64', bool: 'BOOL', u8: 'U8' } as const
-const dtypes = new Map<string, DType>(Object.entries(formatNames).map(([dtype, name]) => [name, dtype as DType]))
+/** A tensor's place in its file. */
+export interface HeaderTensor extends Omit<FileTensor, 'file' | 'stamp'> {
+  /** The format's name of a type that no array here has, as `F64`: its elements become `dtype` when they are read. */
+  readonly stored?: string
+}
 
 export interface Header {
   /** Free text of the file's author, without a prototype. */
   readonly metadata: Readonly<Record<string, string>>
   /** In the order of the data. Offsets count from the start of the file. */
-  readonly tensors: ReadonlyMap<string, Omit<FileTensor, 'file'>>
+  readonly tensors: ReadonlyMap<string, HeaderTensor>
 }
 
 interface Entry {
   readonly key: string
-  readonly dtype: DType
+  readonly type: StoredType
   readonly shape: readonly number[]
   readonly begin: number
   readonly end: number
@@ -72,7 +75,12 @@ export function parseHeader(bytes: Uint8Array, fileSize: number, file = 'safeten
   checkLayout(entries, fileSize - start, file)
   return {
     metadata,
-    tensors: new Map(entries.map(({ key, dtype, shape, begin }) => [key, { dtype, shape, offset: start + begin }])),
+    tensors: new Map(
+      entries.map(({ key, type: { name, dtype, decode }, shape, begin }) => [
+        key,
+        { dtype, shape, offset: start + begin, ...(decode !== undefined && { stored: name }) },
+      ]),
+    ),
   }
 }
 
@@ -126,125 +134,17 @@ function readEntry(scan: Scanner, key: string, file: string): Entry {
     else fail(`unknown field ${quote(field)}: the format has dtype, shape and data_offsets`)
   }, key)
   if (name === undefined || !shape || !offsets) return fail('needs dtype, shape and data_offsets')
-  const dtype = dtypes.get(name)
-  if (!dtype) return fail(`dtype ${quote(name)} is not supported: cast the tensor to one of ${[...dtypes.keys()].join(', ')}`)
+  const type = storedTypes.get(name)
+  if (!type) return fail(`dtype ${quote(name)} is not supported: cast the tensor to one of ${readable.join(', ')}`)
   const [begin, end] = offsets
   if (begin === undefined || end === undefined) return fail('data_offsets are two numbers, begin and end')
-  let size = bytesPer[dtype]
+  let size = type.bits / 8
   for (const axis of shape) {
     size *= axis
-    if (!Number.isSafeInteger(size)) return fail(`shape [${shape.join(', ')}] takes more than 2^53 bytes`)
+    if (size > Number.MAX_SAFE_INTEGER) return fail(`shape [${shape.join(', ')}] takes more than 2^53 bytes`)
   }
   if (end - begin !== size) {
     return fail(`${name} [${shape.join(', ')}] takes ${size} bytes, its data_offsets [${begin}, ${end}] span ${end - begin}`)
   }
-  return { key, dtype, shape, begin, end }
-}
-
-/** All that a number, right or wrong, is written with. */
-const numeral = /[-+.\w]*/y
-
-/**
- * A cursor over a header. `JSON.parse` keeps the last of two equal keys without a word and rounds integers above 2^53, so the
- * header's small grammar is read here. Nothing nests, so nothing recurses.
- */
-class Scanner {
-  readonly #text: string
-  readonly #file: string
-  #at = 0
-
-  constructor(text: string, file: string) {
-    this.#text = text
-    this.#file = file
-  }
-
-  #fail(reason: string, tensor?: string): never {
-    throw new SafetensorsError(this.#file, `${reason} (character ${this.#at} of the header)`, { tensor })
-  }
-
-  /** The next character that is not white space; '' at the end. */
-  #peek(): string {
-    for (; ; this.#at++) {
-      const c = this.#text[this.#at]
-      if (c !== ' ' && c !== '\n' && c !== '\r' && c !== '\t') return c ?? ''
-    }
-  }
-
-  #take(char: string): boolean {
-    if (this.#peek() !== char) return false
-    this.#at++
-    return true
-  }
-
-  #expect(char: string, tensor?: string): void {
-    if (!this.#take(char)) this.#fail(`expected '${char}', got ${quote(this.#peek())}`, tensor)
-  }
-
-  /** `{ key: value, … }`; `member` reads the value that belongs to the key. */
-  object(member: (key: string) => void, tensor?: string): void {
-    this.#expect('{', tensor)
-    if (this.#take('}')) return
-    const seen = new Set<string>()
-    do {
-      const key = this.string('a key')
-      if (seen.has(key)) this.#fail(`duplicate key ${quote(key)}`, tensor)
-      seen.add(key)
-      this.#expect(':', tensor)
-      member(key)
-    } while (this.#take(','))
-    this.#expect('}', tensor)
-  }
-
-  string(what: string): string {
-    if (this.#peek() !== '"') this.#fail(`${what} must be a string`)
-    let close = this.#at
-    do close = this.#text.indexOf('"', close + 1)
-    while (close >= 0 && this.#escaped(close))
-    if (close < 0) this.#fail(`${what}: the string does not end`)
-    let value: string
-    try {
-      value = JSON.parse(this.#text.slice(this.#at, close + 1))
-    } catch {
-      return this.#fail(`${what}: a string with a bad escape or a raw control character`)
-    }
-    if (!value.isWellFormed()) this.#fail(`${what}: a string with half a surrogate pair`)
-    this.#at = close + 1
-    return value
-  }
-
-  /** Whether an odd number of backslashes stands before a position. */
-  #escaped(at: number): boolean {
-    let from = at
-    while (this.#text[from - 1] === '\\') from--
-    return (at - from) % 2 === 1
-  }
-
-  /** `[n, n, …]` of integers from 0 to 2^53 − 1, at most `most` of them. */
-  naturals(what: string, tensor: string, most: number): number[] {
-    this.#expect('[', tensor)
-    const values: number[] = []
-    if (this.#take(']')) return values
-    do {
-      if (values.length === most) this.#fail(`${what}: more than ${most} numbers`, tensor)
-      values.push(this.#natural(what, tensor))
-    } while (this.#take(','))
-    this.#expect(']', tensor)
-    return values
-  }
-
-  #natural(what: string, tensor: string): number {
-    this.#peek()
-    numeral.lastIndex = this.#at
-    const token = numeral.exec(this.#text)?.[0] ?? ''
-    if (!/^(0|[1-9]\d{0,15})$/.test(token) || !Number.isSafeInteger(Number(token))) {
-      this.#fail(`${what}: expected integers from 0 to 2^53 − 1, got ${quote(token || this.#peek())}`, tensor)
-    }
-    this.#at += token.length
-    return Number(token)
-  }
-
-  end(): void {
-    const next = this.#peek()
-    if (next) this.#fail(`${quote(next)} after the end of the header`)
-  }
+  return { key, type, shape, begin, end }
 }

@@ -21,7 +21,7 @@ export function readJson(file: string): Json {
   }
   let value: unknown
   try {
-    value = JSON.parse(plainJson(text))
+    value = parsePython(text)
   } catch (cause) {
     throw new ConfigError(file, `not JSON: ${(cause as Error).message}`, { cause })
   }
@@ -29,12 +29,35 @@ export function readJson(file: string): Json {
   return value
 }
 
+const NOT_A_NUMBER = '\0NaN'
+
 /**
- * Python writes infinities bare, which JSON has not (diffusers' `"lambda_min_clipped": -Infinity`): numbers too large for a
- * double stand for them. NaN stays an error.
+ * Python writes NaN and infinities bare, which JSON has not (diffusers' `"lambda_min_clipped": -Infinity`). Numbers too large for a
+ * double stand for infinities, and a string that no config has for NaN. Strings are left as they are; nothing here recurses.
  */
-const plainJson = (text: string): string =>
-  text.replace(/"(?:[^"\\]|\\.)*"|Infinity/g, (token) => (token === 'Infinity' ? '1e999' : token))
+function parsePython(text: string): unknown {
+  if (!/Infinity|NaN/.test(text)) return JSON.parse(text)
+  let plain = ''
+  let at = 0
+  while (at < text.length) {
+    const open = text.indexOf('"', at)
+    const bare = text.slice(at, open < 0 ? text.length : open)
+    plain += bare.replaceAll('Infinity', '1e999').replace(/(?<![-\w])NaN\b/g, JSON.stringify(NOT_A_NUMBER))
+    if (open < 0) break
+    let close = text.indexOf('"', open + 1)
+    while (close >= 0 && isEscaped(text, close)) close = text.indexOf('"', close + 1)
+    at = close < 0 ? text.length : close + 1
+    plain += text.slice(open, at)
+  }
+  return JSON.parse(plain, (_, value) => (value === NOT_A_NUMBER ? NaN : value))
+}
+
+/** Whether an odd number of backslashes stands before a position. */
+export function isEscaped(text: string, at: number): boolean {
+  let from = at
+  while (text[from - 1] === '\\') from--
+  return (at - from) % 2 === 1
+}
 
 /**
  * As Python's `json.dumps(value, indent=2, sort_keys=True)` with a line end: the form of diffusers' own files. Written in one

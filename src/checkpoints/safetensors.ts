@@ -1,11 +1,14 @@
-import { closeSync, fstatSync, openSync, readSync, realpathSync, statSync } from 'node:fs'
+import { closeSync, fstatSync } from 'node:fs'
 import { extname } from 'node:path'
-import { allocate, bytesPer, type DType, isFloat } from '../core/dtype.ts'
+import { bytesPer, type DType, isFloat, viewOf } from '../core/dtype.ts'
 import { NdArray } from '../runtime/ndarray.ts'
+import { checkStamp, fileStamp } from '../runtime/stamp.ts'
 import type { FileTensor } from '../runtime/weights.ts'
 import { writeAll, writeAtomic } from './atomic.ts'
 import { PickleError, quote, SafetensorsError } from './errors.ts'
-import { formatNames, type Header, headerLength, maxHeader, parseHeader } from './header.ts'
+import { type Header, type HeaderTensor, headerLength, maxHeader, parseHeader } from './header.ts'
+import { openFile, readAt } from './reading.ts'
+import { formatNames, lazyArray, readable, type StoredType, storedTypes } from './stored-types.ts'
 
 export { parseHeader }
 
@@ -16,45 +19,76 @@ const pickleEndings = new Set(['.ckpt', '.bin', '.pt', '.pth', '.pkl', '.pickle'
 const pageBytes = 2 ** 22
 
 /**
- * Reads a file's header, and no tensor: each is left where it lies.
+ * Reads a file's header, and no tensor: each is left where it lies. Types that no array here has (F64, I16, F8 …) are arrays that
+ * read and convert their elements when they are first used, so that one of them refuses nothing else.
  *
  * @throws SafetensorsError for a file that is missing or breaks a rule of the format, PickleError for a pickle
  */
-export function openSafetensors(path: string): { metadata: Header['metadata']; tensors: Map<string, FileTensor> } {
-  const { fd, file } = open(path)
+export function openSafetensors(path: string): { metadata: Header['metadata']; tensors: Map<string, NdArray | FileTensor> } {
+  const { fd, file } = openFile(path)
   try {
     const { size } = fstatSync(fd)
-    const prefix = read(fd, 0, new Uint8Array(Math.min(size, 9)), path)
+    const stamp = fileStamp(fd)
+    const prefix = readAt(fd, 0, new Uint8Array(Math.min(size, 9)), path)
     refuseOthers(path, prefix)
     const length = headerLength(prefix, size, path)
-    const { metadata, tensors } = parseHeader(read(fd, 0, new Uint8Array(8 + length), path), size, path)
-    return { metadata, tensors: new Map(Array.from(tensors, ([key, tensor]) => [key, { ...tensor, file }])) }
+    const { metadata, tensors } = parseHeader(readAt(fd, 0, new Uint8Array(8 + length), path), size, path)
+    return { metadata, tensors: new Map(Array.from(tensors, ([key, tensor]) => [key, located(key, tensor, file, stamp)])) }
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/** A tensor in its file, or an array that reads itself where the file's type is none of ours. */
+function located(key: string, { stored, ...tensor }: HeaderTensor, file: string, stamp: string): NdArray | FileTensor {
+  const place = { ...tensor, file, stamp }
+  return stored === undefined ? place : converted(key, stored, place)
+}
+
+/** An array that reads elements of a foreign type, named as the format does, when they are first used. */
+export function converted(key: string, stored: string, tensor: FileTensor): NdArray {
+  return lazyArray(tensor.dtype, tensor.shape, () => {
+    const { bits, decode } = storedTypes.get(stored) as StoredType
+    if (!decode) {
+      throw new SafetensorsError(tensor.file, `${stored} cannot be read: cast it to one of ${readable.join(', ')}`, {
+        tensor: key,
+      })
+    }
+    const size = tensor.shape.reduce((a, b) => a * b, 1)
+    const bytes = readBytes(tensor, size * (bits / 8))
+    return decode(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), size)
+  })
+}
+
+/** Bytes of a stored tensor from its start. @throws SafetensorsError, StaleFileError */
+export function readBytes(tensor: Pick<FileTensor, 'file' | 'offset' | 'stamp'>, length: number): Uint8Array<ArrayBuffer> {
+  const { fd } = openFile(tensor.file)
+  try {
+    const end = tensor.offset + length
+    const { size } = fstatSync(fd)
+    if (end > size) {
+      throw new SafetensorsError(tensor.file, `a tensor ends at byte ${end} and the file at ${size}: the file has changed`)
+    }
+    checkStamp(tensor, fd)
+    return readAt(fd, tensor.offset, new Uint8Array(length), tensor.file)
   } finally {
     closeSync(fd)
   }
 }
 
 /**
- * Copies a tensor into memory.
+ * Copies a tensor into memory; one that is there already is given back.
  *
- * @throws SafetensorsError when the file no longer holds it, or a bool is neither 0 nor 1
+ * @throws SafetensorsError when the file no longer holds it, or a bool is neither 0 nor 1; StaleFileError when the file was replaced
  */
-export function readTensor({ dtype, shape, file, offset }: FileTensor): NdArray {
-  const { fd } = open(file)
-  try {
-    const size = shape.reduce((a, b) => a * b, 1)
-    const end = offset + size * bytesPer[dtype]
-    const fileSize = fstatSync(fd).size
-    if (end > fileSize)
-      throw new SafetensorsError(file, `a tensor ends at byte ${end} and the file at ${fileSize}: the file has changed`)
-    const array = new NdArray(allocate(dtype, size), shape, dtype)
-    const bytes = read(fd, offset, bytesOf(array), file)
-    const bad = dtype === 'bool' ? bytes.findIndex((byte) => byte > 1) : -1
-    if (bad >= 0) throw new SafetensorsError(file, `byte ${offset + bad} is ${bytes[bad]}: a bool is 0 or 1`)
-    return array
-  } finally {
-    closeSync(fd)
-  }
+export function readTensor(tensor: NdArray | FileTensor): NdArray {
+  if (!('file' in tensor)) return tensor
+  const { dtype, shape, file, offset } = tensor
+  const size = shape.reduce((a, b) => a * b, 1)
+  const bytes = readBytes(tensor, size * bytesPer[dtype])
+  const bad = dtype === 'bool' ? bytes.findIndex((byte) => byte > 1) : -1
+  if (bad >= 0) throw new SafetensorsError(file, `byte ${offset + bad} is ${bytes[bad]}: a bool is 0 or 1`)
+  return new NdArray(viewOf(dtype, bytes.buffer, 0, size), shape, dtype)
 }
 
 /**
@@ -76,7 +110,7 @@ export function writeSafetensors(
   writeAtomic(path, (fd) => {
     writeAll(fd, header)
     for (const { key, tensor, dtype } of sorted) {
-      if (dtype !== tensor.dtype) writeAll(fd, bytesOf(cast(path, key, inMemory(tensor), dtype)))
+      if (dtype !== tensor.dtype) writeAll(fd, bytesOf(cast(path, key, readTensor(tensor), dtype)))
       else if ('file' in tensor) copy(tensor, fd)
       else writeAll(fd, bytesOf(tensor))
     }
@@ -89,8 +123,6 @@ export function storedSize({ dtype, shape }: Pick<FileTensor, 'dtype' | 'shape'>
 }
 
 const storedType = (dtype: DType, floats?: SaveFloat): DType => (floats && isFloat(dtype) ? floats : dtype)
-
-const inMemory = (tensor: NdArray | FileTensor): NdArray => ('file' in tensor ? readTensor(tensor) : tensor)
 
 const bytesOf = ({ data }: NdArray): Uint8Array => new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
 
@@ -166,45 +198,19 @@ function isFiniteAt({ dtype, data }: NdArray, i: number): boolean {
 }
 
 /** A tensor's bytes from its file to another, a page at a time. */
-function copy({ dtype, shape, file, offset }: FileTensor, to: number): void {
-  const { fd } = open(file)
+function copy(tensor: FileTensor, to: number): void {
+  const { dtype, shape, file, offset } = tensor
+  const { fd } = openFile(file)
   try {
+    checkStamp(tensor, fd)
     const end = offset + storedSize({ dtype, shape })
     const page = new Uint8Array(Math.min(pageBytes, end - offset))
     for (let at = offset; at < end; at += page.length) {
-      writeAll(to, read(fd, at, page.subarray(0, Math.min(page.length, end - at)), file))
+      writeAll(to, readAt(fd, at, page.subarray(0, Math.min(page.length, end - at)), file))
     }
   } finally {
     closeSync(fd)
   }
-}
-
-/** Opens a file for reading, and says where it really lies. Pipes and devices are refused: they may never end. */
-function open(path: string): { fd: number; file: string } {
-  try {
-    if (!statSync(path).isFile()) throw new SafetensorsError(path, 'not a file')
-    const file = realpathSync(path)
-    return { fd: openSync(file, 'r'), file }
-  } catch (cause) {
-    if (cause instanceof SafetensorsError) throw cause
-    throw new SafetensorsError(path, `cannot be opened: ${(cause as Error).message}`, { cause })
-  }
-}
-
-/** Fills `bytes` from a place in a file. */
-function read(fd: number, position: number, bytes: Uint8Array, file: string): Uint8Array {
-  for (let done = 0; done < bytes.length; ) {
-    let got: number
-    try {
-      got = readSync(fd, bytes, done, Math.min(bytes.length - done, 2 ** 30), position + done)
-    } catch (cause) {
-      throw new SafetensorsError(file, `cannot be read: ${(cause as Error).message}`, { cause })
-    }
-    if (got === 0)
-      throw new SafetensorsError(file, `ends at byte ${position + done}, ${bytes.length - done} too early: it has changed`)
-    done += got
-  }
-  return bytes
 }
 
 /**

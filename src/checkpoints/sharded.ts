@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import type { NdArray } from '../runtime/ndarray.ts'
 import type { FileTensor } from '../runtime/weights.ts'
 import { ConfigError, quote, ShardError } from './errors.ts'
 import { describe, isObject, isPlainName, readJson } from './json.ts'
@@ -11,9 +12,9 @@ import { openSafetensors } from './safetensors.ts'
  * @throws ConfigError for an index that is malformed or names a file elsewhere; ShardError with every shard that is missing and
  * every key on which index and shards disagree; SafetensorsError and PickleError as `openSafetensors`
  */
-export function openSharded(indexPath: string): Map<string, FileTensor> {
+export function openSharded(indexPath: string): Map<string, NdArray | FileTensor> {
   const shards = readIndex(indexPath)
-  const tensors = new Map<string, FileTensor>()
+  const tensors = new Map<string, NdArray | FileTensor>()
   const missingShards: string[] = []
   const missing: { key: string; shard: string }[] = []
   const unlisted: { key: string; shard: string }[] = []

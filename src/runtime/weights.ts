@@ -8,6 +8,8 @@ export interface FileTensor {
   /** Absolute path. */
   readonly file: string
   readonly offset: number
+  /** What the file was when it was opened (`fileStamp`); `checkStamp` holds the file against it before its bytes are used. */
+  readonly stamp?: string
 }
 
 /** Named parameters, each in memory or still in its file (mapped by the engine, never copied by us). */
