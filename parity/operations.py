@@ -189,6 +189,11 @@ cases(
 cases("stopGradient", matrix=(lambda x: x * x.detach() + x, normal(3, 5)))
 cases("silu", matrix=(F.silu, normal(3, 5)), wide=(F.silu, uniform(-12, 12, 40)))
 cases(
+    "leakyRelu",
+    matrix=(lambda x: F.leaky_relu(x, 0.2), normal(3, 5)),
+    at_zero=(lambda x: F.leaky_relu(x, 0.01), values(-1.0, 0.0, 2.0)),
+)
+cases(
     "gelu",
     exact=(F.gelu, normal(3, 7)),
     tanh=(lambda x: F.gelu(x, approximate="tanh"), normal(3, 7)),

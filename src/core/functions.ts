@@ -20,7 +20,7 @@ export const where = (condition: Tensor, x: Tensor, y: Tensor): Tensor => draw(w
 export function concat(tensors: readonly Tensor[], axis: number): Tensor {
   const [first] = tensors
   if (!first) throw new ArgumentError('concat: no tensors given')
-  return tensors.length === 1 ? first : draw(move.concat, tensors, { axis: axisOf(axis, first.rank) })
+  return tensors.length === 1 ? first : draw(move.concat, [...tensors], { axis: axisOf(axis, first.rank) })
 }
 
 /** Tensors of one shape side by side along a new axis. */

@@ -123,6 +123,9 @@ export class Tensor<A = any> {
   silu(): Tensor {
     return draw(elementwise.silu, [this])
   }
+  leakyRelu(slope = 0.01): Tensor {
+    return draw(elementwise.leakyRelu, [this], { slope })
+  }
   gelu(kind: elementwise.GeluKind = 'exact'): Tensor {
     return draw(elementwise.gelu, [this], { kind })
   }

@@ -211,6 +211,10 @@ export const groups: Readonly<Record<string, Group>> = {
     'through i64': (x) => x.mul(x.cast('i64').cast('f32')),
   },
   stopGradient: { matrix: (x) => x.mul(x.stopGradient()).add(x) },
+  leakyRelu: {
+    matrix: (x) => x.leakyRelu(0.2),
+    'at zero': (x) => x.leakyRelu(0.01),
+  },
   gelu: {
     exact: (x) => x.gelu(),
     tanh: (x) => x.gelu('tanh'),
@@ -456,6 +460,7 @@ export const rough: ReadonlySet<string> = new Set([
   'stopGradient/matrix',
   'sigmoid/extremes',
   'abs/at zero',
+  'leakyRelu/at zero',
   'sign/at zero',
   'round/halves',
   'pow/at zero',

@@ -160,6 +160,13 @@ export const silu = op('silu', {
   },
 })
 
+/** x where it is positive, else slope · x (Maas et al. 2013); the gradient at 0 is the slope, as in PyTorch. */
+export const leakyRelu = op<{ slope: number }>('leakyRelu', {
+  shape: same('leakyRelu', 'floats'),
+  lower: (b, inputs, { attrs }) => b.emit('LeakyRelu', inputs, { alpha: { float: attrs.slope } }),
+  vjp: (g, inputs, _, { slope }) => [whereOf(at(inputs, 0).gt(0), g, g.mul(slope))],
+})
+
 /** Which GELU: exact by the error function, the tanh approximation, or CLIP's x·σ(1.702x). */
 export type GeluKind = 'exact' | 'tanh' | 'quick'
 

@@ -1,5 +1,5 @@
 import type { Tensor } from '../../tensor.ts'
-import { add, mul, silu } from '../elementwise.ts'
+import { add, leakyRelu, mul, silu } from '../elementwise.ts'
 import { concat, reshape as reshapeOp } from '../move.ts'
 import { standardize } from '../norm.ts'
 import { at, type Lowering } from '../op.ts'
@@ -30,6 +30,7 @@ function inBlocks(b: Lowering, x: Tensor): string | undefined {
   const known = x.inputs.map((y) => knownInBlocks(b, y))
   switch (x.op) {
     case silu:
+    case leakyRelu:
       return known.every(isThere) ? itself(b, x, known) : undefined
     case concat:
       return x.attrs.axis === 1 && known.every(isThere) ? itself(b, x, known) : undefined

@@ -1,0 +1,2 @@
+export { type SrvggConfig, srvggConfig, srvggConfigOf, srvggSchema } from './config.ts'
+export { srvggNet } from './network.ts'
