@@ -11,22 +11,25 @@ export interface JobContext {
   readonly seed: number
 }
 
-/** A kind of model that can be trained: what a recipe says of one, and the job that it means. */
-export interface RecipeKind<S extends z.ZodObject = z.ZodObject> {
+/** A type of recipe: the fields that its recipes have, and the training job that they mean. */
+export interface RecipeType<S extends z.ZodObject = z.ZodObject> {
   /** What `recipe` is in a recipe's file. */
   readonly name: string
   readonly summary: string
   readonly schema: S
-  /** Flags that suit the kind, where neither the recipe nor the caller has others. */
+  /** Flags that suit the type, where neither the recipe nor the caller has others. */
   readonly training: TrainingFlags
   job(config: z.infer<S>, context: JobContext): Promise<TrainingJob>
 }
 
 /** A model as the numbers that make it: what `langevin train <name>` runs. */
 export interface Recipe {
+  /** The name of its type. */
+  readonly type: string
+  /** The same, under its earlier name. */
   readonly kind: string
   readonly summary: string
-  /** By the kind's schema. */
+  /** By the type's schema. */
   readonly config: Readonly<Record<string, unknown>>
   readonly training: TrainingFlags
   job(context: JobContext): Promise<TrainingJob>
@@ -38,11 +41,12 @@ interface RecipeParts<S extends z.ZodObject> {
   readonly training?: TrainingFlags
 }
 
-/** A recipe of a kind. */
-export const recipeOf = <S extends z.ZodObject>(kind: RecipeKind<S>, { summary, config, training }: RecipeParts<S>): Recipe => ({
-  kind: kind.name,
+/** A recipe of a type. */
+export const recipeOf = <S extends z.ZodObject>(type: RecipeType<S>, { summary, config, training }: RecipeParts<S>): Recipe => ({
+  type: type.name,
+  kind: type.name,
   summary,
   config,
-  training: { ...kind.training, ...training },
-  job: (context) => kind.job(kind.schema.parse(config), context),
+  training: { ...type.training, ...training },
+  job: (context) => type.job(type.schema.parse(config), context),
 })

@@ -1,8 +1,8 @@
 import { recipeOf } from '../recipe.ts'
-import { ddpmKind } from '../tasks/ddpm.ts'
+import { ddpmType } from '../tasks/ddpm.ts'
 
 /** Faces, hearts and cats alone, large in the picture: fine-tuned from the model of faces, animals and food. */
-export const ddpmFaces32 = recipeOf(ddpmKind, {
+export const ddpmFaces32 = recipeOf(ddpmType, {
   summary: 'unconditional DDPM on 32×32 faces, from ddpm-stickers-32',
   config: {
     data: { kind: 'stickers', styles: ['flat'], categories: ['Smileys & Emotion'], scale: [0.88, 0.94] },

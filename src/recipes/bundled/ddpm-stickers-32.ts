@@ -1,8 +1,8 @@
 import { recipeOf } from '../recipe.ts'
-import { ddpmKind } from '../tasks/ddpm.ts'
+import { ddpmType } from '../tasks/ddpm.ts'
 
 /** The bundled unconditional DDPM: faces, animals and food at 32×32, a network that one CPU core trains in an hour. */
-export const ddpmStickers32 = recipeOf(ddpmKind, {
+export const ddpmStickers32 = recipeOf(ddpmType, {
   summary: 'unconditional DDPM on 32×32 stickers',
   config: {
     data: {

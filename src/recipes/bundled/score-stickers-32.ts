@@ -1,8 +1,8 @@
 import { recipeOf } from '../recipe.ts'
-import { scoreKind } from '../tasks/score.ts'
+import { scoreType } from '../tasks/score.ts'
 
 /** The bundled score SDE: what ddpm-faces-32 knows, at every time of an SDE rather than at a thousand. */
-export const scoreStickers32 = recipeOf(scoreKind, {
+export const scoreStickers32 = recipeOf(scoreType, {
   summary: 'variance-preserving score SDE on 32×32 stickers',
   config: {
     data: {

@@ -1,8 +1,8 @@
 import { recipeOf } from '../recipe.ts'
-import { classifierKind } from '../tasks/classifier.ts'
+import { classifierType } from '../tasks/classifier.ts'
 
 /** The bundled classifier: it names the icons and grounds of the bundled DDPM's pictures, and its features measure them. */
-export const stickerClassifier32 = recipeOf(classifierKind, {
+export const stickerClassifier32 = recipeOf(classifierType, {
   summary: 'classifier of 32×32 stickers, to measure models by',
   config: {
     data: {

@@ -1,5 +1,5 @@
 import { recipeOf } from '../recipe.ts'
-import { clipKind } from '../tasks/clip.ts'
+import { clipType } from '../tasks/clip.ts'
 
 const text = {
   num_hidden_layers: 3,
@@ -18,7 +18,7 @@ const vision = {
 }
 
 /** The second part of the bundled text-to-image model: its text encoder reads the captions, its picture encoder ranks pictures. */
-export const stickersClip = recipeOf(clipKind, {
+export const stickersClip = recipeOf(clipType, {
   summary: 'CLIP of 64×64 sticker scenes with its own tokenizer, for stickers-t2i',
   config: {
     data: { kind: 'scenes' },

@@ -1,8 +1,8 @@
 import { recipeOf } from '../recipe.ts'
-import { judgeKind } from '../tasks/judge.ts'
+import { judgeType } from '../tasks/judge.ts'
 
 /** The judge of the bundled text-to-image model: it learns from rendered scenes, apart from all that the model is made of. */
-export const stickersJudge = recipeOf(judgeKind, {
+export const stickersJudge = recipeOf(judgeType, {
   summary: 'detector of what 64×64 sticker scenes show, to judge stickers-t2i by',
   config: { data: { kind: 'scenes' }, resolution: 64 },
   training: {

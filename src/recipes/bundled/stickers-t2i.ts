@@ -1,5 +1,5 @@
 import { recipeOf } from '../recipe.ts'
-import { textToImageKind } from '../tasks/text-to-image/job.ts'
+import { textToImageType } from '../tasks/text-to-image/job.ts'
 
 /** As many kinds as two cores learn in some hours. */
 const nouns = [
@@ -8,7 +8,7 @@ const nouns = [
 ]
 
 /** The third part of the bundled text-to-image model: it learns the latents of `stickers-vae`, told by the text encoder of `stickers-clip`. */
-export const stickersT2i = recipeOf(textToImageKind, {
+export const stickersT2i = recipeOf(textToImageType, {
   summary: 'text to image: latent diffusion of 64×64 sticker scenes, after stickers-vae and stickers-clip',
   config: {
     // A cell is two latents across, as many as the denoiser takes together: an object that is known at one place is then known at all.

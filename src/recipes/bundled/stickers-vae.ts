@@ -1,8 +1,8 @@
 import { recipeOf } from '../recipe.ts'
-import { vaeKind } from '../tasks/autoencoder/autoencoder.ts'
+import { vaeType } from '../tasks/autoencoder/autoencoder.ts'
 
 /** The first part of the bundled text-to-image model: 64×64 scenes to latents of 16×16×8 and back. */
-export const stickersVae = recipeOf(vaeKind, {
+export const stickersVae = recipeOf(vaeType, {
   summary: 'autoencoder of 64×64 sticker scenes, for stickers-t2i',
   config: {
     data: { kind: 'scenes' },

@@ -7,7 +7,7 @@ import { duration } from '../../training/index.ts'
 import { trainingSchema } from '../../training/options.ts'
 import { type StickersConfig, stickersOf } from '../data.ts'
 import { short, type Table } from '../evaluation/tables.ts'
-import type { RecipeJson } from '../index.ts'
+import type { RecipeJson } from '../open.ts'
 import { type Run, secondsOf } from './run.ts'
 
 export const whole = (count: number): string => count.toLocaleString('en-US')

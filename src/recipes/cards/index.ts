@@ -5,6 +5,7 @@ import { writeJson } from '../../checkpoints/json.ts'
 import { ArgumentError } from '../../core/errors.ts'
 import { loadClassifier, sdeSamplerNames } from '../../pipelines/index.ts'
 import { recipeFile } from '../../training/history.ts'
+import { recipes } from '../bundled/index.ts'
 import { type StickersConfig, scenesSchema, stickersSchema } from '../data.ts'
 import {
   type EvaluateContext,
@@ -14,8 +15,8 @@ import {
   isClassifier,
   sampleFolder,
 } from '../evaluation/evaluate.ts'
-import { parseRecipe, prepare, recipes } from '../index.ts'
-import { scoreKind } from '../tasks/score.ts'
+import { parseRecipe, prepare } from '../open.ts'
+import { scoreType } from '../tasks/score.ts'
 import { classifierCard } from './classifier.ts'
 import { wrapped, writeLossChart } from './common.ts'
 import { pictureCard, type SdeGrid } from './pictures.ts'
@@ -60,7 +61,7 @@ export async function publishRun(runDir: string, dir: string, options: PublishOp
   async function ofPictures(): Promise<string> {
     const { evaluation, ...found } = await evaluateDdpm(dir, evaluate, { ...context, name })
     writeJson(join(dir, 'evaluation.json'), { ...evaluation })
-    const grids = run.recipe.recipe === scoreKind.name ? await sdeGrids(dir, evaluate, context) : []
+    const grids = run.recipe.recipe === scoreType.name ? await sdeGrids(dir, evaluate, context) : []
     return pictureCard({ ...shared, evaluation, ...found, grids })
   }
 

@@ -8,7 +8,7 @@ import { readHistory, recipeFile } from '../../training/history.ts'
 import { checkpointWeights, latestCheckpoint } from '../../training/index.ts'
 import { picturesPerStep, trainingSchema } from '../../training/options.ts'
 import { environmentFile } from '../../training/run.ts'
-import type { RecipeJson } from '../index.ts'
+import type { RecipeJson } from '../open.ts'
 
 /** A row of `log.csv`: numbers by column, NaN where the cell is empty. */
 export type LogRow = Readonly<Record<string, number>>

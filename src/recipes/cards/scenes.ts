@@ -18,7 +18,7 @@ import {
 import { missing } from '../evaluation/scene-quality.ts'
 import { frechetTable, guidanceTable, partTable, scoreTable } from '../evaluation/scene-tables.ts'
 import { inMarkdown } from '../evaluation/tables.ts'
-import type { RecipeJson } from '../index.ts'
+import type { RecipeJson } from '../open.ts'
 import { fixedPrompts, gridSampling } from '../tasks/text-to-image/fixed-prompts.ts'
 import { enlargedGrid, frontMatter, inWords, runTable, wrapped, writePng } from './common.ts'
 import type { Run } from './run.ts'

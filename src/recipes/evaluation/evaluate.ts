@@ -19,7 +19,7 @@ import type { NdArray } from '../../runtime/ndarray.ts'
 import type { CompileOptions } from '../../runtime/program.ts'
 import { recipeFile } from '../../training/history.ts'
 import { type StickersConfig, stickersSchema } from '../data.ts'
-import { type ScoreConfig, scoreKind, scoreSchema } from '../tasks/score.ts'
+import { type ScoreConfig, scoreSchema, scoreType } from '../tasks/score.ts'
 import { gridSampling } from '../tasks/text-to-image/fixed-prompts.ts'
 import { type Likelihood, type LikelihoodContext, measureLikelihood } from './likelihood.ts'
 import { type ClassifierQuality, measureClassifier, measurePictures, type Nearest, type PictureQuality } from './quality.ts'
@@ -92,7 +92,7 @@ function learntFrom(folder: string): { data: StickersConfig; sde?: ScoreConfig['
   const parsed = stickersSchema.safeParse(data)
   if (!parsed.success)
     throw new ArgumentError(`${file}: only models of stickers can be measured, its data are ${JSON.stringify(data)}`)
-  return { data: parsed.data, ...(recipe === scoreKind.name ? { sde: scoreSchema.shape.sde.parse(sde) } : {}) }
+  return { data: parsed.data, ...(recipe === scoreType.name ? { sde: scoreSchema.shape.sde.parse(sde) } : {}) }
 }
 
 /** Whether a folder is a classifier's, rather than a pipeline's that samples pictures. */

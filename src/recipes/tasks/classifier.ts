@@ -7,7 +7,7 @@ import { classifier, classifierConfig } from '../../models/classifier/index.ts'
 import { Params } from '../../nn/params.ts'
 import type { NdArray } from '../../runtime/ndarray.ts'
 import { stickersSchema } from '../data.ts'
-import type { RecipeKind } from '../recipe.ts'
+import type { RecipeType } from '../recipe.ts'
 
 /** What a head can be asked of a sticker. */
 const questions = ['icon', 'category', 'style', 'ground'] as const
@@ -39,7 +39,7 @@ export function crossEntropy(logits: Tensor, labels: Tensor, weights?: Tensor): 
 }
 
 /** Learns what stickers show; every head's cross-entropy counts the same. */
-export const classifierKind: RecipeKind<typeof classifierRecipeSchema> = {
+export const classifierType: RecipeType<typeof classifierRecipeSchema> = {
   name: 'classifier',
   summary: 'a classifier of stickers, whose features compare pictures',
   schema: classifierRecipeSchema,

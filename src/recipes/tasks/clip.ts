@@ -13,7 +13,7 @@ import type { NdArray } from '../../runtime/ndarray.ts'
 import { type BytePairs, ClipTokenizer, saveTokenizer, trainBytePairs } from '../../text/index.ts'
 import { scenesOf, scenesSchema } from '../data.ts'
 import { positionsFrom } from '../positions.ts'
-import type { RecipeKind } from '../recipe.ts'
+import type { RecipeType } from '../recipe.ts'
 
 /** A CLIP of scenes and its tokenizer. Fields of the network are transformers'; those of the vocabulary come from the tokenizer. */
 export const clipRecipeSchema = z.object({
@@ -35,7 +35,7 @@ export const clipRecipeSchema = z.object({
 })
 
 /** Contrastive language and image pre-training: Radford et al. 2021, figure 3. */
-export const clipKind: RecipeKind<typeof clipRecipeSchema> = {
+export const clipType: RecipeType<typeof clipRecipeSchema> = {
   name: 'clip',
   summary: 'texts and pictures in one space',
   schema: clipRecipeSchema,

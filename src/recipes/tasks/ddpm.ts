@@ -7,7 +7,7 @@ import { Params } from '../../nn/params.ts'
 import { saveDdpm } from '../../pipelines/index.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
 import { dataSchema, trainingData } from '../data.ts'
-import type { RecipeKind } from '../recipe.ts'
+import type { RecipeType } from '../recipe.ts'
 import { previewDdpm } from './preview.ts'
 import { networkFields, startingNetwork } from './start.ts'
 
@@ -27,7 +27,7 @@ export const ddpmSchema = z.object({
 type NoiseConfig = z.infer<typeof ddpmSchema>['scheduler']
 
 /** L_simple of Ho et al. 2020, eq. 14, on pictures of one size. */
-export const ddpmKind: RecipeKind<typeof ddpmSchema> = {
+export const ddpmType: RecipeType<typeof ddpmSchema> = {
   name: 'ddpm',
   summary: 'an unconditional diffusion model of pictures',
   schema: ddpmSchema,

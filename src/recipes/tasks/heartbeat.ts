@@ -8,7 +8,7 @@ import { NdArray } from '../../runtime/ndarray.ts'
 import { compile } from '../../runtime/program.ts'
 import { Programs } from '../../runtime/programs.ts'
 import type { Weights } from '../../runtime/weights.ts'
-import { type RecipeKind, recipeOf } from '../recipe.ts'
+import type { RecipeType } from '../recipe.ts'
 
 const count = z.int().positive()
 
@@ -75,7 +75,7 @@ function stepBack(guess: Tensor, x: Tensor, q: Tensor): Tensor {
 }
 
 /** Learns heartbeats by ascent on the bound K (Sohl-Dickstein et al. 2015, eq. 14), times drawn evenly. */
-export const heartbeatKind: RecipeKind<typeof heartbeatSchema> = {
+export const heartbeatType: RecipeType<typeof heartbeatSchema> = {
   name: 'heartbeat',
   summary: 'binomial diffusion of strings with a 1 every few bits',
   schema: heartbeatSchema,
@@ -164,9 +164,3 @@ export function heartbeatReverse(config: HeartbeatConfig, weights: Weights): { f
     release: () => programs.release(),
   }
 }
-
-/** The paper's heartbeat: 20 bits, a 1 every 5th, 2,000 steps. */
-export const heartbeat = recipeOf(heartbeatKind, {
-  summary: 'binomial diffusion of 20 bits, a 1 every 5th (Sohl-Dickstein et al. 2015)',
-  config: {},
-})

@@ -10,7 +10,7 @@ import { NdArray } from '../../runtime/ndarray.ts'
 import { scenesOf, scenesSchema } from '../data.ts'
 import { emptyTally, rateOf, scoreScene } from '../evaluation/scoring.ts'
 import { positionsFrom } from '../positions.ts'
-import type { RecipeKind } from '../recipe.ts'
+import type { RecipeType } from '../recipe.ts'
 import { crossEntropy } from './classifier.ts'
 
 /** A judge of scenes. Fields of the network are its config's, but for the size and the classes, which the data give. */
@@ -21,7 +21,7 @@ export const judgeSchema = z.object({
 })
 
 /** Learns what scenes show and where, to judge pictures that a model draws. */
-export const judgeKind: RecipeKind<typeof judgeSchema> = {
+export const judgeType: RecipeType<typeof judgeSchema> = {
   name: 'judge',
   summary: 'a detector of what sticker scenes show, to judge models by',
   schema: judgeSchema,

@@ -8,7 +8,7 @@ import { Params } from '../../nn/params.ts'
 import { saveDdpm } from '../../pipelines/index.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
 import { dataSchema, trainingData } from '../data.ts'
-import type { RecipeKind } from '../recipe.ts'
+import type { RecipeType } from '../recipe.ts'
 import { previewDdpm } from './preview.ts'
 import { networkFields, startingNetwork } from './start.ts'
 
@@ -64,7 +64,7 @@ export function scoreTimes(uniform: readonly number[], { sde, weighting }: Pick<
 export const scoreMatching = (output: Tensor, target: Tensor): Tensor => output.sub(target).square().mean()
 
 /** A score SDE on pictures of one size. */
-export const scoreKind: RecipeKind<typeof scoreSchema> = {
+export const scoreType: RecipeType<typeof scoreSchema> = {
   name: 'score',
   summary: 'a score SDE of pictures, in continuous time',
   schema: scoreSchema,

@@ -7,7 +7,7 @@ import { NdArray } from '../../runtime/ndarray.ts'
 import { compile, evaluate } from '../../runtime/program.ts'
 import type { Generator } from '../../runtime/random.ts'
 import type { Weights } from '../../runtime/weights.ts'
-import { type RecipeKind, recipeOf } from '../recipe.ts'
+import type { RecipeType } from '../recipe.ts'
 
 const count = z.int().positive()
 
@@ -133,7 +133,7 @@ function negativeBound({ betas, kept, step }: Reverse, data: Tensor, noise: Tens
 export const swissRollNull = -Math.log2(2 * Math.PI * Math.E)
 
 /** Learns the roll by ascent on the bound K, all steps at once. */
-export const swissRollKind: RecipeKind<typeof swissRollSchema> = {
+export const swissRollType: RecipeType<typeof swissRollSchema> = {
   name: 'swiss-roll',
   summary: 'Gaussian diffusion of a swiss roll in the plane',
   schema: swissRollSchema,
@@ -221,9 +221,3 @@ export async function sampleSwissRoll(
     await program.release()
   }
 }
-
-/** The swiss roll of the paper's first figure: 40 steps, 16 hidden units. */
-export const swissRoll = recipeOf(swissRollKind, {
-  summary: 'Gaussian diffusion of a swiss roll (Sohl-Dickstein et al. 2015)',
-  config: {},
-})

@@ -5,13 +5,13 @@ import { NdArray } from '../../runtime/ndarray.ts'
 import { Generator } from '../../runtime/random.ts'
 import { adamw } from '../../training/optimizer.ts'
 import { TrainingStep } from '../../training/step.ts'
-import type { RecipeKind } from '../recipe.ts'
-import { heartbeatKind, heartbeatProcess, heartbeatReverse, heartbeatSchema, heartbeats, heartbeatTruth } from './heartbeat.ts'
+import type { RecipeType } from '../recipe.ts'
+import { heartbeatProcess, heartbeatReverse, heartbeatSchema, heartbeats, heartbeatTruth, heartbeatType } from './heartbeat.ts'
 import { scoreTimes } from './score.ts'
-import { sampleSwissRoll, swissRollBound, swissRollKind, swissRollNull, swissRollPoints, swissRollSchema } from './swiss-roll.ts'
+import { sampleSwissRoll, swissRollBound, swissRollNull, swissRollPoints, swissRollSchema, swissRollType } from './swiss-roll.ts'
 
 /** Weights after some steps of Adam at one rate; the initial ones after none. */
-async function trained<C extends object>(kind: RecipeKind, config: C, steps: number, { rate = 0.02, batchSize = 16 } = {}) {
+async function trained<C extends object>(kind: RecipeType, config: C, steps: number, { rate = 0.02, batchSize = 16 } = {}) {
   const { task } = await kind.job(config as never, { batchSize, seed: 0 })
   const optimizer = adamw({ weightDecay: 0 })
   const step = await TrainingStep.compile(task, task.params.initialise(new Generator(0)), { optimizer, maxGradNorm: 1 })
@@ -20,11 +20,11 @@ async function trained<C extends object>(kind: RecipeKind, config: C, steps: num
   await step.release()
   return weights
 }
-const bare = <K>(kind: K) => kind as unknown as RecipeKind
+const bare = <K>(kind: K) => kind as unknown as RecipeType
 
 test('swiss roll: K = L_null for Gaussian data before any training, and less for data further out', async () => {
   const config = swissRollSchema.parse({ steps: 10 })
-  const weights = await trained(bare(swissRollKind), config, 0)
+  const weights = await trained(bare(swissRollType), config, 0)
   const generator = new Generator(1)
   const z = generator.randn([4000, 2])
   const data = z.sub(z.mean({ axes: [0] })).div(z.std({ axes: [0] }))
@@ -36,7 +36,7 @@ test('swiss roll: K = L_null for Gaussian data before any training, and less for
 
 test('swiss roll: some steps of training raise K above L_null, and its samples keep unit size', async () => {
   const config = swissRollSchema.parse({ steps: 12 })
-  const weights = await trained(bare(swissRollKind), config, 250, { rate: 0.05, batchSize: 32 })
+  const weights = await trained(bare(swissRollType), config, 250, { rate: 0.05, batchSize: 32 })
   const generator = new Generator(2)
   const data = swissRollPoints(config, 2000, generator)
   expect(data.square().mean().item()).toBeCloseTo(1, 1)
@@ -105,7 +105,7 @@ test('heartbeat of 10 bits: K ≤ log p exactly, tighter and higher with trainin
   const { truth, null: nothing } = heartbeatTruth(config)
   const found = []
   for (const steps of [0, 400]) {
-    const { flip, release } = heartbeatReverse(config, await trained(bare(heartbeatKind), config, steps))
+    const { flip, release } = heartbeatReverse(config, await trained(bare(heartbeatType), config, steps))
     found.push(await exactly(process, flip, data))
     if (steps > 0) {
       const many = NdArray.concat(Array.from({ length: 400 }, () => data))

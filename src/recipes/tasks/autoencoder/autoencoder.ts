@@ -17,7 +17,7 @@ import { type Autoencoder, createAutoencoder } from '../../../pipelines/index.ts
 import { NdArray } from '../../../runtime/ndarray.ts'
 import { scenesOf, scenesSchema } from '../../data.ts'
 import { positionsFrom } from '../../positions.ts'
-import type { RecipeKind } from '../../recipe.ts'
+import type { RecipeType } from '../../recipe.ts'
 import { checkOneOf, frozenClassifier, trainedModel, valuesIn } from '../../stored.ts'
 import { adversarialSchema, adversarialStage } from './adversarial.ts'
 import { locality, localitySchema, twinsOf } from './locality.ts'
@@ -46,7 +46,7 @@ export const vaeSchema = z.object({
 })
 
 /** The first-stage model of latent diffusion: Rombach et al. 2022, appendix G; its adversarial stage: Esser et al. 2021, section 3.1. */
-export const vaeKind: RecipeKind<typeof vaeSchema> = {
+export const vaeType: RecipeType<typeof vaeSchema> = {
   name: 'autoencoder',
   summary: 'an autoencoder whose latents a diffusion model learns',
   schema: vaeSchema,

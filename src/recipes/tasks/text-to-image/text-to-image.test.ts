@@ -24,7 +24,7 @@ import { parseRecipe, prepare } from '../../index.ts'
 import { inMemory } from '../../stored.ts'
 import { meanPsnr } from '../autoencoder/autoencoder.ts'
 import { recallAt1 } from '../clip.ts'
-import { spreadTimes } from './job.ts'
+import { spreadTimes } from './noise.ts'
 
 const desk = mkdtempSync(join(tmpdir(), 'langevin-text-to-image-'))
 // Pools of latents, which would take the places of the user's.

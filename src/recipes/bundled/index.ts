@@ -1,0 +1,25 @@
+import type { Recipe } from '../recipe.ts'
+import { ddpmFaces32 } from './ddpm-faces-32.ts'
+import { ddpmStickers32 } from './ddpm-stickers-32.ts'
+import { heartbeat } from './heartbeat.ts'
+import { scoreStickers32 } from './score-stickers-32.ts'
+import { stickerClassifier32 } from './sticker-classifier-32.ts'
+import { stickersClip } from './stickers-clip.ts'
+import { stickersJudge } from './stickers-judge.ts'
+import { stickersT2i } from './stickers-t2i.ts'
+import { stickersVae } from './stickers-vae.ts'
+import { swissRoll } from './swiss-roll.ts'
+
+/** The recipes that `langevin train` knows by name, and the bundled models among them. */
+export const recipes: Readonly<Record<string, Recipe>> = {
+  'ddpm-stickers-32': ddpmStickers32,
+  'ddpm-faces-32': ddpmFaces32,
+  'score-stickers-32': scoreStickers32,
+  'sticker-classifier-32': stickerClassifier32,
+  'stickers-vae': stickersVae,
+  'stickers-clip': stickersClip,
+  'stickers-t2i': stickersT2i,
+  'stickers-judge': stickersJudge,
+  'swiss-roll': swissRoll,
+  heartbeat,
+}

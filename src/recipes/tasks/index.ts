@@ -1,0 +1,23 @@
+import type { RecipeType } from '../recipe.ts'
+import { vaeType } from './autoencoder/autoencoder.ts'
+import { classifierType } from './classifier.ts'
+import { clipType } from './clip.ts'
+import { ddpmType } from './ddpm.ts'
+import { heartbeatType } from './heartbeat.ts'
+import { judgeType } from './judge.ts'
+import { scoreType } from './score.ts'
+import { swissRollType } from './swiss-roll.ts'
+import { textToImageType } from './text-to-image/job.ts'
+
+/** The types of models that can be trained. */
+export const recipeTypes: readonly RecipeType[] = [
+  ddpmType,
+  scoreType,
+  classifierType,
+  vaeType,
+  clipType,
+  textToImageType,
+  judgeType,
+  swissRollType,
+  heartbeatType,
+]
