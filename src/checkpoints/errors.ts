@@ -20,16 +20,25 @@ export class SafetensorsError extends LangevinError {
   }
 }
 
-/** A Python pickle: reading one can run any code that its author chose, so none is ever read. */
+/**
+ * A Python pickle that is not read: one under the name of another format, or one that is more than a state dict. Reading such a one
+ * as Python does can run any code that its author chose.
+ */
 export class PickleError extends LangevinError {
   readonly file: string
+  /** What stands in the way; undefined where the file was expected to be safetensors. */
+  readonly reason: string | undefined
 
-  constructor(file: string) {
+  constructor(file: string, reason?: string, { cause }: { cause?: unknown } = {}) {
+    const what =
+      reason === undefined ? 'this is a pickle, which can run code when it is read' : `this pickle is not read: ${reason}`
     super(
-      `${file}: this is a pickle, which can run code when it is read. Convert it to safetensors in Python: ` +
+      `${file}: ${what}. Convert it to safetensors in Python: ` +
         `safetensors.torch.save_file(torch.load(path, weights_only=True), 'model.safetensors')`,
+      { cause },
     )
     this.file = file
+    this.reason = reason
   }
 }
 

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { ArgumentError } from '../core/errors.ts'
 import type { NdArray } from '../runtime/ndarray.ts'
@@ -6,8 +6,9 @@ import type { FileTensor, Weights } from '../runtime/weights.ts'
 import { saving, syncFolder, temporaryIn } from './atomic.ts'
 import { ConfigError, FolderError, PickleError, quote, SafetensorsError } from './errors.ts'
 import { describe, isPlainName, type Json, readJson, writeJson } from './json.ts'
-import { openSafetensors, type SaveFloat, storedSize, writeSafetensors } from './safetensors.ts'
+import { type SaveFloat, storedSize, writeSafetensors } from './safetensors.ts'
 import { openSharded } from './sharded.ts'
+import { openWeightFile } from './weight-file.ts'
 
 /** A model's or scheduler's configuration, with upstream's field names. diffusers' own carry their class and version. */
 export interface Config extends Json {
@@ -17,6 +18,7 @@ export interface Config extends Json {
 
 /** What stands before `.safetensors`: in diffusers' folders, in transformers'. */
 const stems = ['diffusion_pytorch_model', 'model'] as const
+const pickleStems = ['diffusion_pytorch_model', 'pytorch_model'] as const
 
 /**
  * A folder's `config.json`, or another file of the kind (`scheduler_config.json`).
@@ -37,20 +39,24 @@ export function saveConfig(dir: string, config: Config, name = 'config.json'): v
 }
 
 /**
- * Opens a model's weights and copies none: `diffusion_pytorch_model[.variant].safetensors`, `model[.variant].safetensors`, or
- * the index of either's shards, which comes first. Without a file of the variant, the plain ones serve.
+ * Opens a model's weights and copies none: one file of them (`openWeightFile`), or a folder's `diffusion_pytorch_model[.variant]` or
+ * `model[.variant]` as safetensors, or the index of either's shards, which comes first. Without a file of the variant, the plain ones
+ * serve; without safetensors, the state dicts of PyTorch's that are named likewise (`.bin`).
  *
- * @throws FolderError when there are none; PickleError when there is only a pickle; what `openSafetensors` and `openSharded` do
+ * @throws FolderError when there are none; what `openWeightFile` and `openSharded` do
  */
 export function openWeights(dir: string, { variant }: { variant?: string } = {}): Weights {
   if (variant !== undefined && !isPlainName(variant))
     throw new ArgumentError(`openWeights: ${quote(variant)} is no variant's name`)
-  for (const infix of variant === undefined ? [''] : [`.${variant}`, '']) {
-    for (const stem of stems) {
-      const index = join(dir, `${stem}.safetensors.index${infix}.json`)
-      if (existsSync(index)) return openSharded(index)
-      const single = join(dir, `${stem}${infix}.safetensors`)
-      if (existsSync(single)) return openSafetensors(single).tensors
+  if (statSync(dir, { throwIfNoEntry: false })?.isFile()) return openWeightFile(dir).tensors
+  for (const [ending, names] of [['safetensors', stems] as const, ['bin', pickleStems] as const]) {
+    for (const infix of variant === undefined ? [''] : [`.${variant}`, '']) {
+      for (const stem of names) {
+        const index = join(dir, `${stem}.${ending}.index${infix}.json`)
+        if (existsSync(index)) return openSharded(index)
+        const single = join(dir, `${stem}${infix}.${ending}`)
+        if (existsSync(single)) return openWeightFile(single).tensors
+      }
     }
   }
   throw noWeights(dir)
@@ -73,7 +79,9 @@ function noWeights(dir: string): FolderError | PickleError {
   }
   if (shards) return new FolderError(dir, 'has shards without their index: a save or a download was cut off, do it again')
   const pickle = names.find((name) => /^(diffusion_pytorch_model|pytorch_model)\b.*\.bin$|\.(ckpt|pt|pth)$/.test(name))
-  if (pickle !== undefined && files.length === 0) return new PickleError(join(dir, pickle))
+  if (pickle !== undefined && files.length === 0) {
+    return new PickleError(join(dir, pickle), 'it is not named as the weights of a folder are; open the file by its own path')
+  }
   if (names.includes('model_index.json')) {
     return new FolderError(dir, 'is a pipeline and has no weights of its own: open one of the components in its model_index.json')
   }

@@ -18,3 +18,4 @@ export { openSafetensors, parseHeader, readTensor, type SaveFloat, writeSafetens
 export { openSharded } from './sharded.ts'
 export { type Family, familyOf, fromSingleFile, type SingleFile, SingleFileError, toSingleFile } from './single-file.ts'
 export { kindOf, type SingleFileKind, type Task } from './single-file-configs.ts'
+export { openWeightFile, type WeightFile } from './weight-file.ts'

@@ -220,10 +220,10 @@ function copy(tensor: FileTensor, to: number): void {
 function refuseOthers(path: string, prefix: Uint8Array): void {
   const view = new DataView(prefix.buffer)
   if (prefix.length === 9 && prefix[8] === 0x7b && view.getBigUint64(0, true) <= maxHeader) return
-  const zip = prefix[0] === 0x50 && prefix[1] === 0x4b
-  const pickle = prefix[0] === 0x80 && (prefix[1] as number) <= 5
-  if (zip || pickle || pickleEndings.has(extname(path).toLowerCase())) throw new PickleError(path)
   if (Buffer.from(prefix).toString('latin1').startsWith('version ')) {
     throw new SafetensorsError(path, `a Git LFS pointer in the file's place: fetch the file itself with 'git lfs pull'`)
   }
+  const zip = prefix[0] === 0x50 && prefix[1] === 0x4b
+  const pickle = prefix[0] === 0x80 && (prefix[1] as number) <= 5
+  if (zip || pickle || pickleEndings.has(extname(path).toLowerCase())) throw new PickleError(path)
 }

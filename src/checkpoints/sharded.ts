@@ -4,13 +4,13 @@ import type { NdArray } from '../runtime/ndarray.ts'
 import type { FileTensor } from '../runtime/weights.ts'
 import { ConfigError, quote, ShardError } from './errors.ts'
 import { describe, isObject, isPlainName, readJson } from './json.ts'
-import { openSafetensors } from './safetensors.ts'
+import { openWeightFile } from './weight-file.ts'
 
 /**
- * Opens the shards that a `*.safetensors.index.json` names, each beside it.
+ * Opens the shards that a `*.safetensors.index.json` or `*.bin.index.json` names, each beside it.
  *
  * @throws ConfigError for an index that is malformed or names a file elsewhere; ShardError with every shard that is missing and
- * every key on which index and shards disagree; SafetensorsError and PickleError as `openSafetensors`
+ * every key on which index and shards disagree; SafetensorsError and PickleError as `openWeightFile`
  */
 export function openSharded(indexPath: string): Map<string, NdArray | FileTensor> {
   const shards = readIndex(indexPath)
@@ -24,7 +24,7 @@ export function openSharded(indexPath: string): Map<string, NdArray | FileTensor
       missingShards.push(shard)
       continue
     }
-    const held = openSafetensors(path).tensors
+    const held = openWeightFile(path).tensors
     for (const key of keys) {
       const tensor = held.get(key)
       if (tensor) tensors.set(key, tensor)

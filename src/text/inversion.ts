@@ -1,11 +1,12 @@
 import { basename, extname } from 'node:path'
-import { openSafetensors, readTensor } from '../checkpoints/safetensors.ts'
+import { readTensor } from '../checkpoints/safetensors.ts'
+import { openWeightFile } from '../checkpoints/weight-file.ts'
 import { ArgumentError, LangevinError, ShapeError } from '../core/errors.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import type { FileTensor, Weights } from '../runtime/weights.ts'
 import type { ClipTokenizer } from './tokenizer.ts'
 
-/** A learnt token (Gal et al. 2022): what stands for it in each text encoder. */
+/** A textual-inversion embedding (Gal et al. 2022): what stands for a token in each text encoder. */
 export interface TextualInversion {
   /** As prompts write it. */
   readonly token: string
@@ -14,29 +15,33 @@ export interface TextualInversion {
   readonly second?: NdArray<'f32'>
 }
 
-/** A file that holds no learnt token that could be told. */
+/** A file that holds no textual-inversion embedding, or more than one. */
 export class InversionError extends LangevinError {}
 
 /**
- * Reads a learnt token: `emb_params` or one tensor under the token's own name (diffusers); `clip_l` and `clip_g` for XL.
+ * Reads a textual-inversion embedding, as safetensors or as `.pt` and `.bin` of PyTorch's: `emb_params`, or one tensor under the
+ * token's own name (diffusers); `string_to_param` (AUTOMATIC1111); `clip_l` and `clip_g` for XL.
  *
- * @param token as prompts write it; by default the tensor's name, or the file's
- * @throws InversionError; what `openSafetensors` does, so that pickles are refused
+ * @param token as prompts write it; by default the tensor's name, the one that the file names, or the file's own
+ * @throws InversionError; what `openWeightFile` does
  */
 export function readInversion(file: string, token?: string): TextualInversion {
-  const { tensors } = openSafetensors(file)
+  const { tensors, metadata } = openWeightFile(file)
   const named = token ?? basename(file, extname(file))
-  const take = (key: string) => vectors(tensors.get(key) as FileTensor, file, key)
+  const take = (key: string) => vectors(tensors.get(key) as NdArray | FileTensor, file, key)
   if (tensors.has('clip_l') && tensors.has('clip_g')) return { token: named, first: take('clip_l'), second: take('clip_g') }
   if (tensors.has('emb_params')) return { token: named, first: take('emb_params') }
   const [only, ...others] = tensors.keys()
-  if (only !== undefined && others.length === 0) return { token: token ?? only, first: take(only) }
+  if (only !== undefined && others.length === 0) {
+    const ofWebui = only.startsWith('string_to_param.')
+    return { token: token ?? (ofWebui ? metadata.name || named : only), first: take(only) }
+  }
   throw new InversionError(
     `${file}: expected emb_params, clip_l and clip_g, or one tensor named as the token; got ${[...tensors.keys()].slice(0, 5).join(', ') || 'none'}`,
   )
 }
 
-function vectors(tensor: FileTensor, file: string, key: string): NdArray<'f32'> {
+function vectors(tensor: NdArray | FileTensor, file: string, key: string): NdArray<'f32'> {
   const array = readTensor(tensor).cast('f32')
   const [count, width] = array.shape.length === 1 ? [1, array.size] : array.shape
   if (array.shape.length > 2 || !count || !width) {
@@ -49,10 +54,10 @@ function vectors(tensor: FileTensor, file: string, key: string): NdArray<'f32'> 
 const tableKey = 'text_model.embeddings.token_embedding.weight'
 
 /**
- * A text encoder that knows learnt tokens: its tokenizer with them, and its weights with a longer table of tokens (`vocab_size`
+ * A text encoder with textual-inversion embeddings: its tokenizer with their tokens, and its weights with a longer table of tokens (`vocab_size`
  * of the config is then the tokenizer's `size`). No other tensor is touched or copied.
  *
- * @param which of a learnt token's vectors: those of the first encoder or of XL's second
+ * @param which of an embedding's vectors: those of the first encoder or of XL's second
  * @throws ArgumentError, ShapeError
  */
 export function addInversions(
@@ -74,13 +79,13 @@ export function addInversions(
       throw new ArgumentError(`textual inversion: "${token}" has no vectors for the second text encoder: it is not for XL`)
     if (own.shape[1] !== width)
       throw new ShapeError(
-        `textual inversion: "${token}" has width ${own.shape[1]} and the text encoder ${width}: it was learnt with another model`,
+        `textual inversion: "${token}" has width ${own.shape[1]} and the text encoder ${width}: it was trained with another model`,
       )
     return [token, own] as const
   })
   const counts = new Map(added.map(([token, { shape }]) => [token, shape[0] as number]))
   if (counts.size < added.length) throw new ArgumentError('textual inversion: two files are for one token; name one otherwise')
-  const table = ('file' in stored ? readTensor(stored) : stored).cast('f32')
+  const table = readTensor(stored).cast('f32')
   return {
     tokenizer: tokenizer.with(counts),
     weights: new Map([...weights, [tableKey, NdArray.concat([table, ...added.map(([, own]) => own)])]]),
