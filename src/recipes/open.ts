@@ -55,5 +55,11 @@ function readJsonFile(file: string): unknown {
 export async function prepare(recipe: Recipe, given: TrainingFlags = {}): Promise<{ job: TrainingJob; config: TrainingConfig }> {
   const config = trainingSchema.parse({ ...recipe.training, ...given })
   const job = await recipe.job({ batchSize: config.train_batch_size, seed: config.seed })
-  return { job: { ...job, recipe: recipeJson(recipe, config) }, config }
+  return { job: { ...job, recipe: recipeJson(recipe, config), complete: completeRecipe }, config }
+}
+
+/** A recipe's fields with their defaults, so that two spellings of one recipe compare as equal. */
+function completeRecipe({ recipe: name, training: _, ...config }: RecipeJson): RecipeJson {
+  const type = recipeTypes.find((one) => one.name === name)
+  return { recipe: name, ...(type ? type.schema.parse(config) : config) }
 }

@@ -5,14 +5,15 @@ export {
   readCheckpoint,
   saveCheckpoint,
   type TrainingCheckpoint,
-  TrainingError,
 } from './checkpoint.ts'
+export { TrainingError } from './errors.ts'
 export * from './logs/index.ts'
 export {
   type AdamWOptions,
   adamw,
   clipFactor,
   globalNorm,
+  isMatrix,
   type MuonOptions,
   muon,
   type Optimizer,

@@ -4,7 +4,7 @@ import { input, type Tensor } from '../core/tensor.ts'
 import { evaluate, NdArray } from '../runtime/index.ts'
 import { muon, ruleOf } from './optimizer.ts'
 
-test.each(['wide', 'tall', 'square'])("Muon moves a %s matrix as PyTorch's does", async (name) => {
+test.each(['wide', 'tall', 'square'])("Muon updates a %s matrix as PyTorch's does", async (name) => {
   const { tensors } = fixture('optimizers')
   const [start, gradients, end] = ['start', 'gradients', 'end'].map((part) => tensors.get(`${name}.${part}`)) as [
     NdArray<'f32'>,
@@ -29,13 +29,28 @@ test.each(['wide', 'tall', 'square'])("Muon moves a %s matrix as PyTorch's does"
   expect(far(start, end)).toBeGreaterThan(0.02)
 })
 
-test('Muon takes matrices; vectors, narrow matrices and embeddings are left to AdamW', () => {
+test('Muon updates matrices of hidden layers; vectors, narrow matrices, embeddings and heads are left to AdamW', () => {
   const optimizer = muon()
-  const isWhole = (key: string, shape: number[]) => ruleOf(optimizer, key, shape) === optimizer.whole
-  expect(isWhole('mid_block.resnets.0.conv1.weight', [32, 32, 3, 3])).toBe(true)
-  expect(isWhole('attn1.to_q.weight', [64, 32])).toBe(true)
-  expect(isWhole('conv_out.weight', [4, 32, 3, 3])).toBe(false)
-  expect(isWhole('conv_in.weight', [32, 1, 3, 3])).toBe(false)
-  expect(isWhole('norm1.weight', [32])).toBe(false)
-  expect(isWhole('text_model.embeddings.token_embedding.weight', [1000, 64])).toBe(false)
+  const byMatrix = (key: string, shape: number[]) => ruleOf(optimizer, key, shape) === optimizer.matrixRule
+  expect(byMatrix('mid_block.resnets.0.conv1.weight', [32, 32, 3, 3])).toBe(true)
+  expect(byMatrix('attn1.to_q.weight', [64, 32])).toBe(true)
+  expect(byMatrix('conv_out.weight', [4, 32, 3, 3])).toBe(false)
+  expect(byMatrix('conv_in.weight', [32, 1, 3, 3])).toBe(false)
+  expect(byMatrix('norm1.weight', [32])).toBe(false)
+  expect(byMatrix('text_model.embeddings.token_embedding.weight', [1000, 64])).toBe(false)
+  // Keys of DiTTransformer2DModel, SD3Transformer2DModel and T5EncoderModel.
+  expect(byMatrix('transformer_blocks.0.attn1.to_q.weight', [64, 64])).toBe(true)
+  expect(byMatrix('transformer_blocks.0.norm1.linear.weight', [384, 64])).toBe(true)
+  expect(byMatrix('down_blocks.0.attentions.0.proj_out.weight', [64, 64])).toBe(true)
+  expect(byMatrix('encoder.block.0.layer.1.DenseReluDense.wi_0.weight', [128, 64])).toBe(true)
+  expect(byMatrix('pos_embed.proj.weight', [64, 4, 2, 2])).toBe(false)
+  expect(byMatrix('proj_out_2.weight', [32, 64])).toBe(false)
+  expect(byMatrix('proj_out.weight', [64, 64])).toBe(false)
+  expect(byMatrix('shared.weight', [1000, 64])).toBe(false)
+  expect(byMatrix('encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight', [32, 64])).toBe(false)
+})
+
+test('which parameters are matrices can be told', () => {
+  const optimizer = muon({ matrices: (key) => key === 'a' })
+  expect(['a', 'b'].map((key) => ruleOf(optimizer, key, [4, 4]) === optimizer.matrixRule)).toEqual([true, false])
 })

@@ -5,30 +5,30 @@ import { constant, full, scalar } from '../core/tensor.ts'
 /** Numbers of one step, fed to the training program: `lr` and what the optimizer adds. */
 export type Scalars = Readonly<Record<string, number>>
 
-/** How a parameter moves, as symbolic arithmetic. Its memory is one tensor a slot, of the parameter's shape, zero at first. */
-export interface Rule<Slot extends string = string> {
-  readonly slots: readonly Slot[]
+/** How a parameter is updated, as symbolic arithmetic. Its state is one tensor a name, of the parameter's shape, zero at first. */
+export interface Rule<Name extends string = string> {
+  readonly state: readonly Name[]
   update(
     p: Tensor,
     g: Tensor,
-    slots: Readonly<Record<Slot, Tensor>>,
+    state: Readonly<Record<Name, Tensor>>,
     scalars: Readonly<Record<string, Tensor>>,
-  ): { p: Tensor } & Record<Slot, Tensor>
+  ): { p: Tensor } & Record<Name, Tensor>
 }
 
 /** Rules of one training run. Its own works element by element: on the CPU with the operations that `lowerLoop` knows. */
-export interface Optimizer<Slot extends string = string> extends Rule<Slot> {
+export interface Optimizer<Name extends string = string> extends Rule<Name> {
   /** Names of the scalars that `scalars` gives. */
   readonly scalarNames: readonly string[]
   /** The scalars of step 1, 2, …, for a learning rate. */
   scalars(step: number, lr: number): Scalars
-  /** Another rule, for parameters that it takes whole. */
-  readonly whole?: Rule & { takes(key: string, shape: Shape): boolean }
+  /** Another rule, for parameters that are updated as matrices. */
+  readonly matrixRule?: Rule & { appliesTo(key: string, shape: Shape): boolean }
 }
 
-/** The rule that moves a parameter. */
+/** The rule that updates a parameter. */
 export const ruleOf = (optimizer: Optimizer, key: string, shape: Shape): Rule =>
-  optimizer.whole?.takes(key, shape) ? optimizer.whole : optimizer
+  optimizer.matrixRule?.appliesTo(key, shape) ? optimizer.matrixRule : optimizer
 
 export interface AdamWOptions {
   readonly beta1?: number
@@ -37,19 +37,23 @@ export interface AdamWOptions {
   readonly weightDecay?: number
 }
 
+/** PyTorch's. */
+export const adamDefaults = { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0.01 } as const satisfies Required<AdamWOptions>
+
 /** AdamW (Loshchilov and Hutter 2019, Algorithm 2), in PyTorch's order of operations. Weight decay 0 makes it Adam. */
-export function adamw({ beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0.01 }: AdamWOptions = {}): Optimizer<'m' | 'v'> {
+export function adamw(options: AdamWOptions = {}): Optimizer<'m' | 'v'> {
+  const { beta1, beta2, eps, weightDecay } = { ...adamDefaults, ...options }
   return {
-    slots: ['m', 'v'],
+    state: ['m', 'v'],
     scalarNames: ['keep', 'stepSize', 'correction'],
     scalars: (step, lr) => ({
       keep: 1 - lr * weightDecay,
       stepSize: lr / (1 - beta1 ** step),
       correction: Math.sqrt(1 - beta2 ** step),
     }),
-    update(p, g, slots, { keep, stepSize, correction }) {
-      const m = slots.m.add(g.sub(slots.m).mul(1 - beta1))
-      const v = slots.v.mul(beta2).add(g.square().mul(1 - beta2))
+    update(p, g, state, { keep, stepSize, correction }) {
+      const m = state.m.add(g.sub(state.m).mul(1 - beta1))
+      const v = state.v.mul(beta2).add(g.square().mul(1 - beta2))
       const denominator = v
         .sqrt()
         .div(correction as Tensor)
@@ -61,27 +65,37 @@ export function adamw({ beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0.
 
 export interface MuonOptions extends AdamWOptions {
   readonly momentum?: number
+  /** Which parameters are updated as matrices, by key and shape, in place of `isMatrix`. */
+  readonly matrices?: (key: string, shape: Shape) => boolean
 }
 
 /** Matrices of fewer rows or columns are left to AdamW: first and last layers of narrow pictures, mostly. */
 const LEAST_SIDE = 16
 
+/** Tables that are looked up, embeddings of times and patches, and the heads that give the output, as published transformers name them. */
+const NO_MATRIX =
+  /embed|(^|\.)shared\.weight$|relative_attention_bias|scale_shift_table|^(proj_out|proj_out_[12]|final_layer|lm_head|head)\./
+
+/** Whether Muon updates a parameter as a matrix: weights of hidden layers, of 16 rows and columns or more. */
+export const isMatrix = (key: string, shape: Shape): boolean =>
+  shape.length > 1 && !NO_MATRIX.test(key) && matrixShape(shape).every((side) => side >= LEAST_SIDE)
+
 /**
  * Muon (Jordan et al. 2024): the momentum of a weight, as a matrix of its outputs by all its inputs, moves it in all its directions
  * alike. Steps are as long as AdamW's (Liu et al. 2025, Muon is scalable for LLM training, equation 4), so that rate and weight
- * decay carry over. AdamW moves the rest: vectors, embeddings, and matrices with fewer than 16 rows or columns.
+ * decay carry over. AdamW updates the rest: what `isMatrix` leaves out.
  */
-export function muon({ momentum = 0.95, ...adam }: MuonOptions = {}): Optimizer<'m' | 'v'> {
+export function muon({ momentum = 0.95, matrices = isMatrix, ...adam }: MuonOptions = {}): Optimizer<'m' | 'v'> {
   const other = adamw(adam)
   return {
     ...other,
     scalarNames: [...other.scalarNames, 'rate'],
     scalars: (step, lr) => ({ ...other.scalars(step, lr), rate: lr }),
-    whole: {
-      takes: (key, shape) => shape.length > 1 && !/embed/.test(key) && matrixShape(shape).every((side) => side >= LEAST_SIDE),
-      slots: ['m'],
-      update(p, g, slots, { keep, rate }) {
-        const before = slots.m as Tensor
+    matrixRule: {
+      appliesTo: matrices,
+      state: ['m'],
+      update(p, g, state, { keep, rate }) {
+        const before = state.m as Tensor
         const m = before.add(g.sub(before).mul(1 - momentum))
         const matrix = g.add(m.sub(g).mul(momentum)).reshape(matrixShape(p.shape))
         const length = 0.2 * Math.sqrt(Math.max(...matrix.shape))

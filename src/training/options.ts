@@ -13,7 +13,7 @@ export const trainingSchema = z.object({
   train_batch_size: describe(count.min(1).default(64), 'pictures in a batch'),
   gradient_accumulation_steps: describe(count.min(1).default(1), 'batches one after another whose gradients make one step'),
   num_processes: describe(count.min(1).default(1), 'batches side by side in a step, each on its share of the cores'),
-  optimizer: describe(z.enum(optimizerNames).default('adamw'), 'muon: whole matrices move by it, all else by adamw'),
+  optimizer: describe(z.enum(optimizerNames).default('adamw'), 'muon: updates the matrices of hidden layers, adamw all else'),
   learning_rate: describe(z.number().positive().default(2e-4), 'peak learning rate'),
   lr_scheduler: describe(z.enum(rateSchedules).default('cosine'), 'how the rate goes on after the warm-up'),
   lr_decay_steps: describe(
@@ -31,7 +31,13 @@ export const trainingSchema = z.object({
   checkpointing_steps: describe(count.min(1).default(1000), 'steps between checkpoints'),
   checkpoints_total_limit: describe(count.min(1).default(2), 'checkpoints kept'),
   validation_steps: describe(count.min(1).default(1000), 'steps between grids of samples'),
-  resume_from_checkpoint: describe(z.enum(['latest', 'no']).default('latest'), 'go on from the newest whole checkpoint, if any'),
+  resume_from_checkpoint: describe(
+    z
+      .string()
+      .regex(/^(latest|no|(.*[\\/])?checkpoint-\d+[\\/]?)$/, 'must be latest, no, or a checkpoint by name: checkpoint-400')
+      .default('latest'),
+    'go on from the newest whole checkpoint, if any (latest), from one by name (checkpoint-400), or from none (no)',
+  ),
   device: describe(z.enum(['cpu', 'webgpu', 'cuda']).default('cpu'), 'where to train'),
   threads: describe(count.default(0), 'processor cores to use; 0 for all'),
 })
@@ -61,7 +67,7 @@ export function trainingOptions(config: TrainingConfig, dir: string): TrainingOp
     ema: config.ema_decay,
     checkpointEvery: config.checkpointing_steps,
     keepCheckpoints: config.checkpoints_total_limit,
-    resume: config.resume_from_checkpoint === 'latest',
+    resume: { latest: true, no: false }[config.resume_from_checkpoint] ?? config.resume_from_checkpoint,
     device: config.device,
     threads: config.threads,
   }

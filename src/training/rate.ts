@@ -14,9 +14,10 @@ export interface RateOptions {
 }
 
 /**
- * The learning rate of step 1, 2, …: a linear warm-up, then constant, or falling to 0 at the last step: linearly, along half
+ * The learning rate of step 1, 2, …: a linear warm-up, then constant, or falling to 0 at the step after the last: linearly, along half
  * a cosine, or so only at the end (Hu et al. 2024, MiniCPM, section 4). A checkpoint from before that end can be resumed
- * towards a later one.
+ * towards a later one. After the warm-up it is that of `diffusers.optimization` and of transformers' `get_wsd_schedule`; the warm-up is one
+ * step earlier, as theirs has the rate 0 at its first.
  */
 export function learningRate(
   step: number,
@@ -26,7 +27,7 @@ export function learningRate(
   if (step <= warmup) return (peak * step) / warmup
   if (schedule === 'constant') return peak
   const falling = schedule === 'warmup_stable_decay' ? Math.min(decay, steps - warmup) : steps - warmup
-  const left = Math.min(1, Math.max(0, steps - step) / Math.max(1, falling))
+  const left = Math.min(1, Math.max(0, steps - step + 1) / Math.max(1, falling))
   return schedule === 'linear' ? peak * left : peak * 0.5 * (1 - Math.cos(Math.PI * left))
 }
 

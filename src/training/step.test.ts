@@ -4,9 +4,9 @@ import { input, parameter, type Tensor } from '../core/tensor.ts'
 import { Params, uniform } from '../nn/params.ts'
 import { evaluate, type NdArray } from '../runtime/index.ts'
 import { Generator } from '../runtime/random.ts'
-import { hostMover } from './host.ts'
+import { hostStep } from './host-step.ts'
 import { adamw, muon, type Optimizer } from './optimizer.ts'
-import { residentMover } from './resident.ts'
+import { residentStep } from './resident-step.ts'
 import { type Feeds, TrainingStep } from './step.ts'
 
 /** A loss over parameters of several sizes. */
@@ -38,7 +38,7 @@ test.each([
   ['Muon', 1, 1],
   ['Muon', 1, 2],
 ] as const)(
-  'on the host and resident on a device parameters move alike: %s, accumulation %i, processes %i',
+  'on the host and resident on a device parameters are updated alike: %s, accumulation %i, processes %i',
   async (name, accumulation, processes) => {
     const optimizer = { AdamW: adamw, Muon: muon }[name]()
     const options = { optimizer, maxGradNorm: 0.5, accumulation, processes, ema: true }
@@ -48,14 +48,14 @@ test.each([
     const task = () => (name === 'Muon' ? objective(18, [20, 5]) : objective())
     const inputs = batches(count, name === 'Muon' ? 20 : 3)
     const start = task().params.initialise(new Generator(0))
-    const movers = [await hostMover(task(), start, options), await residentMover(task(), start, options)]
+    const both = [await hostStep(task(), start, options), await residentStep(task(), start, options)]
     const found = []
-    for (const mover of movers) {
+    for (const programs of both) {
       const results = []
-      for (let step = 1; step <= 3; step++) results.push(...(await mover.run(inputs, scalars(optimizer, step))))
-      const values = await mover.read()
+      for (let step = 1; step <= 3; step++) results.push(...(await programs.run(inputs, scalars(optimizer, step))))
+      const values = await programs.read()
       found.push(new Map([...values, ...results.flatMap((r, i) => Object.entries(r).map(([k, v]) => [`${k} ${i}`, v] as const))]))
-      await mover.release()
+      await programs.release()
     }
     const [host, resident] = found as [Map<string, NdArray>, Map<string, NdArray>]
     const shared = [...resident.keys()].filter((name) => !name.endsWith('@grad') && host.has(name))
@@ -70,7 +70,7 @@ test.each([
   },
 )
 
-test('more parameters than a chunk holds: every element moves by its own gradient', async () => {
+test('more parameters than a chunk holds: every element is updated by its own gradient', async () => {
   const task = objective(70_001)
   const start = task.params.initialise(new Generator(1))
   const step = await TrainingStep.compile(task, start, { optimizer: adamw({ weightDecay: 0 }) })

@@ -3,12 +3,12 @@ import type { Tensor } from '../core/tensor.ts'
 import type { Params } from '../nn/params.ts'
 import type { DeviceName } from '../runtime/engine.ts'
 import { NdArray } from '../runtime/ndarray.ts'
-import { hostMover } from './host.ts'
+import { hostStep } from './host-step.ts'
 import type { Optimizer, Scalars } from './optimizer.ts'
-import { residentMover } from './resident.ts'
-import { batchesOf, EMA, slotName } from './slots.ts'
+import { residentStep } from './resident-step.ts'
+import { batchesOf, EMA, stateName } from './state.ts'
 
-/** What is minimised: one element, drawn from the parameters and from inputs that `feeds` fill. */
+/** What is minimised: one element, traced from the parameters and from inputs that `feeds` fill. */
 export interface Objective {
   readonly params: Params
   readonly loss: Tensor
@@ -37,8 +37,10 @@ export interface StepResult {
   readonly metrics: Readonly<Record<string, number>>
 }
 
-/** Programs that move parameters, and the values that they move. */
-export interface Mover {
+/** Programs that take optimizer steps, and the values that they update. */
+export interface StepPrograms {
+  /** Whether the values are those of a whole step: false after an error between the first value's update and the last one's. */
+  intact(): boolean
   /** One step, with the numbers that `scalarInputs` names: the outputs reported of each batch, `gradNorm` in the last. */
   run(batches: readonly Feeds[], scalars: Scalars): Promise<readonly Record<string, NdArray>[]>
   /** Values by name, all of them unless some are named. They may change with the next step: copy what must not. */
@@ -47,18 +49,15 @@ export interface Mover {
 }
 export type Feeds = Readonly<Record<string, NdArray>>
 
-/**
- * One training step, compiled: each parameter `key`, the optimizer's `key@slot`, and the average `key@ema`, moved once
- * a run.
- */
+/** One optimizer step, compiled: it updates each parameter `key`, the optimizer's state `key@…`, and the average `key@ema`. */
 export class TrainingStep {
-  private readonly mover: Mover
+  private readonly programs: StepPrograms
   private readonly options: StepOptions
   private readonly metricNames: readonly string[]
   private readonly keys: readonly string[]
 
-  private constructor(mover: Mover, options: StepOptions, { params, metrics = {} }: Objective) {
-    this.mover = mover
+  private constructor(programs: StepPrograms, options: StepOptions, { params, metrics = {} }: Objective) {
+    this.programs = programs
     this.options = options
     this.metricNames = Object.keys(metrics)
     this.keys = [...params.tensors.keys()]
@@ -70,17 +69,17 @@ export class TrainingStep {
       if (!values.has(key)) throw new ArgumentError(`no value for the parameter ${key}; initialise all of them`)
     }
     const { device = 'cpu' } = options
-    const mover = await (device === 'cpu' ? hostMover : residentMover)(objective, values, options)
-    return new TrainingStep(mover, options, objective)
+    const programs = await (device === 'cpu' ? hostStep : residentStep)(objective, values, options)
+    return new TrainingStep(programs, options, objective)
   }
 
-  /** Moves the parameters once. `batches` are the inputs' values, one record for each of the step's batches. */
+  /** Updates the parameters once. `batches` are the inputs' values, one record for each of the step's batches. */
   async run(batches: readonly Feeds[], scalars: Scalars, emaDecay = 0): Promise<StepResult> {
     const { optimizer, ema } = this.options
     const count = batchesOf(this.options)
     if (batches.length !== count) throw new ArgumentError(`a step takes ${count} batches, got ${batches.length}`)
     const named = Object.fromEntries(optimizer.scalarNames.map((name) => [`scalar:${name}`, scalars[name] as number]))
-    const results = await this.mover.run(batches, ema ? { ...named, [`scalar:${EMA}`]: emaDecay } : named)
+    const results = await this.programs.run(batches, ema ? { ...named, [`scalar:${EMA}`]: emaDecay } : named)
     const mean = (name: string) => results.reduce((sum, r) => sum + Number(r[name]?.data[0]), 0) / results.length
     return {
       loss: mean('loss'),
@@ -89,20 +88,25 @@ export class TrainingStep {
     }
   }
 
+  /** Whether the values are those of a whole step, after an error too. */
+  get intact(): boolean {
+    return this.programs.intact()
+  }
+
   /** Everything that a later step must start from, by name. Valid until the next run. */
   values(): Promise<Map<string, NdArray>> {
-    return this.mover.read()
+    return this.programs.read()
   }
 
   /** Copies of the parameters as they are, or of their moving average. */
   async weights({ ema = this.options.ema ?? false } = {}): Promise<Map<string, NdArray>> {
-    const names = this.keys.map((key) => (ema ? slotName(key, EMA) : key))
-    const values = await this.mover.read(names)
+    const names = this.keys.map((key) => (ema ? stateName(key, EMA) : key))
+    const values = await this.programs.read(names)
     return new Map(this.keys.map((key, i) => [key, copy(values.get(names[i] as string) as NdArray)]))
   }
 
   release(): Promise<void> {
-    return this.mover.release()
+    return this.programs.release()
   }
 }
 

@@ -5,10 +5,13 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { ArgumentError } from '../core/errors.ts'
 import { Generator } from '../runtime/random.ts'
-import { checkpointSteps, TrainingError } from './checkpoint.ts'
+import { checkpointSteps } from './checkpoint.ts'
 import { circleTask } from './circle.fixture.ts'
+import { TrainingError } from './errors.ts'
 import { learningRate, type RateSchedule } from './rate.ts'
 import { type StepReport, type TrainingOptions, train } from './train.ts'
+
+const reference = JSON.parse(readFileSync(new URL('../../parity/fixtures/learning_rates.json', import.meta.url), 'utf8')).rates
 
 const dir = mkdtempSync(join(tmpdir(), 'langevin-train-'))
 afterAll(() => rmSync(dir, { recursive: true, force: true }))
@@ -150,12 +153,18 @@ describe('train', () => {
     expect(() => learningRate(0, { learningRate: 1, steps: 10 })).toThrow(ArgumentError)
     const rates = (schedule: RateSchedule, steps: number[], decay?: number) =>
       steps.map((s) => learningRate(s, { learningRate: 1, warmup: 10, steps: 100, schedule, ...(decay && { decay }) }))
-    expect(rates('linear', [1, 5, 10, 55, 100])).toEqual([0.1, 0.5, 1, 0.5, 0])
+    expect(rates('linear', [1, 5, 10, 55, 100])).toEqual([0.1, 0.5, 1, 46 / 90, 1 / 90])
     expect(rates('constant', [5, 11, 100])).toEqual([0.5, 1, 1])
     const close = (values: number[]) => values.map((value) => expect.closeTo(value, 12))
-    expect(rates('cosine', [5, 55, 100])).toEqual(close([0.5, 0.5, 0]))
-    expect(rates('warmup_stable_decay', [5, 60, 80, 90, 100], 20)).toEqual(close([0.5, 1, 1, 0.5, 0]))
-    expect(rates('warmup_stable_decay', [90, 95, 100])).toEqual(close([1, 0.5, 0]))
+    // The rates of diffusers 0.42.1's get_linear_schedule_with_warmup, get_cosine_schedule_with_warmup and transformers' get_wsd_schedule
+    // (lr_lambda of steps 10, 54, 79, 89, 94, 99, of 10 steps of warm-up, 100 in all, the last 20 of which decay).
+    const at = [11, 55, 80, 90, 95, 100]
+    expect(rates('linear', at)).toEqual(close(reference.linear))
+    expect(rates('cosine', at)).toEqual(close(reference.cosine))
+    expect(rates('warmup_stable_decay', at, 20)).toEqual(close(reference.warmup_stable_decay))
+    expect(rates('warmup_stable_decay', [90, 91, 100])).toEqual(close([1, 1, 0.5 * (1 - Math.cos(Math.PI / 10))]))
+    for (const schedule of ['linear', 'cosine', 'warmup_stable_decay'] as const)
+      expect(rates(schedule, [100])[0], 'the last step does something').toBeGreaterThan(0)
   })
 })
 

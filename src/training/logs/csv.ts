@@ -20,8 +20,8 @@ export function csvLog<Column extends string>(
   columns: readonly Column[],
   { resumeStep }: { resumeStep?: number } = {},
 ): CsvLog<Column> {
-  const header = ['step', ...columns].join(',')
-  const kept = resumeStep !== undefined && existsSync(path) ? keep(path, header, resumeStep) : []
+  const header = headerOf(columns)
+  const kept = keptRows(path, header, resumeStep)
   saving(path, () => mkdirSync(dirname(path), { recursive: true }))
   writeAtomic(path, [header, ...kept, ''].join('\n'))
   return {
@@ -32,8 +32,16 @@ export function csvLog<Column extends string>(
   }
 }
 
-/** The rows of a log up to and with a step. */
-function keep(path: string, header: string, resumeStep: number): string[] {
+/** @throws ArgumentError where `csvLog` would, and writes nothing */
+export function checkColumns(path: string, columns: readonly string[], { resumeStep }: { resumeStep?: number } = {}): void {
+  keptRows(path, headerOf(columns), resumeStep)
+}
+
+const headerOf = (columns: readonly string[]) => ['step', ...columns].join(',')
+
+/** The rows of a log up to and with a step; none where it is begun anew. */
+function keptRows(path: string, header: string, resumeStep: number | undefined): string[] {
+  if (!resumeStep || !existsSync(path)) return []
   const [found, ...rows] = readFileSync(path, 'utf8').split('\n').slice(0, -1) // After the last line break stands a torn line, or nothing.
   if (found !== header) {
     throw new ArgumentError(

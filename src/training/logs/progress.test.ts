@@ -54,6 +54,15 @@ test('before any time has passed no speed is claimed', () => {
   expect(written).toEqual(['0/1000 · loss NaN\n'])
 })
 
+test('the first moments have no speed, and a great one has no exponent', () => {
+  const { clock, written, shown } = setting({ every: 0, total: 100_000 })
+  clock.time += 1
+  shown.update(6)
+  clock.time += 999
+  shown.update(6040)
+  expect(written).toEqual(['6/100000\n', '6040/100000 · 6040 step/s · 16 s left\n'])
+})
+
 test('a terminal gets a bar', () => {
   const { clock, written, shown } = setting({ isTTY: true })
   clock.time += 1000

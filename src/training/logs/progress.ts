@@ -39,6 +39,9 @@ export function duration(seconds: number): string {
   return `${Math.floor(s / 3600)} h ${two(Math.floor((s % 3600) / 60))} min`
 }
 
+/** 0.123, 80.0, 6040: never with an exponent. */
+const threeDigits = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toPrecision(3))
+
 /** A bar with a step's numbers, throughput and time left; on anything but a terminal, now and then a plain line. */
 export function progress(options: ProgressOptions): Progress {
   const {
@@ -59,11 +62,12 @@ export function progress(options: ProgressOptions): Progress {
     const rate = ((step - from) / (time - then)) * 1000
     seen.push([time, step])
     while (seen[1] && time - seen[1][0] >= window) seen = seen.slice(1)
-    const speed = rate > 0 && Number.isFinite(rate)
+    // Of the first moments a rate says nothing.
+    const speed = rate > 0 && time - then >= 500
     return [
       `${step}/${total}`,
       ...Object.entries(values).map(([name, value]) => `${name} ${value.toPrecision(4)}`),
-      ...(speed ? [`${(rate * perStep).toPrecision(3)} ${unit}/s`] : []),
+      ...(speed ? [`${threeDigits(rate * perStep)} ${unit}/s`] : []),
       ...(speed && step < total ? [`${duration((total - step) / rate)} left`] : []),
     ].join(' · ')
   }

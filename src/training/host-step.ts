@@ -10,63 +10,62 @@ import { compile, type Program } from '../runtime/program.ts'
 import { State } from '../runtime/state.ts'
 import { WorkerProgram } from '../runtime/worker-program.ts'
 import { type Rule, ruleOf, type Scalars } from './optimizer.ts'
-import { batchesOf, EMA, feedsOf, moved, reported, scalarInputs, slotName } from './slots.ts'
-import type { Feeds, Mover, Objective, StepOptions } from './step.ts'
+import { batchesOf, EMA, feedsOf, reported, scalarInputs, stateName, stateShapes, updated } from './state.ts'
+import type { Feeds, Objective, StepOptions, StepPrograms } from './step.ts'
 
 /**
- * Moves parameters on the host. Programs side by side, one a process, compute the gradients of a batch each; a loop then
- * moves every parameter, its memory and its average where they lie, or a program those that the optimizer takes whole. In one
- * program for all every new value would lie in memory beside every old one, and the engine copies outputs into fresh memory.
+ * Steps on the host. Programs side by side, one a process, compute the gradients of a batch each; a loop then updates every parameter, its
+ * optimizer state and its average where they lie, or a program those that the optimizer updates as matrices. In one program for all every new
+ * value would lie in memory beside every old one, and ONNX Runtime copies outputs into fresh memory.
  */
-export async function hostMover(
+export async function hostStep(
   { params, loss, metrics }: Objective,
   given: ReadonlyMap<string, NdArray>,
   options: StepOptions,
-): Promise<Mover> {
-  const { optimizer, ema } = options
+): Promise<StepPrograms> {
+  const { optimizer, ema = false } = options
   const values = new Map<string, NdArray>()
-  const slotsOf = new Map<string, readonly string[]>()
-  for (const [key, { shape, size }] of params.tensors) {
-    const slots = ['', ...ruleOf(optimizer, key, shape).slots, ...(ema ? [EMA] : [])]
-    slotsOf.set(key, slots)
-    for (const slot of slots) {
-      const name = valueName(key, slot)
-      const start = given.get(name) ?? (slot === EMA ? given.get(key) : undefined)
-      values.set(name, new NdArray(start ? (start.data as Float32Array).slice() : new Float32Array(size), shape, 'f32'))
-    }
+  for (const [name, shape] of stateShapes(params, optimizer, ema)) {
+    const start = given.get(name) ?? (name.endsWith(`@${EMA}`) ? given.get(name.slice(0, -EMA.length - 1)) : undefined)
+    const data = start ? (start.data as Float32Array).slice() : new Float32Array(shape.reduce((a, b) => a * b, 1))
+    values.set(name, new NdArray(data, shape, 'f32'))
   }
   const keys = [...params.tensors.keys()]
   const state = await State.from(keys.map((key) => [key, values.get(key) as NdArray] as const))
   const programs = await gradientPrograms({ params, loss, metrics }, options, state)
-  const loop = movingLoop(options)
-  const whole = new Map([...params.tensors].filter(([key, { shape }]) => ruleOf(optimizer, key, shape) !== optimizer))
-  const mover = whole.size > 0 ? await movingProgram(whole, options) : undefined
+  const loop = updateLoop(options)
+  const matrices = new Map([...params.tensors].filter(([key, { shape }]) => ruleOf(optimizer, key, shape) !== optimizer))
+  const matrixProgram = matrices.size > 0 ? await matrixUpdate(matrices, options) : undefined
+  let intact = true
 
   return {
+    intact: () => intact,
     async run(batches, scalars) {
       const { results, sums } = await summed(programs, batches, keys)
       const gradNorm = length(sums) / batches.length
       const numbers = { ...scalars, gradNorm }
       const gradients = new Map(keys.map((key, i) => [gradientName(key), sums[i] as NdArray]))
-      if (mover) await runInPlace(mover, values, gradients, numbers)
+      intact = false
+      if (matrixProgram) await runInPlace(matrixProgram, values, gradients, numbers)
       for (const key of keys) {
         const gradient = gradients.get(gradientName(key)) as NdArray
-        if (!whole.has(key)) {
-          const slots = slotsOf.get(key) as readonly string[]
+        if (!matrices.has(key)) {
+          const parts = ['', ...optimizer.state, ...(ema ? [EMA] : [])]
           const arrays = Object.fromEntries(
-            slots.map((slot) => [slot || PARAMETER, values.get(valueName(key, slot))?.data as Float32Array]),
+            parts.map((part) => [part || PARAMETER, values.get(stateName(key, part))?.data as Float32Array]),
           )
           loop.run({ ...arrays, [GRADIENT]: gradient.data as Float32Array }, numbers, arrays)
         }
         free(gradient)
       }
+      intact = true
       return [...results.slice(0, -1), { ...results.at(-1), gradNorm: new NdArray(Float32Array.of(gradNorm), [], 'f32') }]
     },
     async read(wanted = [...values.keys()]) {
       return new Map(wanted.map((name) => [name, values.get(name) as NdArray]))
     },
     async release() {
-      for (const program of [...programs, ...(mover ? [mover] : [])]) await program.release()
+      for (const program of [...programs, ...(matrixProgram ? [matrixProgram] : [])]) await program.release()
     },
   }
 }
@@ -74,8 +73,6 @@ export async function hostMover(
 const PARAMETER = 'parameter'
 const GRADIENT = 'gradient:'
 const gradientName = (key: string) => GRADIENT + key
-/** Of a parameter itself, and of what is kept beside it. */
-const valueName = (key: string, slot: string) => (slot ? slotName(key, slot) : key)
 /** An engine's output has another name than its inputs. */
 const nextName = (name: string) => `next:${name}`
 
@@ -150,36 +147,36 @@ function squares(x: Float32Array): number {
   return a + b + c + d
 }
 
-/** A parameter and its slots, moved, from these and GRADIENT, the sum over the batches. */
-function movingLoop(options: StepOptions): Loop {
+/** A parameter and its state after a step, from these and GRADIENT, the sum over the batches. */
+function updateLoop(options: StepOptions): Loop {
   const array = (name: string) => input(name, [LANES])
-  const next = movedBySum(options)(array(PARAMETER), array(GRADIENT), array, options.optimizer)
-  return new Loop(Object.fromEntries([...next].map(([slot, x]) => [slot || PARAMETER, x])))
+  const next = updatedBySum(options)(array(PARAMETER), array(GRADIENT), array, options.optimizer)
+  return new Loop(Object.fromEntries([...next].map(([part, x]) => [part || PARAMETER, x])))
 }
 
 /**
- * The same for all parameters that the optimizer takes whole, under their values' names: in one program, as the threads of several
+ * The same for all parameters that the optimizer updates as matrices, under their values' names: in one program, as the threads of several
  * would get in each other's way.
  */
-function movingProgram(tensors: Params['tensors'], options: StepOptions): Promise<Program> {
+function matrixUpdate(tensors: Params['tensors'], options: StepOptions): Promise<Program> {
   const { optimizer, threads = 0 } = options
-  const move = movedBySum(options)
+  const update = updatedBySum(options)
   const outputs = [...tensors].flatMap(([key, { shape }]) => {
-    const array = (slot: string) => input(valueName(key, slot), shape)
-    const next = move(array(''), input(gradientName(key), shape), array, ruleOf(optimizer, key, shape))
-    return [...next].map(([slot, x]) => [nextName(valueName(key, slot)), x] as const)
+    const array = (part: string) => input(stateName(key, part), shape)
+    const next = update(array(''), input(gradientName(key), shape), array, ruleOf(optimizer, key, shape))
+    return [...next].map(([part, x]) => [nextName(stateName(key, part)), x] as const)
   })
   return compile({ outputs: Object.fromEntries(outputs) }, { threads })
 }
 
-/** `moved` by a gradient's sum over the batches. */
-function movedBySum(options: StepOptions) {
+/** `updated` by a gradient's sum over the batches. */
+function updatedBySum(options: StepOptions) {
   const [norm, scalars, batches] = [input('gradNorm', []), scalarInputs(options.optimizer), batchesOf(options)]
-  return (p: Tensor, sum: Tensor, slot: (name: string) => Tensor, rule: Rule) =>
-    moved(p, batches === 1 ? sum : sum.div(batches), slot, norm, scalars, rule, options)
+  return (p: Tensor, sum: Tensor, part: (name: string) => Tensor, rule: Rule) =>
+    updated(p, batches === 1 ? sum : sum.div(batches), part, norm, scalars, rule, options)
 }
 
-/** Runs a moving program, and puts what it gives where the values lie. */
+/** Runs `matrixUpdate`, and puts what it gives where the values lie. */
 async function runInPlace(
   program: Program,
   values: ReadonlyMap<string, NdArray>,

@@ -4,20 +4,20 @@ import { NdArray } from '../runtime/ndarray.ts'
 import { compile, type Program } from '../runtime/program.ts'
 import { State } from '../runtime/state.ts'
 import { globalNorm, ruleOf, type Scalars } from './optimizer.ts'
-import { batchesOf, EMA, feedsOf, moved, reported, scalarInputs, slotName } from './slots.ts'
-import type { Feeds, Mover, Objective, StepOptions } from './step.ts'
+import { batchesOf, EMA, feedsOf, reported, scalarInputs, stateName, updated } from './state.ts'
+import type { Feeds, Objective, StepOptions, StepPrograms } from './step.ts'
 
 const SUM = 'grad'
 
 /**
- * Moves parameters where they stay on the device between steps: one program that also moves, or with several batches one
- * that adds gradients up in `key@grad` and one that moves.
+ * Steps with parameters that stay on the device between them: one program that also updates, or with several batches one that adds
+ * gradients up in `key@grad` and one that updates.
  */
-export async function residentMover(
+export async function residentStep(
   { params, loss, metrics }: Objective,
   values: ReadonlyMap<string, NdArray>,
   options: StepOptions,
-): Promise<Mover> {
+): Promise<StepPrograms> {
   const { optimizer, device = 'cpu', threads = 0 } = options
   const batches = batchesOf(options)
   const tensors = [...params.tensors]
@@ -29,9 +29,9 @@ export async function residentMover(
   const scalars = scalarInputs(optimizer)
   const updatesBy = (gradients: readonly Tensor[], norm: Tensor) =>
     tensors.flatMap(([key, p], i) => {
-      const slot = (name: string) => parameter(slotName(key, name), p.shape)
-      const next = moved(p, gradients[i] as Tensor, slot, norm, scalars, ruleOf(optimizer, key, p.shape), options)
-      return [...next].map(([name, x]) => [name ? slotName(key, name) : key, x] as const)
+      const part = (name: string) => parameter(stateName(key, name), p.shape)
+      const next = updated(p, gradients[i] as Tensor, part, norm, scalars, ruleOf(optimizer, key, p.shape), options)
+      return [...next].map(([name, x]) => [stateName(key, name), x] as const)
     })
 
   const outputs = reported(loss, metrics)
@@ -39,11 +39,11 @@ export async function residentMover(
     const norm = globalNorm(gradients)
     const updates = new Map(updatesBy(gradients, norm))
     const program = await compile({ outputs: { ...outputs, gradNorm: norm }, state, updates }, { device, threads })
-    return moverOf(state, [program], async (batches, scalars) => [
+    return stepOf(state, [program], async (batches, scalars) => [
       await program.run({ ...batches[0], ...feedsOf(program, scalars) }),
     ])
   }
-  const sums = tensors.map(([key, p]) => parameter(slotName(key, SUM), p.shape))
+  const sums = tensors.map(([key, p]) => parameter(stateName(key, SUM), p.shape))
   const adding = new Map(sums.map((sum, i) => [sum.name as string, sum.add(gradients[i] as Tensor)]))
   const add = await compile({ outputs, state, updates: adding }, { device, threads })
   const means = sums.map((sum) => sum.div(batches))
@@ -51,27 +51,36 @@ export async function residentMover(
   const clearing = sums.map((sum) => [sum.name as string, sum.mul(0)] as const)
   const updates = new Map([...updatesBy(means, norm), ...clearing])
   const step = await compile({ outputs: { gradNorm: norm }, state, updates }, { device, threads })
-  return moverOf(state, [add, step], async (batches, scalars) => {
+  return stepOf(state, [add, step], async (batches, scalars) => {
     const results: Record<string, NdArray>[] = []
     for (const batch of batches) results.push(await add.run(batch))
     return [...results.slice(0, -1), { ...results.at(-1), ...(await step.run(feedsOf(step, scalars))) }]
   })
 }
 
-const moverOf = (
+const stepOf = (
   state: State,
   programs: readonly Program[],
   run: (batches: readonly Feeds[], scalars: Scalars) => Promise<Record<string, NdArray>[]>,
-): Mover => ({
-  run,
-  read: (names) => state.read(names),
-  async release() {
-    for (const program of programs) await program.release()
-    await state.release()
-  },
-})
+): StepPrograms => {
+  let intact = true
+  return {
+    intact: () => intact,
+    async run(batches, scalars) {
+      intact = false
+      const results = await run(batches, scalars)
+      intact = true
+      return results
+    },
+    read: (names) => state.read(names),
+    async release() {
+      for (const program of programs) await program.release()
+      await state.release()
+    },
+  }
+}
 
-/** Every value that the state holds, from those given, else the start: zero memory, averages equal to the parameters. */
+/** Every value that the state holds, from those given, else the start: a zero optimizer state, averages equal to the parameters. */
 function initialState(
   tensors: ReadonlyMap<string, Tensor>,
   values: ReadonlyMap<string, NdArray>,
@@ -82,12 +91,12 @@ function initialState(
   for (const [key, { shape }] of tensors) {
     const value = values.get(key) as NdArray
     state.set(key, value)
-    for (const slot of ruleOf(optimizer, key, shape).slots) {
-      const name = slotName(key, slot)
+    for (const part of ruleOf(optimizer, key, shape).state) {
+      const name = stateName(key, part)
       state.set(name, values.get(name) ?? NdArray.zeros(shape, 'f32'))
     }
-    if (batchesOf(options) > 1) state.set(slotName(key, SUM), NdArray.zeros(shape, 'f32'))
-    if (ema) state.set(slotName(key, EMA), values.get(slotName(key, EMA)) ?? value)
+    if (batchesOf(options) > 1) state.set(stateName(key, SUM), NdArray.zeros(shape, 'f32'))
+    if (ema) state.set(stateName(key, EMA), values.get(stateName(key, EMA)) ?? value)
   }
   return state
 }
