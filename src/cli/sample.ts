@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
 import { z } from 'zod'
-import { ddpmOptions } from '../pipelines/ddpm.ts'
-import { pictureSamplers } from '../pipelines/unconditional.ts'
+import { ddpmOptions } from '../pipelines/ddpm/model.ts'
+import { pictureSamplers } from '../pipelines/ddpm/unconditional.ts'
 import { defineCommand, onInterrupt, printResult, version } from './command.ts'
 import { UsageError } from './errors.ts'
 

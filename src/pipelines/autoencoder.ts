@@ -1,13 +1,11 @@
-import { join } from 'node:path'
-import { loadConfig, matchWeights, openWeights } from '../checkpoints/index.ts'
 import { input } from '../core/tensor.ts'
-import { type AutoencoderKLConfig, autoencoderKL, autoencoderKLConfig } from '../models/vae/index.ts'
+import { type AutoencoderKLConfig, autoencoderKL } from '../models/vae/index.ts'
 import { Params } from '../nn/params.ts'
-import { renameAttention } from '../nn/spatial-attention.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { type CompileOptions, compile } from '../runtime/program.ts'
 import { Programs } from '../runtime/programs.ts'
 import type { Weights } from '../runtime/weights.ts'
+import { openNetwork, storedIn } from './open/network.ts'
 import { parts } from './options.ts'
 
 /** Pictures to latents and back. */
@@ -29,11 +27,7 @@ export interface Autoencoder {
  * @throws ConfigError, FolderError, ModelConfigError, CheckpointError: what is wrong with which file
  */
 export function loadAutoencoder(dir: string, options: AutoencoderOptions = {}): Autoencoder {
-  const config = autoencoderKLConfig(loadConfig(dir), join(dir, 'config.json'))
-  const p = new Params()
-  autoencoderKL(p, config)
-  const weights = matchWeights(p.tensors, openWeights(dir), { place: dir, rename: renameAttention })
-  return createAutoencoder({ config, weights }, options)
+  return createAutoencoder(openNetwork(storedIn(dir, ['AutoencoderKL'])), options)
 }
 
 export interface AutoencoderOptions extends CompileOptions {

@@ -1,11 +1,10 @@
-import { join } from 'node:path'
-import { loadConfig, matchWeights, openWeights } from '../checkpoints/index.ts'
 import { input } from '../core/tensor.ts'
-import { type ClassifierConfig, classifier, classifierConfig } from '../models/classifier/index.ts'
+import { type ClassifierConfig, classifier } from '../models/classifier/index.ts'
 import { Params } from '../nn/params.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { type CompileOptions, compile } from '../runtime/program.ts'
 import { Programs } from '../runtime/programs.ts'
+import { openNetwork, storedIn } from './open/network.ts'
 import { parts } from './options.ts'
 
 /** What a classifier finds in N pictures. */
@@ -30,10 +29,8 @@ export interface ImageClassifier {
  * @throws ConfigError, FolderError, ModelConfigError, CheckpointError: what is wrong with which file
  */
 export function loadClassifier(dir: string, options: CompileOptions = {}): ImageClassifier {
-  const config = classifierConfig(loadConfig(dir), join(dir, 'config.json'))
-  const p = new Params()
-  const network = classifier(p, config)
-  const weights = matchWeights(p.tensors, openWeights(dir), { place: dir })
+  const { config, weights } = openNetwork(storedIn(dir, ['ResidualClassifier']))
+  const network = classifier(new Params(), config)
   const programs = new Programs((batch: number) => {
     const { features, logits } = network(input('images', [batch, config.in_channels, config.sample_size, config.sample_size]))
     return compile({ outputs: { features, ...prefixed(logits) }, weights }, options)

@@ -1,21 +1,12 @@
-import { join } from 'node:path'
-import { loadConfig, matchWeights, openWeights } from '../checkpoints/index.ts'
 import { constant, input, type Tensor } from '../core/tensor.ts'
-import {
-  type ClipConfig,
-  clip,
-  clipConfig,
-  clipPixels,
-  clipTextWithProjection,
-  clipVisionWithProjection,
-  isClipBuffer,
-} from '../models/clip/index.ts'
+import { type ClipConfig, clipPixels, clipTextWithProjection, clipVisionWithProjection } from '../models/clip/index.ts'
 import { Params } from '../nn/params.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { type CompileOptions, compile } from '../runtime/program.ts'
 import { Programs } from '../runtime/programs.ts'
 import type { Weights } from '../runtime/weights.ts'
 import { ClipTokenizer } from '../text/index.ts'
+import { openNetwork, storedIn } from './open/network.ts'
 import { parts } from './options.ts'
 
 /** Texts and pictures in one space, where those that fit lie in one direction. */
@@ -35,11 +26,7 @@ export interface Clip {
  * @throws ConfigError, FolderError, ModelConfigError, CheckpointError: what is wrong with which file
  */
 export function loadClip(dir: string, options: CompileOptions = {}): Clip {
-  const config = clipConfig(loadConfig(dir), join(dir, 'config.json'))
-  const p = new Params()
-  clip(p, config)
-  const stored = new Map([...openWeights(dir)].filter(([key]) => !isClipBuffer(key)))
-  const weights = matchWeights(p.tensors, stored, { place: dir })
+  const { config, weights } = openNetwork(storedIn(dir, ['CLIPModel']))
   return createClip({ config, weights, tokenizer: ClipTokenizer.open(dir) }, options)
 }
 

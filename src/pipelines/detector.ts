@@ -1,12 +1,11 @@
-import { join } from 'node:path'
-import { loadConfig, matchWeights, openWeights } from '../checkpoints/index.ts'
 import { input } from '../core/tensor.ts'
-import { type DetectorConfig, detector, detectorConfig } from '../models/detector/index.ts'
+import { type DetectorConfig, detector } from '../models/detector/index.ts'
 import { Params } from '../nn/params.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { type CompileOptions, compile } from '../runtime/program.ts'
 import { Programs } from '../runtime/programs.ts'
 import type { Weights } from '../runtime/weights.ts'
+import { openNetwork, storedIn } from './open/network.ts'
 import { parts } from './options.ts'
 
 /** An object as it is found: centre and side as fractions of the picture's side. */
@@ -40,10 +39,7 @@ export interface SceneDetector {
  * @throws ConfigError, FolderError, ModelConfigError, CheckpointError: what is wrong with which file
  */
 export function loadDetector(dir: string, options: CompileOptions = {}): SceneDetector {
-  const config = detectorConfig(loadConfig(dir), join(dir, 'config.json'))
-  const p = new Params()
-  detector(p, config)
-  return createDetector({ config, weights: matchWeights(p.tensors, openWeights(dir), { place: dir }) }, options)
+  return createDetector(openNetwork(storedIn(dir, ['CentreDetector'])), options)
 }
 
 /** A detector from its parts. */

@@ -2,6 +2,7 @@ export { finish } from '../diffusion/index.ts'
 export { type Autoencoder, type AutoencoderOptions, createAutoencoder, loadAutoencoder } from './autoencoder.ts'
 export { type Classification, type ImageClassifier, loadClassifier } from './classifier.ts'
 export { type Clip, type ClipParts, clipNormalised, createClip, framed, loadClip } from './clip.ts'
+export { type DdpmParts, openDdpm, saveDdpm } from './ddpm/folder.ts'
 export {
   createDdpm,
   type Ddpm,
@@ -10,10 +11,36 @@ export {
   type PictureSampling,
   type SampleOptions,
   type SampleProgress,
-} from './ddpm.ts'
-export { type DdpmParts, openDdpm, saveDdpm } from './ddpm-folder.ts'
+} from './ddpm/model.ts'
+export {
+  loadPictureModel,
+  type PictureModel,
+  type PictureOptions,
+  type PictureSampler,
+  pictureSamplers,
+} from './ddpm/unconditional.ts'
 export { createDetector, type Finding, type FoundObject, loadDetector, type SceneDetector } from './detector.ts'
-export { type SamplerName, samplerNames, samplers } from './options.ts'
+export { loadPipeline, type Pipeline, type RunInput } from './load.ts'
+export { type ClassName, type NetworkClass, networkClasses } from './open/classes.ts'
+export { type Network, type OpenedNetwork, openNetwork, openNetworkAt } from './open/network.ts'
+export { autoencoder, network, optional, type Part, type PartsOf, type PartTable, scheduler } from './open/parts.ts'
+export type { ModelSource } from './open/source.ts'
+export { bundledModels, modelFolder } from './open/zoo.ts'
+export { numOption, parseOptions, type SamplerName, samplerNames, samplers, seedOption, stepsOption } from './options.ts'
+export {
+  type Generation,
+  type Opened,
+  type Output,
+  type Page,
+  type PageSpec,
+  type Plan,
+  type Progress,
+  page,
+  type Result,
+} from './page.ts'
+export { factorOf, type LatentCoder, latentAutoencoder, latentCoder } from './parts/autoencoder.ts'
+export { type BatchEntry, type Conditioner, type Denoiser, denoiser, type Trace } from './parts/denoiser.ts'
+export { clipTextEncoder, type TextEncoder as ClipTextEncoder, textEncoder } from './parts/text-encoder.ts'
 export {
   createPromptBatches,
   type PromptBatches,
@@ -21,6 +48,10 @@ export {
   type PromptBatchParts,
   partsOf,
 } from './prompt-batches.ts'
+export { type Combine, guidedBy } from './sampling/guidance.ts'
+export { type LatentRun, type Prepared, sampleLatents } from './sampling/run.ts'
+export { scheduleOf } from './sampling/schedule.ts'
+export { schedulerFor } from './sampling/schedulers.ts'
 export {
   createScoreSde,
   type LikelihoodOptions,
@@ -30,13 +61,5 @@ export {
   type SdeSamplerName,
   scoreSdeOptions,
   sdeSamplerNames,
-} from './score-sde.ts'
+} from './score-sde/model.ts'
 export * from './stable-diffusion/index.ts'
-export {
-  loadPictureModel,
-  type PictureModel,
-  type PictureOptions,
-  type PictureSampler,
-  pictureSamplers,
-} from './unconditional.ts'
-export { bundledModels, modelFolder } from './zoo.ts'

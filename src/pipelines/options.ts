@@ -3,11 +3,18 @@ import { ArgumentError } from '../core/errors.ts'
 import { type SchedulerConfig, schedulerFromConfig } from '../diffusion/index.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 
-/** What a caller gives by a pipeline's schema, with the defaults filled in. @throws ArgumentError naming every fault */
+/**
+ * What a caller gives by a pipeline's schema, with the defaults filled in.
+ *
+ * @throws ArgumentError naming every fault, and for an option that the schema lacks, those that it has
+ */
 export function parseOptions<S extends z.ZodObject>(place: string, schema: S, given: unknown): z.infer<S> {
   const parsed = schema.strict().safeParse(given)
   if (parsed.success) return parsed.data as z.infer<S>
-  const faults = parsed.error.issues.map(({ path, message }) => [...path, message].join(': '))
+  const faults = parsed.error.issues.map((issue) => {
+    if (issue.code !== 'unrecognized_keys' || issue.path.length > 0) return [...issue.path, issue.message].join(': ')
+    return `${issue.keys.join(', ')}: no option here; it takes ${Object.keys(schema.shape).join(', ')}`
+  })
   throw new ArgumentError(`${place}: ${faults.join('; ')}`)
 }
 
@@ -35,6 +42,11 @@ export const seedOption = z
   .int()
   .default(0)
   .meta({ description: "of the random numbers, which are PyTorch's: the same seed, the same pictures" })
+export const numOption = z.int().positive().default(1).meta({ description: 'how many pictures, of the seeds seed, seed + 1, …' })
+export const stepsOption = z
+  .int()
+  .positive()
+  .meta({ description: "sampling steps; as many as the model's own pipeline takes unless given" })
 export const samplerOption = z
   .enum(samplerNames)
   .optional()

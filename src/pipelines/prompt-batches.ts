@@ -11,7 +11,9 @@ import { Programs } from '../runtime/programs.ts'
 import { Generator } from '../runtime/random.ts'
 import { type Autoencoder, createAutoencoder } from './autoencoder.ts'
 import { framed } from './clip.ts'
-import type { Components, Network, TextEncoder } from './stable-diffusion/parts.ts'
+import type { Network } from './open/network.ts'
+import type { TextEncoder } from './parts/text-encoder.ts'
+import type { Components } from './stable-diffusion/components.ts'
 
 export interface PromptBatchOptions {
   readonly steps: number

@@ -1,37 +1,40 @@
 import { ArgumentError } from '../../core/errors.ts'
-import type { Row } from './denoiser.ts'
-import type { Loaded } from './loaded.ts'
+import { NdArray } from '../../runtime/ndarray.ts'
+import type { Size } from '../images/fit.ts'
+import type { BatchEntry } from '../parts/denoiser.ts'
+import { guidanceEmbedding } from '../parts/unet.ts'
+import type { StableDiffusionModel } from './model.ts'
 import type { Settings } from './options.ts'
+import type { Condition } from './prompts.ts'
 
-/** What the U-Net's batch is told. */
-export interface Conditions {
-  /** The negative prompt's and the prompt's; the prompt's alone where nothing guides. */
-  readonly rows: readonly Row[]
-  readonly guided: boolean
-  /** The guidance that a distilled network is told: the scale less 1. */
-  readonly embedded: number | undefined
-}
-
-export interface Size {
-  readonly height: number
-  readonly width: number
-}
-
-/** Encodes the prompts, with XL's sizes where the model takes them. */
-export async function conditions(loaded: Loaded, settings: Settings, guidance: number, size: Size): Promise<Conditions> {
-  const { components, xl } = loaded
-  const { time_cond_proj_dim: distilled } = components.unet.config
+/**
+ * Encodes the prompts: the entries of the U-Net's batch, with XL's sizes where the model takes them. The negative prompt's and
+ * the prompt's; the prompt's alone where nothing guides.
+ */
+export async function conditions(
+  model: StableDiffusionModel,
+  settings: Settings,
+  guidance: number,
+  size: Size,
+): Promise<BatchEntry[]> {
+  const { unet, xl, prompts } = model
+  const { time_cond_proj_dim: distilled } = unet.config
   // A guidance of 1 or less is none, and a network that is told its guidance has it within.
   const guided = guidance > 1 && distilled === null
-  const { positive, negative: empty } = await loaded.prompts.encode({ ...settings, guided })
-  await loaded.done(loaded.prompts)
-  const ids = xl ? timeIds(loaded, settings, size) : undefined
-  const rows = [...(empty ? [{ ...empty, timeIds: ids?.negative }] : []), { ...positive, timeIds: ids?.positive }]
-  return { rows, guided, embedded: distilled === null ? undefined : guidance - 1 }
+  const { positive, negative } = await prompts.encode({ ...settings, guided })
+  await model.done(prompts)
+  const ids = xl ? timeIds(model, settings, size) : undefined
+  const timestepCondition = distilled === null ? undefined : guidanceEmbedding(guidance - 1, distilled)
+  const entry = ({ context, pooled }: Condition, own: readonly number[] | undefined): BatchEntry => ({
+    context,
+    ...(own && { textEmbeds: pooled, timeIds: NdArray.from(own, [1, own.length]) }),
+    ...(timestepCondition && { timestepCondition }),
+  })
+  return [...(negative ? [entry(negative, ids?.negative)] : []), entry(positive, ids?.positive)]
 }
 
 /** XL's six numbers (Podell et al. 2024, section 2.2); the refiner's five end with an aesthetic score. */
-function timeIds({ components }: Loaded, settings: Settings, { height, width }: Size) {
+function timeIds({ components }: StableDiffusionModel, settings: Settings, { height, width }: Size) {
   const { unet, text, options } = components
   const { crop, negativeCrop, aesthetic, negativeAesthetic, negativeOriginalSize, negativeTargetSize } = settings
   const original = settings.originalSize ?? [height, width]

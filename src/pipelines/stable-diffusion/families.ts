@@ -1,12 +1,21 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { ConfigError } from '../../checkpoints/index.ts'
+import type { ModelSource } from '../open/source.ts'
+
 /** What a pipeline class of diffusers does with a picture that it is given, and what it takes where nothing is said. */
-export interface Family {
+export interface PipelineClass {
   /** SD 1 and 2 have one text encoder, XL two or, in the refiner, the second alone. */
   readonly xl: boolean
-  readonly task: Task
+  readonly task: PictureTask
   readonly defaults: Defaults
 }
 
-export type Task = 'text-to-image' | 'image-to-image' | 'inpaint' | 'pix2pix' | 'upscale' | 'depth' | 'variation'
+export type PictureTask = 'text-to-image' | 'image-to-image' | 'inpaint' | 'pix2pix' | 'upscale' | 'depth' | 'variation'
+
+/** The tasks that one checkpoint does by what it is given, and in which ControlNets and adapters act. */
+export const sharedTasks = ['text-to-image', 'image-to-image', 'inpaint'] as const
+export const isShared = (task: PictureTask): boolean => (sharedTasks as readonly PictureTask[]).includes(task)
 
 export interface Defaults {
   readonly steps: number
@@ -18,19 +27,19 @@ export interface Defaults {
   readonly controlScale?: number
 }
 
-const plain = (task: Task, defaults: Partial<Defaults> = {}): Family => ({
+const plain = (task: PictureTask, defaults: Partial<Defaults> = {}): PipelineClass => ({
   xl: false,
   task,
   defaults: { steps: 50, guidance: 7.5, ...defaults },
 })
-const xl = (task: Task, defaults: Partial<Defaults> = {}): Family => ({
+const xl = (task: PictureTask, defaults: Partial<Defaults> = {}): PipelineClass => ({
   xl: true,
   task,
   defaults: { steps: 50, guidance: 5, ...defaults },
 })
 
 /** diffusers' pipelines by class, with the defaults of their `__call__` (v0.42). */
-export const families: Readonly<Record<string, Family>> = {
+export const families: Readonly<Record<string, PipelineClass>> = {
   StableDiffusionPipeline: plain('text-to-image'),
   StableDiffusionImg2ImgPipeline: plain('image-to-image', { strength: 0.8 }),
   StableDiffusionInpaintPipeline: plain('inpaint', { strength: 1 }),
@@ -52,9 +61,19 @@ export const families: Readonly<Record<string, Family>> = {
   LatentConsistencyModelImg2ImgPipeline: plain('image-to-image', { steps: 4, guidance: 8.5, strength: 0.8 }),
 }
 
+/** @throws ConfigError for a class that is none of Stable Diffusion's */
+export function checkClass({ className, place }: ModelSource): void {
+  if (Object.hasOwn(families, className)) return
+  const known = Object.keys(families).join(', ')
+  const file = join(place, 'model_index.json')
+  throw new ConfigError(existsSync(file) ? file : place, `is ${className}; pictures from prompts come from ${known}`, {
+    field: '_class_name',
+  })
+}
+
 /** The class that does a task with the parts of another, as diffusers' AutoPipeline chooses it. */
-export function classFor(className: string, task: Task, controlled: boolean): string {
-  const own = families[className] as Family
+export function classFor(className: string, task: PictureTask, controlled: boolean): string {
+  const own = families[className] as PipelineClass
   if (className.startsWith('LatentConsistencyModel') && !controlled) {
     if (task === 'text-to-image') return 'LatentConsistencyModelPipeline'
     if (task === 'image-to-image') return 'LatentConsistencyModelImg2ImgPipeline'

@@ -1,59 +1,53 @@
 import { ArgumentError } from '../../core/errors.ts'
 import type { NdArray } from '../../runtime/ndarray.ts'
-import type { Choices } from './choices.ts'
+import { asBatch, fitted, levelsOf } from '../images/fit.ts'
+import type { Conditioner } from '../parts/denoiser.ts'
+import { noised } from '../sampling/run.ts'
+import { distilledTimesteps, startOf, stepsBefore } from '../sampling/schedule.ts'
 import { conditions } from './conditions.ts'
-import type { Companion } from './denoiser.ts'
-import type { Loaded } from './loaded.ts'
+import { type SamplingLatents, sampleTask } from './latent-run.ts'
+import type { StableDiffusionModel } from './model.ts'
 import type { Settings } from './options.ts'
-import { asBatch, fitted, levelsOf } from './pictures.ts'
-import {
-  callsUntil,
-  distilledTimesteps,
-  type Generating,
-  guidedBy,
-  noised,
-  sampleLatents,
-  startOf,
-  stepsBefore,
-} from './sampling.ts'
-
-/** What the latents of the run lie beside: depth for the depth model. */
-export type Beside = NdArray<'f32'> | undefined
+import type { SamplingPlan } from './plan.ts'
 
 /**
  * Latents from a prompt and a picture, as diffusers' `…Img2ImgPipeline`s sample them: the picture is noised to the level at which
  * its strength starts. With `denoisingStart` the picture, or the latents, are taken as that level's already (XL's refiner).
+ *
+ * @param channels that the network sees behind the latents: depth for the depth model
  */
 export async function* imageToImage(
-  loaded: Loaded,
+  model: StableDiffusionModel,
   settings: Settings,
-  choices: Choices,
-  companions: readonly Companion[],
-  beside?: Beside,
-): Generating {
-  const { guidance, scheduler, steps } = choices
+  plan: SamplingPlan,
+  conditioners: readonly Conditioner[],
+  channels?: NdArray<'f32'>,
+): SamplingLatents {
+  const { scheduler, steps } = plan
+  const { latents: coder } = model
   const { image, latents: given, denoisingStart } = settings
-  const { rows, embedded } = await conditions(loaded, settings, guidance, choices)
+  const entries = await conditions(model, settings, plan.guidance, plan)
   const later = denoisingStart !== undefined && denoisingStart > 0 && denoisingStart < 1
-  const distilled = choices.className.startsWith('LatentConsistency') ? distilledTimesteps(choices) : undefined
-  const start = distilled ? 0 : later ? stepsBefore(scheduler, steps, denoisingStart) : startOf(choices)
-  const pixels = image && asBatch(fitted(levelsOf(image), choices))
+  const distilled = plan.className.startsWith('LatentConsistency') ? distilledTimesteps(scheduler, plan) : undefined
+  const start = distilled ? 0 : later ? stepsBefore(scheduler, steps, denoisingStart) : startOf(plan)
+  const pixels = image && asBatch(fitted(levelsOf(image), plan))
   if (!pixels && !given) throw new ArgumentError('image: image to image needs a picture, or latents')
-  return yield* sampleLatents(loaded, settings, choices, {
-    rows,
-    embedded,
-    companions,
-    combine: guidedBy(guidance, settings.rescale),
+  return yield* sampleTask(model, settings, plan, {
+    entries,
+    conditioners,
     start,
-    end: callsUntil(scheduler, steps, settings.denoisingEnd, start),
     timesteps: distilled,
-    async begin(generator, picture) {
-      const data = given
-        ? (given.slice(0, picture, picture + 1) as NdArray<'f32'>)
-        : await loaded.latents.encode(pixels as NdArray<'f32'>, generator)
-      if (later) return { x: data, beside }
-      return { x: data, renew: noised(data, generator.randn(data.shape)), beside }
+    async prepare(generator, picture) {
+      const data = given ? latentsOf(given, picture) : await coder.encode(pixels as NdArray<'f32'>, generator)
+      if (later) return { x: data, channels }
+      return { x: data, blend: noised(data, generator.randn(data.shape)), channels }
     },
-    begun: () => loaded.done(loaded.latents),
+    onPrepared: () => model.done(coder),
   })
+}
+
+/** The given latents of one picture; where there is one for all, that. */
+export const latentsOf = (given: NdArray, picture: number): NdArray<'f32'> => {
+  const all = given.cast('f32')
+  return all.shape[0] === 1 ? all : all.slice(0, picture, picture + 1)
 }

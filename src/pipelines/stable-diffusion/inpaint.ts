@@ -4,13 +4,17 @@ import { imagesOf, type Pixels, toPixels, toTensor } from '../../images/index.ts
 import type { Box } from '../../images/pillow.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
 import type { Generator } from '../../runtime/random.ts'
-import type { Choices } from './choices.ts'
+import { asBatch, fitted, levelsOf } from '../images/fit.ts'
+import { binaryMask, boxOf, softened, thinned } from '../images/mask.ts'
+import { overlaid } from '../images/overlay.ts'
+import type { Conditioner } from '../parts/denoiser.ts'
+import { noised, type Prepared } from '../sampling/run.ts'
+import { startOf, stepsBefore } from '../sampling/schedule.ts'
 import { conditions } from './conditions.ts'
-import type { Companion } from './denoiser.ts'
-import type { Loaded } from './loaded.ts'
+import { type SamplingLatents, sampleTask } from './latent-run.ts'
+import type { StableDiffusionModel } from './model.ts'
 import type { Settings } from './options.ts'
-import { asBatch, binaryMask, boxOf, fitted, levelsOf, overlaid, softened, thinned } from './pictures.ts'
-import { type Beginning, callsUntil, type Generating, guidedBy, noised, sampleLatents, startOf, stepsBefore } from './sampling.ts'
+import type { SamplingPlan } from './plan.ts'
 
 /** What is worked on: the whole picture, or a box of it. */
 export interface Canvas {
@@ -20,13 +24,13 @@ export interface Canvas {
 }
 
 /** @throws ArgumentError where the picture or its mask is missing, or they differ in size */
-export function canvasOf(settings: Settings, choices: Choices): Canvas {
+export function canvasOf(settings: Settings, plan: SamplingPlan): Canvas {
   if (!settings.image || !settings.mask) throw new ArgumentError('inpaint: a picture and its mask are needed, image and mask')
   const [image, mask] = [levelsOf(settings.image), softened(levelsOf(settings.mask), settings.maskBlur)]
   const [of, is] = [image, mask].map(({ shape: [height, width] }) => `${width} × ${height}`)
   if (settings.maskPadding === undefined) return { image, mask, box: undefined }
   if (of !== is) throw new ArgumentError(`mask: it is ${is} pixels and the picture ${of}: to crop to it both must be of one size`)
-  return { image, mask, box: boxOf(mask, choices, settings.maskPadding) }
+  return { image, mask, box: boxOf(mask, plan, settings.maskPadding) }
 }
 
 /**
@@ -35,63 +39,62 @@ export function canvasOf(settings: Settings, choices: Choices): Canvas {
  * (Lugmayr et al. 2022, eq. 8).
  */
 export async function* inpaint(
-  loaded: Loaded,
+  model: StableDiffusionModel,
   settings: Settings,
-  choices: Choices,
-  companions: readonly Companion[],
-  { image, mask: drawn, box }: Canvas,
-): Generating {
-  const { guidance, scheduler, steps, strength } = choices
-  const { components, factor, latents: coder } = loaded
+  plan: SamplingPlan,
+  conditioners: readonly Conditioner[],
+  { image, mask: painted, box }: Canvas,
+): SamplingLatents {
+  const { scheduler, steps, strength } = plan
+  const { components, factor, latents: coder } = model
   const channels = components.unet.config.in_channels
   const sees = channels === 2 * coder.channels + 1
   if (!sees && channels !== coder.channels) {
     throw new ArgumentError(`${components.place}: its U-Net takes ${channels} channels, and in-painting 4 or 9`)
   }
-  const { rows, embedded } = await conditions(loaded, settings, guidance, choices)
-  const fitting = { ...choices, box }
+  const entries = await conditions(model, settings, plan.guidance, plan)
+  const fitting = { ...plan, box }
   const pixels = asBatch(fitted(image, fitting))
-  const mask = binaryMask(drawn, fitting)
+  const mask = binaryMask(painted, fitting)
   const kept = pixels.mul(mask.mul(-1).add(1))
   const small = thinned(mask, factor)
   const later = settings.denoisingStart !== undefined && settings.denoisingStart > 0 && settings.denoisingStart < 1
-  const start = later ? stepsBefore(scheduler, steps, settings.denoisingStart as number) : startOf(choices)
-  const shape = [1, coder.channels, choices.height / factor, choices.width / factor]
+  const start = later ? stepsBefore(scheduler, steps, settings.denoisingStart as number) : startOf(plan)
+  const shape = [1, coder.channels, plan.height / factor, plan.width / factor]
 
   // In diffusers the first picture's generator codes the given picture, and its mask, for all of them.
   let data: NdArray<'f32'> | undefined
   let masked: NdArray<'f32'> | undefined
-  async function begin(generator: Generator, picture: number, initialSigma: number): Promise<Beginning> {
+  async function prepare(generator: Generator, picture: number, initialSigma: number): Promise<Prepared> {
     const pure = strength === 1 && !later
     if (picture === 0 && !(pure && sees)) data = await coder.encode(pixels, generator)
     const noise = generator.randn(shape)
     if (picture === 0 && sees) masked = await coder.encode(kept, generator)
     // A network of four channels does not see the masked picture, and diffusers draws for it all the same.
     else if (picture === 0) coder.skip(shape, generator)
-    const beside = masked && NdArray.concat([small, masked], 1)
+    const behind = masked && NdArray.concat([small, masked], 1)
     const first = (x: NdArray, level: Level): NdArray => (pure || later ? x : noised(data as NdArray, noise)(x, level, 0))
     const x = pure ? noise.mul(initialSigma) : (data as NdArray<'f32'>)
-    if (sees)
-      return { x, renew: pure || later ? undefined : (state, level, call) => (call === 0 ? first(state, level) : state), beside }
+    if (sees) {
+      const blend = (state: NdArray, level: Level, call: number) => (call === 0 ? first(state, level) : state)
+      return { x, blend: pure || later ? undefined : blend, channels: behind }
+    }
     const known = data as NdArray
-    const blend = (state: NdArray, outside: NdArray) => outside.mul(small.mul(-1).add(1)).add(state.mul(small))
+    const outside = (state: NdArray, what: NdArray) => what.mul(small.mul(-1).add(1)).add(state.mul(small))
     return {
       x,
-      renew: (state, level, call) =>
-        call === 0 ? first(state, level) : blend(state, known.mul(level.alpha).add(noise.mul(level.sigma))),
-      finish: (state) => blend(state, known),
+      blend: (state, level, call) =>
+        call === 0 ? first(state, level) : outside(state, known.mul(level.alpha).add(noise.mul(level.sigma))),
+      postprocess: (state) => outside(state, known) as NdArray<'f32'>,
     }
   }
 
-  return yield* sampleLatents(loaded, settings, choices, {
-    rows,
-    embedded,
-    companions,
-    combine: guidedBy(guidance, settings.rescale),
+  return yield* sampleTask(model, settings, plan, {
+    entries,
+    conditioners,
     start,
-    end: callsUntil(scheduler, steps, settings.denoisingEnd, start),
-    begin,
-    begun: () => loaded.done(coder),
+    prepare,
+    onPrepared: () => model.done(coder),
   })
 }
 

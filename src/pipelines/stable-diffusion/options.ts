@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { NdArray } from '../../runtime/ndarray.ts'
 import { seedOption } from '../options.ts'
+import type { PictureTask } from './families.ts'
 
 const count = z.int().positive()
 const share = z.number().min(0).max(1)
@@ -76,3 +77,47 @@ export type GenerateOptions = z.input<typeof generateOptions> & {
 
 /** The options with the defaults filled in. */
 export type Settings = z.output<typeof generateOptions> & { readonly signal?: AbortSignal | undefined }
+
+type OptionName = keyof typeof generateOptions.shape
+
+/** What every task takes. */
+const always = [
+  'prompt',
+  'negative',
+  'steps',
+  'guidance',
+  'seed',
+  'width',
+  'height',
+  'num',
+  'scheduler',
+  'eta',
+  'rescale',
+] as const
+const texts = ['clipSkip', 'syntax', 'output'] as const
+const conditioned = ['controls', 'imagePrompts', 'adapters', 'guess'] as const
+const shares = ['denoisingStart', 'denoisingEnd', 'latents'] as const
+
+/** What each task takes beside. */
+const taken: Readonly<Record<PictureTask, readonly OptionName[]>> = {
+  'text-to-image': [...texts, ...conditioned, 'denoisingEnd'],
+  'image-to-image': [...texts, ...conditioned, ...shares, 'image', 'strength'],
+  inpaint: [...texts, ...conditioned, ...shares, 'image', 'strength', 'mask', 'maskPadding', 'maskBlur'],
+  pix2pix: [...texts, 'image', 'imageGuidance', 'denoisingEnd'],
+  upscale: [...texts, 'image', 'noiseLevel'],
+  depth: [...texts, 'image', 'depth', 'strength'],
+  variation: ['image', 'output'],
+}
+
+/** What XL takes beside: a second prompt, sizes and crops. */
+const ofXl: readonly OptionName[] = [
+  ...['prompt2', 'negative2', 'originalSize', 'crop', 'targetSize'],
+  ...['negativeOriginalSize', 'negativeCrop', 'negativeTargetSize', 'aesthetic', 'negativeAesthetic'],
+] as OptionName[]
+
+/** The options of a page that does these tasks. */
+export function optionsOf(xl: boolean, tasks: readonly PictureTask[]): z.ZodObject {
+  const names = new Set<OptionName>([...always, ...tasks.flatMap((task) => taken[task]), ...(xl ? ofXl : [])])
+  const shape = Object.entries(generateOptions.shape).filter(([name]) => names.has(name as OptionName))
+  return z.object(Object.fromEntries(shape))
+}

@@ -1,21 +1,10 @@
-import { input } from '../../core/tensor.ts'
-import { clipText, clipTextWithProjection } from '../../models/index.ts'
-import { Params } from '../../nn/params.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
-import { type CompileOptions, compile } from '../../runtime/program.ts'
-import { Programs } from '../../runtime/programs.ts'
-import {
-  type Chunk,
-  type ClipTokenizer,
-  chunkPrompt,
-  equalChunks,
-  type PromptSyntax,
-  tokensOf,
-  weighStates,
-} from '../../text/index.ts'
-import type { Components, TextEncoder } from './parts.ts'
+import type { CompileOptions } from '../../runtime/program.ts'
+import { type Chunk, type ClipTokenizer, chunkPrompt, equalChunks, type PromptSyntax } from '../../text/index.ts'
+import { textEncoder, type WorkingTextEncoder } from '../parts/text-encoder.ts'
+import type { Components } from './components.ts'
 
-/** What a U-Net is told by a text. */
+/** What a U-Net is conditioned on by a text. */
 export interface Condition {
   /** f32 [1, M, D]. */
   readonly context: NdArray<'f32'>
@@ -44,20 +33,27 @@ export interface Prompts {
 
 /** Texts to conditions, as diffusers' `encode_prompt` does for Stable Diffusion 1 and 2 and for XL. */
 export function prompts({ text, options }: Components, xl: boolean, compileOptions: CompileOptions): Prompts {
-  const encoders = text.map((encoder) => encoding(encoder, xl, compileOptions))
+  const encoders = text.map((encoder) => textEncoder(encoder, compileOptions))
+  const stateOf = (encoder: WorkingTextEncoder, chunks: readonly Chunk[], skip: number) =>
+    encoder.encode(chunks, xl ? { skip: 1 + skip, norm: false } : { skip, norm: true })
 
   return {
-    async encode({ prompt, negative, prompt2 = prompt, negative2 = negative, guided, clipSkip, syntax }) {
-      const found: Condition[][] = []
-      for (const [i, { name, tokenizer }] of text.entries()) {
+    async encode({ prompt, negative, prompt2 = prompt, negative2 = negative, guided, clipSkip = 0, syntax }) {
+      const chunked = text.map(({ name, tokenizer }) => {
         const second = name === 'text_encoder_2'
         const both = [second ? prompt2 : prompt, (second ? negative2 : negative) ?? '']
-        const wanted = guided ? both : both.slice(0, 1)
-        const chunks = wanted.map((one) => chunksOf(tokenizer, one, syntax))
+        return (guided ? both : both.slice(0, 1)).map((one) => chunksOf(tokenizer, one, syntax))
+      })
+      // Every prompt of every encoder takes as many chunks as the longest.
+      const longest = chunked.flat().reduce((a, b) => (b.length > a.length ? b : a))
+      const found: Condition[][] = []
+      for (const [i, { tokenizer }] of text.entries()) {
         const each: Condition[] = []
-        for (const [k, own] of equalChunks(tokenizer, chunks).entries()) {
+        const equal = equalChunks(tokenizer, [...(chunked[i] as Chunk[][]), longest]).slice(0, -1)
+        for (const [k, own] of equal.entries()) {
           // In diffusers only the prompt skips layers.
-          each.push(await (encoders[i] as Encoding).run(own, k === 0 ? clipSkip : undefined))
+          const { states, pooled } = await stateOf(encoders[i] as WorkingTextEncoder, own, k === 0 ? clipSkip : 0)
+          each.push({ context: states, pooled: xl ? pooled : undefined })
         }
         found.push(each)
       }
@@ -66,7 +62,7 @@ export function prompts({ text, options }: Components, xl: boolean, compileOptio
       return { positive: positive as Condition, negative: second && zeros ? emptied(second) : second }
     },
     async release() {
-      for (const { programs } of encoders) await programs.release()
+      for (const encoder of encoders) await encoder.release()
     },
   }
 }
@@ -78,48 +74,14 @@ function chunksOf(tokenizer: ClipTokenizer, prompt: string, syntax: PromptSyntax
   return [{ ids, weights: ids.map(() => 1) }]
 }
 
-interface Encoding {
-  readonly programs: Programs<string>
-  run(chunks: readonly Chunk[], clipSkip: number | undefined): Promise<Condition>
-}
-
-function encoding({ config, weights, projected }: TextEncoder, xl: boolean, options: CompileOptions): Encoding {
-  const programs = new Programs((key: string) => {
-    const [count, length, skip] = key.split(' ') as [string, string, string]
-    const tokens = input('tokens', [Number(count), Number(length)], 'i64')
-    const { states, pooled } = draw(tokens, skip === '' ? undefined : Number(skip))
-    return compile({ outputs: pooled ? { states, pooled } : { states }, weights }, options)
-  })
-  const draw = (tokens: ReturnType<typeof input>, skip: number | undefined) => {
-    const projection = projected ? clipTextWithProjection(new Params(), config)(tokens) : undefined
-    const output = projection ?? clipText(new Params(), config)(tokens)
-    if (xl) return { states: output.layer(1 + (skip ?? 0), { norm: false }), pooled: projection?.textEmbeds }
-    return { states: skip === undefined ? output.lastHiddenState : output.layer(skip, { norm: true }), pooled: undefined }
-  }
-  return {
-    programs,
-    async run(chunks, clipSkip) {
-      const tokens = tokensOf(chunks)
-      const program = await programs.get([...tokens.shape, clipSkip ?? ''].join(' '))
-      const { states, pooled } = (await program.run({ tokens })) as { states: NdArray<'f32'>; pooled?: NdArray<'f32'> }
-      // Of a prompt in several chunks the first is pooled.
-      return { context: weighStates(states, chunks, { kind: 'scale' }), pooled: pooled?.slice(0, 0, 1) }
-    },
-  }
-}
-
 /** The states of both encoders side by side; the pooled text is the last encoder's. */
-function joined(conditions: readonly Condition[]): Condition {
-  const most = Math.max(...conditions.map(({ context }) => context.shape[1] as number))
-  const contexts = conditions.map(({ context }) => padded(context, most))
-  return { context: NdArray.concat(contexts, 2), pooled: conditions.at(-1)?.pooled }
-}
-
-/** Two tokenizers may cut a prompt into different numbers of chunks: the shorter repeats its last. */
-function padded(context: NdArray<'f32'>, length: number): NdArray<'f32'> {
-  const own = context.shape[1] as number
-  return own === length ? context : NdArray.concat([context, context.slice(1, own - (length - own))], 1)
-}
+const joined = (conditions: readonly Condition[]): Condition => ({
+  context: NdArray.concat(
+    conditions.map(({ context }) => context),
+    2,
+  ),
+  pooled: conditions.at(-1)?.pooled,
+})
 
 const emptied = ({ context, pooled }: Condition): Condition => ({
   context: NdArray.zeros(context.shape),

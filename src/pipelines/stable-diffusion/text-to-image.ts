@@ -1,27 +1,22 @@
-import type { Choices } from './choices.ts'
+import type { Conditioner } from '../parts/denoiser.ts'
 import { conditions } from './conditions.ts'
-import type { Companion } from './denoiser.ts'
-import type { Loaded } from './loaded.ts'
+import { type SamplingLatents, sampleTask } from './latent-run.ts'
+import type { StableDiffusionModel } from './model.ts'
 import type { Settings } from './options.ts'
-import { callsUntil, type Generating, guidedBy, sampleLatents } from './sampling.ts'
+import type { SamplingPlan } from './plan.ts'
 
 /** Latents from a prompt, as diffusers' `StableDiffusionPipeline` and `StableDiffusionXLPipeline` sample them. */
 export async function* textToImage(
-  loaded: Loaded,
+  model: StableDiffusionModel,
   settings: Settings,
-  choices: Choices,
-  companions: readonly Companion[],
-): Generating {
-  const { guidance, height, width, scheduler, steps } = choices
-  const { rows, embedded } = await conditions(loaded, settings, guidance, choices)
-  return yield* sampleLatents(loaded, settings, choices, {
-    rows,
-    embedded,
-    companions,
-    combine: guidedBy(guidance, settings.rescale),
-    end: callsUntil(scheduler, steps, settings.denoisingEnd),
-    begin: (generator, _, initialSigma) => ({
-      x: generator.randn([1, loaded.latents.channels, height / loaded.factor, width / loaded.factor]).mul(initialSigma),
-    }),
+  plan: SamplingPlan,
+  conditioners: readonly Conditioner[],
+): SamplingLatents {
+  const { latents, factor } = model
+  const shape = [1, latents.channels, plan.height / factor, plan.width / factor]
+  return yield* sampleTask(model, settings, plan, {
+    entries: await conditions(model, settings, plan.guidance, plan),
+    conditioners,
+    prepare: (generator, _, initialSigma) => ({ x: generator.randn(shape).mul(initialSigma) }),
   })
 }

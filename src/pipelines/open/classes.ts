@@ -1,0 +1,82 @@
+import {
+  autoencoderKL,
+  autoencoderKLConfig,
+  autoencoderTiny,
+  autoencoderTinyConfig,
+  classifier,
+  classifierConfig,
+  clip,
+  clipConfig,
+  clipText,
+  clipTextConfig,
+  clipTextWithProjection,
+  clipVisionConfig,
+  clipVisionWithProjection,
+  controlNet,
+  controlNetConfig,
+  detector,
+  detectorConfig,
+  isClipBuffer,
+  renameClipText,
+  renameClipVision,
+  t2iAdapter,
+  t2iAdapterConfig,
+  unet2d,
+  unet2dCondition,
+  unet2dConditionConfig,
+  unet2dConfig,
+  vqModel,
+  vqModelConfig,
+} from '../../models/index.ts'
+import type { Params } from '../../nn/params.ts'
+import { renameAttention } from '../../nn/spatial-attention.ts'
+
+/** What opens the networks of one class of diffusers or transformers. */
+export interface NetworkClass<C, F> {
+  /** Reads `config.json`. @throws ModelConfigError that names the place */
+  readonly config: (fields: unknown, place?: string) => C
+  /** Declares the parameters, whose names are the checkpoint's keys, and gives the network's function. */
+  readonly build: (p: Params, config: C) => F
+  /** Keys of older checkpoints to today's. */
+  readonly rename?: (key: string) => string
+  /** Buffers in checkpoints that no network asks for. */
+  readonly ignore?: (key: string) => boolean
+}
+
+const entry = <C, F>(spec: NetworkClass<C, F>) => spec
+
+/** Every class of networks that can be opened. A new network is one line here; then any page may name it among its parts. */
+export const networkClasses = {
+  UNet2DModel: entry({ config: unet2dConfig, build: (p, config) => unet2d(p, config), rename: renameAttention }),
+  UNet2DConditionModel: entry({ config: unet2dConditionConfig, build: (p, config) => unet2dCondition(p, config) }),
+  ControlNetModel: entry({ config: controlNetConfig, build: controlNet }),
+  T2IAdapter: entry({ config: t2iAdapterConfig, build: t2iAdapter }),
+  AutoencoderKL: entry({ config: autoencoderKLConfig, build: autoencoderKL, rename: renameAttention }),
+  AutoencoderTiny: entry({ config: autoencoderTinyConfig, build: autoencoderTiny, rename: renameAttention }),
+  VQModel: entry({ config: vqModelConfig, build: vqModel, rename: renameAttention }),
+  CLIPTextModel: entry({ config: clipTextConfig, build: clipText, rename: renameClipText, ignore: isClipBuffer }),
+  CLIPTextModelWithProjection: entry({
+    config: clipTextConfig,
+    build: clipTextWithProjection,
+    rename: renameClipText,
+    ignore: isClipBuffer,
+  }),
+  CLIPVisionModelWithProjection: entry({
+    config: clipVisionConfig,
+    build: clipVisionWithProjection,
+    rename: renameClipVision,
+    ignore: isClipBuffer,
+  }),
+  CLIPModel: entry({ config: clipConfig, build: clip, ignore: isClipBuffer }),
+  ResidualClassifier: entry({ config: classifierConfig, build: classifier }),
+  CentreDetector: entry({ config: detectorConfig, build: detector }),
+} as const
+
+export type ClassName = keyof typeof networkClasses
+export type ConfigOf<N extends ClassName> = (typeof networkClasses)[N] extends NetworkClass<infer C, infer _F> ? C : never
+export type BuiltOf<N extends ClassName> = (typeof networkClasses)[N] extends NetworkClass<infer _C, infer F> ? F : never
+
+/** The function of a network of this class and config, its parameters declared in `p`. */
+export function build<N extends ClassName>(className: N, p: Params, config: ConfigOf<N>): BuiltOf<N> {
+  return (networkClasses[className] as unknown as NetworkClass<ConfigOf<N>, BuiltOf<N>>).build(p, config)
+}

@@ -1,0 +1,124 @@
+import { join } from 'node:path'
+import {
+  ConfigError,
+  FolderError,
+  type HubOptions,
+  loadConfig,
+  matchWeights,
+  openWeights,
+  resolveModel,
+} from '../../checkpoints/index.ts'
+import type { Json } from '../../checkpoints/json.ts'
+import { Params } from '../../nn/params.ts'
+import type { Weights } from '../../runtime/weights.ts'
+import { build, type ClassName, type ConfigOf, type NetworkClass, networkClasses } from './classes.ts'
+
+/** A network as its checkpoint has it: weights under the network's own names, not yet in memory. */
+export interface Network<C> {
+  readonly config: C
+  readonly weights: Weights
+}
+
+/** A network of a class that the table knows. */
+export type OpenedNetwork<N extends ClassName = ClassName> = N extends ClassName
+  ? Network<ConfigOf<N>> & {
+      readonly className: N
+      /** What errors call it: its folder, or the file with the component's name. */
+      readonly place: string
+      /** diffusers' version that wrote its config. */
+      readonly version: string | undefined
+    }
+  : never
+
+/** A network that nothing has been checked of: where its class, its config and its weights come from. */
+export interface Stored<N extends ClassName = ClassName> {
+  readonly className: N
+  readonly config: unknown
+  readonly weights: () => Weights
+  readonly place: string
+  /** What errors call its config. */
+  readonly configPlace: string
+}
+
+/**
+ * Holds every field, key and shape against the network. No weight is read.
+ *
+ * @param check what a page asks of the config beside its schema
+ * @throws ModelConfigError, CheckpointError, what opening the weights throws
+ */
+export function openNetwork<N extends ClassName>(
+  { className, config: fields, weights, place, configPlace }: Stored<N>,
+  check: (config: ConfigOf<N>, place: string) => void = () => {},
+): OpenedNetwork<N> {
+  const { config: parse, rename, ignore } = networkClasses[className] as unknown as NetworkClass<ConfigOf<N>, unknown>
+  const config = parse(fields, configPlace)
+  check(config, configPlace)
+  const p = new Params()
+  build(className, p, config)
+  const version = (fields as Json)._diffusers_version
+  const matched = matchWeights(p.tensors, weights(), { place, ...(rename && { rename }), ...(ignore && { ignore }) })
+  return {
+    className,
+    config,
+    weights: matched,
+    place,
+    version: typeof version === 'string' ? version : undefined,
+  } as OpenedNetwork<N>
+}
+
+export interface WeightOptions {
+  /** As `fp16`: which of a folder's weights. */
+  readonly variant?: string | undefined
+}
+
+/**
+ * The network of a folder.
+ *
+ * @param className as `model_index.json` names it; else `config.json` does, or there is only one to expect
+ * @throws ConfigError for another class
+ */
+export function storedIn<N extends ClassName>(
+  dir: string,
+  known: readonly N[],
+  { variant }: WeightOptions = {},
+  className?: string,
+): Stored<N> {
+  const config = loadConfig(dir)
+  const [only, ...others] = known
+  const own = className ?? config._class_name ?? (others.length === 0 ? only : undefined)
+  if (own === undefined || !known.includes(own as N)) {
+    throw new ConfigError(join(dir, 'config.json'), `is ${own || 'none'}; expected ${known.join(' or ')}`, {
+      field: '_class_name',
+    })
+  }
+  return {
+    className: own as N,
+    config,
+    weights: () => openWeights(dir, variant === undefined ? {} : { variant }),
+    place: dir,
+    configPlace: join(dir, 'config.json'),
+  }
+}
+
+/** What the hub is asked for. */
+export const hubOptions = ({ variant, hub = {} }: WeightOptions & { readonly hub?: HubOptions }): HubOptions => ({
+  ...hub,
+  ...(variant !== undefined && { variant }),
+})
+
+/**
+ * Opens a network that stands for itself, such as a ControlNet: its folder in diffusers' layout, or its name on the hub.
+ *
+ * @param what errors call it, as `a ControlNet`
+ * @throws HubError, FolderError, ConfigError, and what `openNetwork` does
+ */
+export async function openNetworkAt<N extends ClassName>(
+  model: string,
+  what: string,
+  known: readonly N[],
+  options: WeightOptions & { readonly hub?: HubOptions } = {},
+): Promise<OpenedNetwork<N>> {
+  const { kind, path } = await resolveModel(model, hubOptions(options))
+  if (kind === 'file') throw new FolderError(path, `is a file; ${what} opens as a folder in diffusers' layout`)
+  return openNetwork(storedIn(path, known, options))
+}

@@ -1,0 +1,61 @@
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { ConfigError, FolderError, fromSingleFile, kindOf, openSafetensors } from '../../checkpoints/index.ts'
+import type { SchedulerConfig } from '../../diffusion/index.ts'
+import type { ClassName } from './classes.ts'
+import type { Stored } from './network.ts'
+import type { ModelSource, OpenOptions } from './source.ts'
+
+/** A single-file checkpoint of Stable Diffusion. @throws SafetensorsError, SingleFileError */
+export function fileSource(file: string, { tokenizer, prediction }: Pick<OpenOptions, 'tokenizer' | 'prediction'>): ModelSource {
+  const { tensors } = openSafetensors(file)
+  const single = fromSingleFile(tensors, file)
+  const { pipeline, configs } = kindOf(single, tensors)
+  return {
+    place: file,
+    className: pipeline,
+    fields: { requires_aesthetics_score: single.family === 'xl-refiner' },
+    has: (name) => single.components.has(name) || (name === 'low_res_scheduler' && pipeline === upscaler),
+    network<N extends ClassName>(name: string, classes: readonly N[]): Stored<N> {
+      const weights = single.components.get(name)
+      const config = configs[name]
+      const place = `${file} (${name})`
+      if (!weights || !config) throw new FolderError(place, 'is not in the file: a whole checkpoint has it')
+      const text = weights.has('text_projection.weight') ? 'CLIPTextModelWithProjection' : 'CLIPTextModel'
+      const className = (name.startsWith('text_encoder') ? text : config._class_name) as N
+      if (!classes.includes(className))
+        throw new ConfigError(place, `is ${className}; expected ${classes.join(' or ')}`, { field: '_class_name' })
+      return { className, config, weights: () => weights, place, configPlace: place }
+    },
+    scheduler: (name) =>
+      name === 'low_res_scheduler'
+        ? upscalerNoise
+        : ({ ...configs.scheduler, ...(prediction && { prediction_type: prediction }) } as SchedulerConfig),
+    tokenizer: (name) => tokenizerFolder(file, name, tokenizer),
+    beside: (name) => join(dirname(file), name),
+  }
+}
+
+const upscaler = 'StableDiffusionUpscalePipeline'
+
+/** The published ×4 upscaler's. */
+const upscalerNoise: SchedulerConfig = {
+  _class_name: 'DDPMScheduler',
+  beta_schedule: 'squaredcos_cap_v2',
+  beta_start: 0.0001,
+  beta_end: 0.02,
+  num_train_timesteps: 1000,
+  clip_sample: true,
+}
+
+/** A single file holds no vocabulary: `tokenizer/` beside it, or in the folder that is given, or that folder itself. */
+function tokenizerFolder(file: string, name: string, given = dirname(file)): string {
+  const holds = (dir: string) => existsSync(join(dir, 'vocab.json')) || existsSync(join(dir, 'tokenizer.json'))
+  const found = [join(given, name), ...(name === 'tokenizer' ? [given] : [])].find(holds)
+  if (found !== undefined) return found
+  throw new FolderError(
+    join(given, name),
+    `no tokenizer here, and ${file} holds none: single files have no vocabulary. Give a folder with ${name}/ in it ` +
+      '(vocab.json and merges.txt, or tokenizer.json), such as any diffusers folder of the same family',
+  )
+}

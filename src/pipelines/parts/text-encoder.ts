@@ -1,0 +1,79 @@
+import { input, type Tensor } from '../../core/tensor.ts'
+import type { ClipTextConfig, ClipTextOutput } from '../../models/index.ts'
+import { Params } from '../../nn/params.ts'
+import type { NdArray } from '../../runtime/ndarray.ts'
+import { type CompileOptions, compile } from '../../runtime/program.ts'
+import { Programs } from '../../runtime/programs.ts'
+import { type Chunk, type ClipTokenizer, tokensOf, weighStates } from '../../text/index.ts'
+import { build } from '../open/classes.ts'
+import { type Network, openNetwork } from '../open/network.ts'
+import { openClipTokenizer, type Part } from '../open/parts.ts'
+import { turns } from './turns.ts'
+
+const classes = ['CLIPTextModel', 'CLIPTextModelWithProjection'] as const
+
+/** CLIP's text encoder as a checkpoint has it, with its tokenizer. */
+export interface TextEncoder extends Network<ClipTextConfig> {
+  readonly className: (typeof classes)[number]
+  /** The component's name, as `text_encoder_2`. */
+  readonly name: string
+  readonly tokenizer: ClipTokenizer
+}
+
+/** A text encoder among a page's parts, with its tokenizer's component. */
+export const clipTextEncoder = (tokenizer: string, known: readonly (typeof classes)[number][] = classes): Part<TextEncoder> => ({
+  open: (source, component) => ({
+    ...openNetwork(source.network(component, known)),
+    name: component,
+    tokenizer: openClipTokenizer(source, tokenizer),
+  }),
+})
+
+/** Which states of the encoder stand for a text. */
+export interface TextLayer {
+  /** Layers left out at the end; 0 is the last. */
+  readonly skip: number
+  /** Whether the final norm follows. */
+  readonly norm: boolean
+}
+
+/** What an encoder makes of one text. */
+export interface EncodedText {
+  /** f32 [1, M, D]. */
+  readonly states: NdArray<'f32'>
+  /** Of an encoder with a projection: the projected end-of-text state, f32 [1, P]. */
+  readonly pooled: NdArray<'f32'> | undefined
+}
+
+/** A text encoder at work. */
+export interface WorkingTextEncoder {
+  readonly tokenizer: ClipTokenizer
+  /** A text in chunks as long as the encoder reads, side by side; what weighs more is scaled. Of several chunks the first is pooled. */
+  encode(chunks: readonly Chunk[], layer: TextLayer): Promise<EncodedText>
+  release(): Promise<void>
+}
+
+/** One program for a number of chunks and a layer. */
+export function textEncoder(encoder: TextEncoder, options: CompileOptions): WorkingTextEncoder {
+  const { className, config, weights, tokenizer } = encoder
+  const projected = className === 'CLIPTextModelWithProjection'
+  const turn = turns()
+  const programs = new Programs((key: string) => {
+    const [count, length, skip, norm] = JSON.parse(key) as [number, number, number, boolean]
+    const network = build(className, new Params(), config)
+    const output = network(input('tokens', [count, length], 'i64')) as ClipTextOutput & { readonly textEmbeds?: Tensor }
+    const states = skip === 0 && norm ? output.lastHiddenState : output.layer(skip, { norm })
+    return compile({ outputs: { states, ...(projected && { pooled: output.textEmbeds as Tensor }) }, weights }, options)
+  })
+  return {
+    tokenizer,
+    encode: (chunks, { skip, norm }) =>
+      turn(async () => {
+        const tokens = tokensOf(chunks)
+        const program = await programs.get(JSON.stringify([...tokens.shape, skip, norm]))
+        const { states, pooled } = (await program.run({ tokens })) as { states: NdArray<'f32'>; pooled?: NdArray<'f32'> }
+        return { states: weighStates(states, chunks, { kind: 'scale' }), pooled: pooled?.slice(0, 0, 1) }
+      }),
+    release: () => turn(() => programs.release()),
+  }
+}

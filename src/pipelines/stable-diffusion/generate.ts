@@ -1,0 +1,77 @@
+import { ArgumentError } from '../../core/errors.ts'
+import { controls } from '../conditioning/controlnet.ts'
+import { imagePrompts } from '../conditioning/ip-adapter.ts'
+import { adapterFeatures } from '../conditioning/t2i-adapter.ts'
+import type { Generation } from '../page.ts'
+import type { Conditioner } from '../parts/denoiser.ts'
+import { depthToImage } from './depth.ts'
+import { isShared } from './families.ts'
+import { imageToImage } from './image-to-image.ts'
+import { type Canvas, canvasOf, inpaint, laidOver } from './inpaint.ts'
+import type { SamplingLatents } from './latent-run.ts'
+import type { StableDiffusionModel } from './model.ts'
+import type { Settings } from './options.ts'
+import { instructedEdit } from './pix2pix.ts'
+import { planOf, type SamplingPlan } from './plan.ts'
+import { textToImage } from './text-to-image.ts'
+import { upscale } from './upscale.ts'
+import { variation } from './variation.ts'
+
+/** Pictures, or their latents, by the task that the settings ask for. */
+export async function* generate(model: StableDiffusionModel, settings: Settings): Generation {
+  const plan = planOf(model, settings)
+  const canvas = plan.task === 'inpaint' ? canvasOf(settings, plan) : undefined
+  const conditioners = await conditionersOf(model, settings, plan, canvas)
+  const z = yield* sampled(model, settings, plan, canvas, conditioners)
+  await model.done(model.unet)
+  if (settings.output === 'latents') return { type: 'latents', latents: z }
+  const pictures = await model.latents.decode(z)
+  await model.done(model.latents)
+  return { type: 'pictures', pictures: canvas ? laidOver(pictures, canvas) : pictures }
+}
+
+/** What acts on the U-Net in a run beside the text. */
+async function conditionersOf(
+  { controlnets, imagePrompting, adapters, components }: StableDiffusionModel,
+  settings: Settings,
+  plan: SamplingPlan,
+  canvas?: Canvas,
+): Promise<Conditioner[]> {
+  const found = [
+    ...controls(controlnets, settings.controls, {
+      fitting: { ...plan, box: canvas?.box },
+      scale: plan.controlScale,
+      guess: settings.guess,
+      className: plan.className,
+    }),
+    ...(await imagePrompts(imagePrompting, settings.imagePrompts, components.unet)),
+    ...(await adapterFeatures(adapters, settings.adapters, plan)),
+  ]
+  if (found.length === 0 || isShared(plan.task)) return found
+  throw new ArgumentError(`${plan.className} takes no ControlNet and no adapter: open the model without`)
+}
+
+function sampled(
+  model: StableDiffusionModel,
+  settings: Settings,
+  plan: SamplingPlan,
+  canvas: Canvas | undefined,
+  conditioners: readonly Conditioner[],
+): SamplingLatents {
+  switch (plan.task) {
+    case 'text-to-image':
+      return textToImage(model, settings, plan, conditioners)
+    case 'image-to-image':
+      return imageToImage(model, settings, plan, conditioners)
+    case 'inpaint':
+      return inpaint(model, settings, plan, conditioners, canvas as Canvas)
+    case 'pix2pix':
+      return instructedEdit(model, settings, plan)
+    case 'upscale':
+      return upscale(model, settings, plan)
+    case 'depth':
+      return depthToImage(model, settings, plan)
+    case 'variation':
+      return variation(model, settings, plan)
+  }
+}

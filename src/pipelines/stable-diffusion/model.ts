@@ -1,0 +1,104 @@
+import { type LoraWeight, mergeLoras, openLora } from '../../checkpoints/index.ts'
+import type { Weights } from '../../runtime/weights.ts'
+import { addInversions, readInversion } from '../../text/index.ts'
+import { type OpenControlNet, openControlNet } from '../conditioning/controlnet.ts'
+import { type ImagePrompting, openImagePrompting } from '../conditioning/ip-adapter.ts'
+import { type AdapterFeatures, openAdapter } from '../conditioning/t2i-adapter.ts'
+import type { ConfigOf } from '../open/classes.ts'
+import type { LoadOptions as CommonOptions, Opened } from '../page.ts'
+import { type LatentCoder, latentCoder } from '../parts/autoencoder.ts'
+import { type Denoiser, denoiser } from '../parts/denoiser.ts'
+import { imageEncoder, type WorkingImageEncoder } from '../parts/image-encoder.ts'
+import { traceUnet } from '../parts/unet.ts'
+import type { Components } from './components.ts'
+import { families, type PipelineClass } from './families.ts'
+import { type Prompts, prompts } from './prompts.ts'
+
+export interface LoadOptions extends CommonOptions {
+  /** LoRA and LyCORIS files, merged with their weights. */
+  readonly loras?: readonly { readonly file: string; readonly weight?: LoraWeight }[]
+  /** ControlNets, each a folder in diffusers' layout or a name on the hub. */
+  readonly controlnets?: readonly string[]
+  /** IP-Adapters, each one file in the published layout, and their image encoder where it is neither the model's nor beside them. */
+  readonly ipAdapters?: readonly string[]
+  readonly imageEncoder?: string | undefined
+  /** T2I-Adapters, each a folder in diffusers' layout or a name on the hub. */
+  readonly adapters?: readonly string[]
+  /** Files of textual-inversion embeddings; `token` as prompts write it. */
+  readonly inversions?: readonly { readonly file: string; readonly token?: string }[]
+}
+
+/** A checkpoint of Stable Diffusion whose networks can run. */
+export interface StableDiffusionModel {
+  readonly components: Components
+  readonly xl: boolean
+  /** Pixels a side that one latent stands for. */
+  readonly factor: number
+  readonly prompts: Prompts
+  readonly unet: Denoiser<ConfigOf<'UNet2DConditionModel'>>
+  readonly latents: LatentCoder
+  readonly imageEncoder: WorkingImageEncoder | undefined
+  readonly controlnets: readonly OpenControlNet[]
+  readonly imagePrompting: ImagePrompting | undefined
+  readonly adapters: readonly AdapterFeatures[]
+  /** Frees what has done its work in a run, unless it is kept. */
+  done(part: { release(): Promise<void> }): Promise<void>
+  release(): Promise<void>
+}
+
+export async function openModel(stored: Components, opened: Opened<LoadOptions>): Promise<StableDiffusionModel> {
+  const { compile, load, done } = opened
+  const { loras = [], inversions = [], controlnets = [], ipAdapters = [], adapters = [], tiling, quantize, cache } = load
+  const components = withInversions(await withLoras(stored, loras), inversions)
+  const { xl } = families[components.className] as PipelineClass
+  const latents = latentCoder(components.vae, { ...compile, tiling })
+  const working = {
+    prompts: prompts(components, xl, compile),
+    unet: denoiser(components.unet, traceUnet, compile, { quantize, cache }),
+    latents,
+    imageEncoder: components.imageEncoder && imageEncoder(components.imageEncoder, compile),
+    controlnets: await Promise.all(controlnets.map((name) => openControlNet(name, load))),
+    imagePrompting: await openImagePrompting(ipAdapters, components, load, compile),
+    adapters: await Promise.all(adapters.map((name) => openAdapter(name, load, compile))),
+  }
+  return {
+    ...working,
+    components,
+    xl,
+    factor: latents.factor,
+    done,
+    async release() {
+      const { imagePrompting, imageEncoder: sees } = working
+      for (const part of [working.prompts, working.unet, latents, sees, imagePrompting, ...working.adapters])
+        await part?.release()
+    },
+  }
+}
+
+async function withLoras(components: Components, loras: NonNullable<LoadOptions['loras']>): Promise<Components> {
+  if (loras.length === 0) return components
+  const networks = new Map<string, Weights>([
+    ['unet', components.unet.weights],
+    ...components.text.map(({ name, weights }) => [name, weights] as const),
+  ])
+  const all = loras.map(({ file, weight = 1 }) => ({ lora: openLora(file), weight }))
+  const merged = await mergeLoras(networks, all)
+  const own = (name: string) => ({ weights: merged.get(name) as Weights })
+  return {
+    ...components,
+    unet: { ...components.unet, ...own('unet') },
+    text: components.text.map((encoder) => ({ ...encoder, ...own(encoder.name) })),
+  }
+}
+
+function withInversions(components: Components, files: NonNullable<LoadOptions['inversions']>): Components {
+  if (files.length === 0) return components
+  const inversions = files.map(({ file, token }) => readInversion(file, token))
+  return {
+    ...components,
+    text: components.text.map((encoder) => {
+      const { tokenizer, weights } = addInversions(encoder, inversions, encoder.name === 'text_encoder' ? 'first' : 'second')
+      return { ...encoder, tokenizer, weights, config: { ...encoder.config, vocab_size: tokenizer.size } }
+    }),
+  }
+}

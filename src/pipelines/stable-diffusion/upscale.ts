@@ -1,0 +1,47 @@
+import { ArgumentError } from '../../core/errors.ts'
+import { alphasCumprod, betaSchedule, type SchedulerConfig, schedulerFromConfig } from '../../diffusion/index.ts'
+import { NdArray } from '../../runtime/ndarray.ts'
+import { asBatch, fitted, levelsOf } from '../images/fit.ts'
+import { guidedBy } from '../sampling/guidance.ts'
+import { conditions } from './conditions.ts'
+import { type SamplingLatents, sampleTask } from './latent-run.ts'
+import type { StableDiffusionModel } from './model.ts'
+import type { Settings } from './options.ts'
+import type { SamplingPlan } from './plan.ts'
+
+/**
+ * Latents of a picture four times as large, from the picture and a prompt: the network sees it, noised to a level that it is told
+ * (Rombach et al. 2022; noise conditioning as Ho et al. 2022b). `plan` has the given picture's size.
+ */
+export async function* upscale(model: StableDiffusionModel, settings: Settings, plan: SamplingPlan): SamplingLatents {
+  const { guidance, noiseLevel, height, width } = plan
+  const { lowResScheduler, place } = model.components
+  if (!lowResScheduler)
+    throw new ArgumentError(`${place}: an upscaler needs low_res_scheduler/, which says how its picture is noised`)
+  if (!settings.image) throw new ArgumentError('image: upscaling needs a picture')
+  const pixels = asBatch(fitted(levelsOf(settings.image), { ...plan, kernel: 'bicubic' }))
+  const classLabels = new NdArray(BigInt64Array.of(BigInt(noiseLevel)), [1], 'i64')
+  const entries = (await conditions(model, settings, guidance, plan)).map((entry) => ({ ...entry, classLabels }))
+  const bar = barOf(lowResScheduler, noiseLevel)
+  return yield* sampleTask(model, settings, plan, {
+    entries,
+    combine: guidedBy(guidance),
+    prepare(generator, _, initialSigma) {
+      const noise = generator.randn(pixels.shape)
+      const channels = pixels.mul(Math.sqrt(bar)).add(noise.mul(Math.sqrt(1 - bar)))
+      return { x: generator.randn([1, model.latents.channels, height, width]).mul(initialSigma), channels }
+    },
+  })
+}
+
+/** ᾱ of a level. */
+function barOf(config: SchedulerConfig, level: number): number {
+  const options = schedulerFromConfig(config).options as Record<string, never>
+  const { num_train_timesteps: steps, beta_start: start, beta_end: end, trained_betas: trained } = options
+  const bars = alphasCumprod(
+    trained ? Float32Array.from(trained) : betaSchedule(options.beta_schedule as never, { steps, start, end }),
+  )
+  const bar = bars[level]
+  if (bar === undefined) throw new ArgumentError(`noiseLevel: ${level} is none of the ${bars.length} that low_res_scheduler has`)
+  return bar
+}
