@@ -1,7 +1,7 @@
 import { isPlainName } from './json.ts'
 
 /** Folders of a pipeline that no pipeline here runs. */
-const unused = new Set(['safety_checker'])
+export const unused = new Set(['safety_checker'])
 const kept = /\.(json|txt|model)$/
 const weights = /^(diffusion_pytorch_model|model)(?:\.([^.-]+))?(?:-\d{5}-of-\d{5})?\.safetensors$/
 const indices = /^(diffusion_pytorch_model|model)\.safetensors\.index(?:\.([^.]+))?\.json$/
@@ -14,6 +14,8 @@ export interface Selection {
   readonly files: readonly string[]
   /** Folders that have weights, but none that can be read: pickles, or variants that were not asked for. */
   readonly unreadable: readonly string[]
+  /** Variants that every one of those folders has safetensors of. */
+  readonly variants: readonly string[]
 }
 
 /**
@@ -31,6 +33,7 @@ export function selectFiles(paths: readonly string[], components: readonly strin
   }
   const files: string[] = []
   const unreadable: string[] = []
+  let variants: string[] | undefined
   for (const [folder, names] of folders) {
     const wanted = folder === '' || (components?.includes(folder) && !unused.has(folder))
     if (!wanted) continue
@@ -39,11 +42,12 @@ export function selectFiles(paths: readonly string[], components: readonly strin
     const chosen = (variant === undefined ? undefined : sets.get(variant)) ?? sets.get('')
     if (!chosen && (sets.size > 0 || names.some((name) => /\.(bin|ckpt|pt|pth)$/.test(name))) && !(folder === '' && components)) {
       unreadable.push(folder || '.')
+      variants = [...sets.keys()].filter((name) => variants?.includes(name) ?? true)
     }
     const plain = names.filter((name) => kept.test(name) && !indices.test(name))
     files.push(...[...plain, ...(chosen ?? [])].map((name) => (folder ? `${folder}/${name}` : name)))
   }
-  return { files: files.sort(), unreadable }
+  return { files: files.sort(), unreadable, variants: variants ?? [] }
 }
 
 /** A file of weights with its stem and variant. */

@@ -1,42 +1,14 @@
-import { createHash } from 'node:crypto'
-import { createReadStream, existsSync, readFileSync, realpathSync, rmSync, statSync } from 'node:fs'
-import { copyFile, mkdir, open, rename, rm, symlink } from 'node:fs/promises'
-import { homedir } from 'node:os'
-import { dirname, join, relative } from 'node:path'
-import type { HubApiError, ListFileEntry } from '@huggingface/hub'
-import { LangevinError } from '../core/errors.ts'
-import { writeAtomic } from './atomic.ts'
+import { existsSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import type { ListFileEntry } from '@huggingface/hub'
 import { quote } from './errors.ts'
 import { readModelIndex } from './folder.ts'
+import { accessOf, cacheOf, failure, HubError, type HubOptions, isAnswer, isSet } from './hub-access.ts'
+import { cachedSnapshot, lacking, repositoryIn, writeRef } from './hub-cache.ts'
+import { type Bringing, bringFile, describedBy } from './hub-download.ts'
 import { isSafePath, selectFiles } from './hub-files.ts'
 
-/** A model that the hub does not give, or gives otherwise than it says. */
-export class HubError extends LangevinError {
-  readonly model: string
-
-  constructor(model: string, reason: string, options?: ErrorOptions) {
-    super(`${model}: ${reason}`, options)
-    this.model = model
-  }
-}
-
-export interface HubOptions {
-  /** A branch, a tag or a commit. */
-  readonly revision?: string
-  /** As in `diffusion_pytorch_model.fp16.safetensors`. */
-  readonly variant?: string
-  /** By default `HF_HUB_OFFLINE`: nothing is asked of the network. */
-  readonly offline?: boolean
-  /** By default `HF_TOKEN`, or the file that `huggingface-cli login` writes. */
-  readonly token?: string
-  /** By default `HF_ENDPOINT`, or https://huggingface.co. */
-  readonly endpoint?: string
-  /** By default Python's: `HF_HUB_CACHE`, `HF_HOME`/hub, or ~/.cache/huggingface/hub. */
-  readonly cache?: string
-  readonly signal?: AbortSignal
-  /** Told as bytes arrive. */
-  readonly onProgress?: (progress: { readonly file: string; readonly done: number; readonly total: number }) => void
-}
+export { HubError, type HubOptions, type HubProgress } from './hub-access.ts'
 
 /** Where a model lies on this machine. */
 export interface ResolvedModel {
@@ -45,44 +17,74 @@ export interface ResolvedModel {
   readonly path: string
 }
 
+/** A name on the hub in its parts. */
+interface HubName {
+  readonly model: string
+  readonly options: HubOptions
+  readonly file: string | undefined
+}
+
 /**
- * A model by its folder, its file, or its name on the hub: `org/name`, `org/name@revision`, `org/name/some/file.safetensors`.
- * What lies on the disk under the name goes first.
+ * A model by its folder, its file, or its name on the hub: `org/name`, `org/name@revision` (`@refs/pr/1` too),
+ * `org/name/some/file.safetensors`. What lies on the disk under the name goes first.
  *
  * @throws HubError
  */
 export async function resolveModel(name: string, options: HubOptions = {}): Promise<ResolvedModel> {
   if (existsSync(name)) return { kind: statSync(name).isDirectory() ? 'folder' : 'file', path: name }
-  const match = /^([\w.-]+\/[\w.-]+?)(?:@([^/@\s]+))?(?:\/(.+))?$/.exec(name)
+  const { model, options: chosen, file } = hubName(name, options)
+  if (file === undefined) return { kind: 'folder', path: await fetchModel(model, chosen) }
+  return { kind: 'file', path: join(await fetchModel(model, chosen, [file]), file) }
+}
+
+function hubName(name: string, options: HubOptions): HubName {
+  const match = /^([\w.-]+\/[\w.-]+?)(?:@(refs\/\w+\/[^/@\s]+|[^/@\s]+))?(?:\/(.+))?$/.exec(name)
   if (!match || !isSafePath(match[1] as string)) {
     throw new HubError(name, `no such folder or file, and no name on the hub, which would be 'org/name'`)
   }
   const [, model, revision, file] = match as unknown as [string, string, string | undefined, string | undefined]
-  const chosen = revision === undefined ? options : { ...options, revision }
-  if (file !== undefined) {
-    if (!isSafePath(file)) throw new HubError(name, `${quote(file)} is no path in a repository`)
-    return { kind: 'file', path: join(await fetchModel(model, chosen, [file]), file) }
-  }
-  return { kind: 'folder', path: await fetchModel(model, chosen) }
+  if (file !== undefined && !isSafePath(file)) throw new HubError(name, `${quote(file)} is no path in a repository`)
+  return { model, options: revision === undefined ? options : { ...options, revision }, file }
 }
 
 /**
- * Brings what a model is run from into the cache that Python's `huggingface_hub` uses too, and nothing twice. A download that
- * was cut off goes on where it stopped; every file is held against the hub's checksum. Without a network, what is cached serves.
+ * Brings what a model is run from into the cache that Python's `huggingface_hub` uses too, and nothing twice. A download that was cut
+ * off goes on where it stopped; every file is held against the hub's checksum before it has its name. Any number of processes may fetch
+ * one model at once. Without a network, what is cached serves, where it is whole.
  *
  * @param only these files; by default what `selectFiles` says
  * @returns the folder of the snapshot
- * @throws HubError
+ * @throws HubError; the signal's reason where that stopped it
  */
 export async function fetchModel(model: string, options: HubOptions = {}, only?: readonly string[]): Promise<string> {
-  const { revision = 'main', cache = cacheOf(), variant } = options
-  const home = join(cache, `models--${model.replace('/', '--')}`)
-  const offline = options.offline ?? isSet(process.env.HF_HUB_OFFLINE)
+  try {
+    return (await fetchFiles(model, options, only)).snapshot
+  } catch (cause) {
+    options.signal?.throwIfAborted()
+    throw failure(model, cause)
+  }
+}
+
+interface Fetched {
+  readonly snapshot: string
+  readonly commit: string | undefined
+  readonly files: readonly string[]
+  readonly bytes: number
+}
+
+async function fetchFiles(model: string, options: HubOptions, only?: readonly string[], check = false): Promise<Fetched> {
+  const { revision = 'main', cache = cacheOf(), variant, signal } = options
+  signal?.throwIfAborted()
+  const home = repositoryIn(cache, model)
   const cached = cachedSnapshot(home, revision)
-  const found = (snapshot: string) => only === undefined || only.every((file) => existsSync(join(snapshot, file)))
-  if (offline) {
-    if (cached && found(cached)) return cached
-    throw new HubError(model, `not in the cache ${cache}, and HF_HUB_OFFLINE forbids to fetch it`)
+  const missing = (snapshot: string) =>
+    only === undefined ? lacking(snapshot, variant) : only.find((file) => !existsSync(join(snapshot, file)))
+  const found = (snapshot: string): Fetched => ({ snapshot, commit: undefined, files: only ?? [], bytes: 0 })
+  if (options.offline ?? isSet(process.env.HF_HUB_OFFLINE)) {
+    const lack = cached && missing(cached)
+    if (cached && lack === undefined) return found(cached)
+    const state = cached ? `the cache ${cache} lacks ${lack}: it was not downloaded whole` : `not in the cache ${cache}`
+    throw new HubError(model, `${state}, and HF_HUB_OFFLINE forbids to fetch it`)
   }
   const access = accessOf(model, options)
   // Only here, and in `download`: most models lie on the disk, and the library takes a while to load.
@@ -91,27 +93,28 @@ export async function fetchModel(model: string, options: HubOptions = {}, only?:
   try {
     commit = (await modelInfo({ ...access, name: model, revision, additionalFields: ['sha'] })).sha
   } catch (cause) {
-    if (!isAnswer(cause) && !options.signal?.aborted && cached && found(cached)) return cached
-    throw failure(model, cause)
+    if (!isAnswer(cause) && !signal?.aborted && cached && missing(cached) === undefined) return found(cached)
+    throw cause
   }
   if (!/^[0-9a-f]{40}$/.test(commit)) throw new HubError(model, `the hub names ${quote(String(commit))} as its commit`)
   const snapshot = join(home, 'snapshots', commit)
   const entries = new Map<string, ListFileEntry>()
-  try {
-    for await (const entry of listFiles({ ...access, repo: model, revision: commit, recursive: true })) {
-      if (entry.type === 'file') entries.set(entry.path, entry)
-    }
-  } catch (cause) {
-    throw failure(model, cause)
+  for await (const entry of listFiles({ ...access, repo: model, revision: commit, recursive: true })) {
+    if (entry.type === 'file') entries.set(entry.path, entry)
   }
-  const bring = (path: string) =>
-    bringFile({ model, home, snapshot, commit, access, onProgress: options.onProgress }, path, entries.get(path))
-  for (const path of only ?? (await selected(model, entries, snapshot, variant, bring))) await bring(path)
-  if (commit !== revision && isSafePath(revision)) {
-    await mkdir(join(home, 'refs'), { recursive: true })
-    writeAtomic(join(home, 'refs', revision), commit)
+  const to: Bringing = { model, home, snapshot, commit, access, signal, check, report: () => {} }
+  const files = only ?? (await selected(model, entries, snapshot, variant, (path) => bringFile(to, path, entries.get(path))))
+  const sizes = files.map((path) => describedBy(model, path, entries.get(path)).size)
+  const allTotal = sizes.reduce((a, b) => a + b, 0)
+  let before = 0
+  for (const [i, path] of files.entries()) {
+    const report: Bringing['report'] = (file, done, total) =>
+      options.onProgress?.({ file, done, total, index: i + 1, count: files.length, allDone: before + done, allTotal })
+    await bringFile({ ...to, report }, path, entries.get(path))
+    before += sizes[i] as number
   }
-  return snapshot
+  await writeRef(home, revision, commit)
+  return { snapshot, commit, files, bytes: allTotal }
 }
 
 async function selected(
@@ -133,138 +136,57 @@ async function selected(
   const components = pipeline
     ? [...readModelIndex(snapshot).components].flatMap(([name, component]) => (component === null ? [] : [name]))
     : undefined
-  const { files, unreadable } = selectFiles(paths, components, variant)
+  const { files, unreadable, variants } = selectFiles(paths, components, variant)
   if (unreadable.length > 0) {
-    throw new HubError(
-      model,
-      `no safetensors in ${unreadable.join(', ')}${variant === undefined ? '' : ` for the variant ${quote(variant)}`}: ` +
-        'only pickles, which can run code when they are read, or other variants',
-    )
+    const asked = variant === undefined ? '' : ` for the variant ${quote(variant)}`
+    const remedy =
+      variants.length > 0
+        ? `only the variant${variants.length > 1 ? 's' : ''} ${variants.map(quote).join(', ')}: ask for ${variants.length > 1 ? 'one' : 'it'} (variant: ${quote(variants[0] as string)}; --variant ${variants[0]})`
+        : 'only pickles, which are not fetched: ask for one of them as a file, or convert it'
+    throw new HubError(model, `no safetensors in ${unreadable.join(', ')}${asked}: ${remedy}`)
   }
   return files
 }
 
-interface Bringing {
-  readonly model: string
-  readonly home: string
-  readonly snapshot: string
+export interface PullOptions extends HubOptions {
+  /** How often a download that the network cut off is taken up again by itself; 5 where nothing is said. */
+  readonly retries?: number
+}
+
+/** What `pullModel` brought. */
+export interface PulledModel extends ResolvedModel {
+  /** The commit of the hub's that was asked for. */
   readonly commit: string
-  readonly access: ReturnType<typeof accessOf>
-  readonly onProgress: HubOptions['onProgress']
+  readonly files: readonly string[]
+  /** Bytes of those files, fetched now or there already. */
+  readonly bytes: number
 }
 
-/** One file into `blobs`, under its checksum, and a link to it into the snapshot. */
-async function bringFile(to: Bringing, path: string, entry: ListFileEntry | undefined): Promise<void> {
-  const { model, home, snapshot } = to
-  if (!entry) throw new HubError(model, `has no file ${quote(path)}`)
-  const sum = entry.lfs?.oid ?? entry.oid ?? ''
-  if (!isSafePath(path) || !/^[0-9a-f]{40}([0-9a-f]{24})?$/.test(sum)) {
-    throw new HubError(model, `${quote(path)} has a path or a checksum ${quote(sum)} that cannot be`)
-  }
-  const link = join(snapshot, path)
-  if (existsSync(link)) return
-  const blob = join(home, 'blobs', sum)
-  if (!existsSync(blob)) await download(to, path, entry, blob)
-  await mkdir(dirname(link), { recursive: true })
-  await rm(link, { force: true })
-  // Where links are not allowed (Windows), a copy does.
-  await symlink(relative(dirname(link), blob), link).catch(() => copyFile(blob, link))
-}
-
-/** Goes on with what is there of the file, holds the whole against its checksum, and only then gives it its name. */
-async function download(
-  { model, commit, access, onProgress }: Bringing,
-  path: string,
-  entry: ListFileEntry,
-  blob: string,
-): Promise<void> {
-  const total = entry.lfs?.size ?? entry.size
-  const part = `${blob}.incomplete`
-  await mkdir(dirname(part), { recursive: true })
-  const hash = entry.lfs ? createHash('sha256') : createHash('sha1').update(`blob ${total}\0`)
-  let done = existsSync(part) ? statSync(part).size : 0
-  if (done > total) {
-    rmSync(part)
-    done = 0
-  }
-  if (done > 0) for await (const chunk of createReadStream(part)) hash.update(chunk)
-  const { downloadFile } = await import('@huggingface/hub')
-  const file = await open(part, 'a')
-  try {
-    const source = done === total ? undefined : await downloadFile({ ...access, repo: model, path, revision: commit, xet: false })
-    if (source === null) throw new HubError(model, `has no file ${quote(path)}`)
-    if (source) {
-      for await (const chunk of source.slice(done, source.size).stream()) {
-        hash.update(chunk)
-        await file.writeFile(chunk)
-        done += chunk.length
-        onProgress?.({ file: path, done, total })
-      }
+/**
+ * Brings a model of the hub into the shared cache, by the names that `resolveModel` takes, and checks all of it: what was there already is
+ * held against its checksum too, and fetched again where it differs. After a cut it goes on by itself.
+ *
+ * @throws HubError; the signal's reason where that stopped it
+ */
+export async function pullModel(name: string, { retries = 5, ...given }: PullOptions = {}): Promise<PulledModel> {
+  const { model, options, file } = hubName(name, given)
+  for (let left = retries; ; left--) {
+    try {
+      const { snapshot, commit, files, bytes } = await fetchFiles(
+        model,
+        { ...options, offline: false },
+        file === undefined ? undefined : [file],
+        true,
+      )
+      if (commit === undefined) throw new HubError(model, 'the hub cannot be reached, so what is cached was not checked')
+      const path = file === undefined ? snapshot : join(snapshot, file)
+      return { kind: file === undefined ? 'folder' : 'file', path, commit, files, bytes }
+    } catch (cause) {
+      options.signal?.throwIfAborted()
+      const error = failure(model, cause)
+      if (left <= 0 || !/connection ended|cannot be reached|answered 5\d\d/.test(error.message)) throw error
+      await new Promise((resolve) => setTimeout(resolve, 200 * 2 ** Math.min(retries - left, 6)))
+      options.signal?.throwIfAborted()
     }
-    await file.sync()
-  } catch (cause) {
-    throw cause instanceof HubError ? cause : failure(model, cause, path)
-  } finally {
-    await file.close()
   }
-  if (done < total) throw new HubError(model, `${path}: the connection ended after ${done} of ${total} bytes: ask again to go on`)
-  const found = hash.digest('hex')
-  const expected = entry.lfs?.oid ?? entry.oid
-  if (done !== total || found !== expected) {
-    rmSync(part, { force: true })
-    throw new HubError(
-      model,
-      `${path}: ${done} bytes with checksum ${found}, expected ${total} with ${expected}: removed, ask again`,
-    )
-  }
-  await rename(part, blob)
-}
-
-/** What every request is given. */
-function accessOf(model: string, { token = tokenOf(), endpoint = process.env.HF_ENDPOINT, signal }: HubOptions) {
-  if (token !== undefined && !token.startsWith('hf_')) throw new HubError(model, `a token of the hub starts with 'hf_'`)
-  return {
-    ...(token !== undefined && { accessToken: token }),
-    ...(endpoint && { hubUrl: endpoint.replace(/\/+$/, '') }),
-    fetch: (url: Parameters<typeof fetch>[0], init?: RequestInit) => fetch(url, signal ? { ...init, signal } : init),
-  }
-}
-
-const isSet = (value: string | undefined): boolean => /^(1|true|yes|on)$/i.test(value ?? '')
-
-const homeOf = () => process.env.HF_HOME || join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'huggingface')
-
-const cacheOf = () => process.env.HF_HUB_CACHE || process.env.HUGGINGFACE_HUB_CACHE || join(homeOf(), 'hub')
-
-function tokenOf(): string | undefined {
-  const given = process.env.HF_TOKEN || process.env.HUGGING_FACE_HUB_TOKEN
-  if (given) return given.trim()
-  const file = process.env.HF_TOKEN_PATH || join(homeOf(), 'token')
-  return existsSync(file) ? readFileSync(file, 'utf8').trim() || undefined : undefined
-}
-
-/** The snapshot of a revision that the cache holds. */
-function cachedSnapshot(home: string, revision: string): string | undefined {
-  if (!isSafePath(revision)) return undefined
-  const ref = join(home, 'refs', revision)
-  const snapshot = join(home, 'snapshots', existsSync(ref) ? readFileSync(ref, 'utf8').trim() : revision)
-  return existsSync(snapshot) ? realpathSync(snapshot) : undefined
-}
-
-/** An answer of the hub, where others are faults of the network or of the disk. */
-const isAnswer = (cause: unknown): cause is HubApiError => cause instanceof Error && 'statusCode' in cause
-
-/** Why the hub did not give something, and what to do. */
-function failure(model: string, cause: unknown, path?: string): HubError {
-  const at = path === undefined ? '' : `${path}: `
-  if (!isAnswer(cause)) {
-    const inner = (cause as Error).cause instanceof Error ? ((cause as Error).cause as Error) : (cause as Error)
-    return new HubError(model, `${at}the hub cannot be reached: ${inner.message ?? String(cause)}`, { cause })
-  }
-  const why: Readonly<Record<number, string>> = {
-    401: 'the hub does not know it, or it is private: check the name, or set HF_TOKEN',
-    403: 'it is gated: ask for access on its page, and set HF_TOKEN',
-    404: 'the hub does not have it',
-  }
-  return new HubError(model, at + (why[cause.statusCode] ?? `the hub answered ${cause.statusCode}: ${cause.message}`), { cause })
 }

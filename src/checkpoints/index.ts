@@ -11,7 +11,17 @@ export {
   writeModelIndex,
 } from './folder.ts'
 export type { Header } from './header.ts'
-export { fetchModel, HubError, type HubOptions, type ResolvedModel, resolveModel } from './hub.ts'
+export {
+  fetchModel,
+  HubError,
+  type HubOptions,
+  type HubProgress,
+  type PulledModel,
+  type PullOptions,
+  pullModel,
+  type ResolvedModel,
+  resolveModel,
+} from './hub.ts'
 export { type Lora, LoraError, type LoraWeight, mergeLoras, openLora } from './lora.ts'
 export { CheckpointError, type Expected, type Mismatch, matchWeights } from './match.ts'
 export { openSafetensors, parseHeader, readTensor, type SaveFloat, writeSafetensors } from './safetensors.ts'
