@@ -110,7 +110,11 @@ for group, function in [("maximum", torch.maximum), ("minimum", torch.minimum)]:
         ties=(function, integers(-2, 2, 40, dtype=torch.float32), integers(-2, 2, 40, dtype=torch.float32)),
         i64=(function, integers(-5, 5, 3, 4), integers(-5, 5, 4)),
     )
-cases("relu", matrix=(torch.relu, apart(4, 5)))
+cases("relu", matrix=(torch.relu, apart(4, 5)), at_zero=(torch.relu, values(-1.0, -0.0, 0.0, 2.0)), i32=(torch.relu, integers(-9, 9, 6, dtype=torch.int32)))
+cases("softplus", far_tail=(lambda x: F.softplus(x.double()).float(), values(-20.0, -30.0, -80.0, -16.5)))
+cases("sigmoid", far_tail=(lambda x: torch.sigmoid(x.double()).float(), values(-17.9, -18.1, -20.0, -40.0)))
+cases("logSigmoid", matrix=(F.logsigmoid, apart(4, 5)), far_tail=(F.logsigmoid, values(-200.0, -20.0, 0.0, 20.0)))
+cases("gate", matrix=(torch.sigmoid, normal(3, 7)))
 cases("softplus", matrix=(F.softplus, apart(4, 5)), extremes=(F.softplus, values(-80.0, 0.0, 15.0)))
 cases(
     "clip",
@@ -140,6 +144,7 @@ cases(
     condition_broadcasts=(torch.where, booleans(3, 1), normal(3, 5), normal(3, 5)),
     values_broadcast=(torch.where, booleans(2, 3, 4), normal(4), normal(3, 1)),
     i64=(torch.where, booleans(6), integers(-9, 9, 6), integers(-9, 9, 6)),
+    bool=(torch.where, booleans(6), booleans(6), booleans(6)),
     an_infinite_branch=(lambda x: torch.where(x > 1.0, torch.log(x - 1), x), values(-1.0, 0.5, 1.0, 1.5, 3.0)),
 )
 
@@ -223,9 +228,12 @@ for group, function in [("max", torch.amax), ("min", torch.amin)]:
         two_axes_kept=(lambda x, f=function: f(x, (0, 2), keepdim=True), apart(3, 4, 5)),
         ties=(lambda x, f=function: f(x, -1), integers(0, 3, 4, 9, dtype=torch.float32)),
         i64=(lambda x, f=function: f(x, 1), integers(-9, 9, 3, 5)),
+        nan=(lambda x, f=function: f(x, 1), values([1.0, math.nan, 3.0], [1.0, 2.0, -math.inf], [math.nan, math.inf, 0.0])),
+        infinities=(lambda x, f=function: f(x, 1), values([1.0, -math.inf, math.inf], [-math.inf, -math.inf, -math.inf])),
     )
 cases(
     "argmax",
+    nan=(lambda x: x.argmax(1), values([1.0, math.nan, 3.0], [5.0, 2.0, -math.inf], [0.0, math.inf, math.nan])),
     last_axis=(lambda x: x.argmax(-1), apart(3, 4, 5)),
     first_axis=(lambda x: x.argmax(0), apart(3, 4, 5)),
     i64=(lambda x: x.argmax(1), lambda g: torch.stack([torch.randperm(7, generator=g) for _ in range(3)])),
@@ -320,12 +328,18 @@ def at_index(axis, function=None):
     return gather
 
 
+def wrapped_rows(x, index):
+    return x[index]
+
+
 cases(
     "gather",
     rows_with_repeats=(at_index(0), normal(5, 3), integers(0, 5, 9)),
     axis_1=(at_index(1), normal(2, 5, 3), integers(0, 5, 7)),
     axis_2=(at_index(2), normal(2, 3, 5), integers(0, 5, 7)),
     axis_2_of_four_by_a_matrix=(at_index(2), normal(2, 3, 5, 4), integers(0, 5, 2, 3)),
+    **{"negative,_few_rows": (wrapped_rows, normal(5, 3), values(-1, 0, -5, 4, -1, dtype=torch.int64))},
+    **{"negative,_many_rows": (wrapped_rows, normal(1100, 1), values(-1, 0, -1100, 4, -1, dtype=torch.int64))},
     an_index_without_axes=(at_index(1), normal(3, 5), lambda g: torch.tensor(3)),
     i32_index=(at_index(0), normal(5, 3), integers(0, 5, 4, dtype=torch.int32)),
     u8_values=(at_index(0), integers(0, 255, 5, 3, dtype=torch.uint8), integers(0, 5, 4)),
@@ -343,6 +357,7 @@ cases(
     many_repeats=(rows_added(3), normal(257, 5), integers(0, 3, 257)),
     numbers=(rows_added(4), normal(50), integers(0, 4, 50)),
     i32_index=(rows_added(4), normal(9, 2, 3), integers(0, 4, 9, dtype=torch.int32)),
+    negative=(lambda updates, index: rows_added(4)(updates, index % 4), normal(5, 3), values(-1, 0, -4, 3, 2, dtype=torch.int64)),
     onto_a_tensor=(lambda x, index, updates: x.index_add(0, index, updates), normal(4, 3), integers(0, 4, 7), normal(7, 3)),
 )
 
@@ -363,6 +378,8 @@ cases(
     a_matrix_by_a_batch_transposed=(lambda x, y: x.T @ y.mT, normal(5, 3), normal(2, 4, 5)),
     with_itself=(lambda x: x @ x.T, normal(3, 5)),
     a_row_by_a_column=(torch.matmul, normal(1, 7), normal(7, 1)),
+    i32_second_transposed=(lambda x, y: x @ y.T, integers(-9, 9, 3, 4, dtype=torch.int32), integers(-9, 9, 5, 4, dtype=torch.int32)),
+    i64_batches_first_transposed=(lambda x, y: x.mT @ y, integers(-9, 9, 2, 4, 3), integers(-9, 9, 2, 4, 5)),
 )
 cases(
     "linear",
@@ -527,7 +544,7 @@ for group, table, data, value in [("avgPool", AVG, normal, 0.0), ("maxPool", MAX
         **{"3D_overlapping": (pool(table, kernel_size=(1, 3, 2), stride=(1, 2, 1)), data(1, 2, 2, 5, 4))},
     )
 cases("avgPool", dilated=(dilated_mean(2, 3), normal(1, 2, 7, 6)))
-cases("maxPool", dilated=(pool(MAX, kernel_size=3, stride=1, dilation=2), apart(1, 2, 7, 6)), ties=(pool(MAX, kernel_size=3, stride=1, padding=1), integers(0, 3, 2, 2, 6, 5, dtype=torch.float32)))
+cases("maxPool", nan=(pool(MAX, kernel_size=2), lambda g: torch.where(torch.arange(16.0).reshape(1, 1, 4, 4) == 5, math.nan, torch.arange(16.0).reshape(1, 1, 4, 4))), dilated=(pool(MAX, kernel_size=3, stride=1, dilation=2), apart(1, 2, 7, 6)), ties=(pool(MAX, kernel_size=3, stride=1, padding=1), integers(0, 3, 2, 2, 6, 5, dtype=torch.float32)))
 
 # Sizes.
 cases(
@@ -536,6 +553,8 @@ cases(
     oblong=(lambda x: x.repeat_interleave(3, 2).repeat_interleave(2, 3), normal(1, 2, 3, 4)),
     **{"1D": (lambda x: x.repeat_interleave(3, 2), normal(2, 3, 5))},
     **{"3D": (lambda x: x.repeat_interleave(2, 3).repeat_interleave(2, 4), normal(1, 2, 3, 3, 2))},
+    i64=(lambda x: x.repeat_interleave(2, 2), integers(-(2**40), 2**40, 1, 2, 3, 2)),
+    bool=(lambda x: x.repeat_interleave(2, 3), booleans(1, 2, 3, 2)),
 )
 for mode in ("nearest", "bilinear"):
     size = lambda *s, m=mode: lambda x: F.interpolate(x, size=s, mode=m)
@@ -557,20 +576,15 @@ cases("resize", **{"linear_1D": (lambda x: F.interpolate(x, size=7, mode="linear
 cases("resize", **{"trilinear": (lambda x: F.interpolate(x, size=(4, 5, 3), mode="trilinear"), normal(1, 2, 2, 3, 4))})
 
 # Norms.
-standardize = lambda eps: lambda x: F.group_norm(x, x.shape[1], eps=eps)
-cases(
-    "standardize",
-    three_axes=(standardize(1e-5), normal(2, 3, 9)),
-    four_axes=(standardize(1e-5), normal(2, 3, 4, 5)),
-    large_epsilon=(standardize(0.5), normal(2, 3, 7)),
-    off_centre=(lambda x: F.group_norm(x + 20, x.shape[1], eps=1e-6), normal(2, 3, 31)),
-)
 group_norm = lambda groups, eps=1e-5: lambda x, w, b: F.group_norm(x, groups, w, b, eps)
 cases(
     "groupNorm",
     pictures=(group_norm(2), normal(2, 6, 3, 5), normal(6), normal(6)),
     tokens=(group_norm(4, 1e-6), normal(2, 8, 7), normal(8), normal(8)),
     one_group=(group_norm(1), normal(2, 4, 5), normal(4), normal(4)),
+    large_epsilon=(group_norm(3, 0.5), normal(2, 3, 7), normal(3), normal(3)),
+    off_centre=(lambda x, w, b: F.group_norm(x + 20, 3, w, b, 1e-6), normal(2, 3, 31), normal(3), normal(3)),
+    matrix=(group_norm(2), normal(3, 8), normal(8), normal(8)),
     as_many_groups_as_channels=(group_norm(4), normal(2, 4, 3, 3), normal(4), normal(4)),
 )
 cases(
@@ -603,6 +617,16 @@ def attention(heads, scale=None, causal=False):
     return apply
 
 
+def hiding(*rows):
+    """A mask of zeros and, where a row has 0, -inf: [1, 1, rows, keys]."""
+    return lambda g: torch.tensor([[rows]], dtype=torch.float32).log().detach()
+
+
+def hiding_pictures(g):
+    """Keys hidden by picture, all of them from the second: [2, 1, 1, 4]."""
+    return torch.tensor([[[[1.0, 0.0, 1.0, 1.0]]], [[[0.0, 0.0, 0.0, 0.0]]]]).log()
+
+
 cases(
     "attention",
     one_head=(attention(1), normal(2, 5, 4), normal(2, 5, 4), normal(2, 5, 4)),
@@ -619,6 +643,11 @@ cases(
     mask_by_head=(attention(2), normal(2, 4, 8), normal(2, 5, 8), normal(2, 5, 8), normal(1, 2, 4, 5)),
     mask_by_batch_and_head=(attention(2), normal(2, 4, 8), normal(2, 5, 8), normal(2, 5, 8), normal(2, 2, 4, 5)),
     causal=(attention(2, causal=True), normal(2, 6, 8), normal(2, 6, 8), normal(2, 6, 8)),
+    mask_of_keys=(attention(2), normal(2, 4, 8), normal(2, 5, 8), normal(2, 5, 8), normal(1, 1, 1, 5)),
+    mask_of_keys_by_batch_and_head=(attention(2, scale=0.7), normal(2, 4, 8), normal(2, 5, 8), normal(2, 5, 6), normal(2, 2, 1, 5)),
+    a_query_that_sees_nothing=(attention(2), normal(2, 3, 8), normal(2, 4, 8), normal(2, 4, 8), hiding([0, 1, 1, 1], [0, 0, 0, 0], [1, 1, 1, 1])),
+    a_picture_that_sees_nothing=(attention(2), normal(2, 3, 8), normal(2, 4, 8), normal(2, 4, 8), hiding_pictures),
+    **{"causal,_and_the_first_key_hidden": (attention(2, causal=True), normal(2, 4, 8), normal(2, 4, 8), normal(2, 4, 8), hiding([0, 1, 1, 1]))},
     causal_with_mask=(attention(2, causal=True), normal(2, 5, 8), normal(2, 5, 8), normal(2, 5, 8), normal(2, 1, 5, 5)),
     **{"self-attention": (lambda x: attention(2)(x, x, x), normal(2, 5, 8))},
 )

@@ -11,6 +11,8 @@ import {
   toHalfBits,
   viewOf,
 } from './dtype.ts'
+import { DTypeError } from './errors.ts'
+import { constant, input, scalar } from './tensor.ts'
 
 const patterns = Array.from({ length: 2 ** 16 }, (_, bits) => bits)
 const isNaNHalf = (bits: number) => (bits & 0x7fff) > 0x7c00
@@ -78,4 +80,28 @@ test('arrays and views have the elements that they say', () => {
     expect(allocate(dtype, 3)).toMatchObject({ length: 3, BYTES_PER_ELEMENT: bytes })
     expect(viewOf(dtype, new ArrayBuffer(64), 16, 2)).toMatchObject({ length: 2, byteOffset: 16 })
   }
+})
+
+test('a number that an integer dtype does not hold is refused, not wrapped', () => {
+  const refused: [DType, number][] = [
+    ['u8', 300],
+    ['u8', -1],
+    ['i32', 2 ** 31],
+    ['i64', 2 ** 63],
+    ['i64', NaN],
+    ['bool', 2],
+    ['i32', 0.5],
+  ]
+  for (const [dtype, value] of refused) {
+    expect(() => elements([value], dtype), `${dtype} ${value}`).toThrow(DTypeError)
+    expect(() => scalar(value, dtype), `${dtype} ${value}`).toThrow(`${value} is no ${dtype}`)
+    expect(() => constant([value], [1], dtype), `${dtype} ${value}`).toThrow('constant: ')
+    if (dtype !== 'bool') expect(() => input('x', [2], dtype).lt(value), `${dtype} ${value}`).toThrow('lt of "x" and a number')
+    if (dtype !== 'bool') expect(() => input('x', [2], dtype).clip(0, value)).toThrow('clip of "x"')
+    expect(() => input('x', [2], dtype).pad([1], [0], value)).toThrow('pad of "x"')
+  }
+  expect(Array.from(elements([0, 255], 'u8'))).toEqual([0, 255])
+  expect(Array.from(elements([-(2 ** 63), 2 ** 62], 'i64'))).toEqual([-(2n ** 63n), 2n ** 62n])
+  expect(() => constant(new Float32Array(2), [2], 'i64')).toThrow('a Float32Array does not hold elements of i64')
+  expect(() => convert('f32', Float32Array.of(1, NaN), 'i64')).toThrow('element 1 is NaN')
 })

@@ -1,3 +1,5 @@
+import { ArgumentError, DTypeError } from './errors.ts'
+
 /** Element types, named as safetensors and the field name them. `bf16` is storage only: cast it before arithmetic. */
 export type DType = 'f32' | 'f16' | 'bf16' | 'i32' | 'i64' | 'bool' | 'u8'
 
@@ -26,6 +28,27 @@ const arrays = {
 /** Bytes that one element takes. */
 export const bytesPer: Record<DType, number> = { f32: 4, f16: 2, bf16: 2, i32: 4, i64: 8, bool: 1, u8: 1 }
 
+/** Least and greatest value of the integer dtypes. */
+const ranges: Partial<Record<DType, readonly [number, number]>> = {
+  i32: [-(2 ** 31), 2 ** 31 - 1],
+  // The doubles next to the ends: 2⁶³ itself does not fit.
+  i64: [-(2 ** 63), 2 ** 63 - 1024],
+  bool: [0, 1],
+  u8: [0, 255],
+}
+
+/** @throws DTypeError where a number is no element of an integer dtype: it would wrap round */
+export function checkElement(place: string, value: number, dtype: DType): void {
+  const range = ranges[dtype]
+  if (!range || (Number.isInteger(value) && value >= range[0] && value <= range[1])) return
+  throw new DTypeError(
+    `${place}: ${value} is no ${dtype} (integers from ${range[0]} to ${range[1]}); cast the tensor to f32 first`,
+  )
+}
+
+/** Whether an array is the one that holds a dtype's elements. */
+export const holds = (data: TypedArray, dtype: DType): boolean => data instanceof arrays[dtype]
+
 export const isFloat = (dtype: DType): boolean => dtype === 'f32' || dtype === 'f16' || dtype === 'bf16'
 
 /** A zeroed array for `size` elements. */
@@ -38,10 +61,14 @@ export function viewOf<D extends DType>(dtype: D, buffer: ArrayBufferLike, byteO
   return new arrays[dtype](buffer as ArrayBuffer, byteOffset, size) as ArrayOf[D]
 }
 
-/** Numbers as elements of a dtype; whole numbers are exact in integer dtypes. */
+/**
+ * Numbers as elements of a dtype; integers are exact in integer dtypes.
+ * @throws DTypeError for a number that an integer dtype does not hold
+ */
 export function elements<D extends DType>(values: readonly number[], dtype: D): ArrayOf[D] {
   const out = allocate(dtype, values.length)
   for (const [i, value] of values.entries()) {
+    checkElement('elements', value, dtype)
     if (dtype === 'f16') out[i] = toHalfBits(value)
     else if (dtype === 'bf16') out[i] = toBfloatBits(value)
     else if (out instanceof BigInt64Array) out[i] = BigInt(value)
@@ -97,7 +124,7 @@ export function fromBfloatBits(bits: number): number {
   return f32[0] as number
 }
 
-/** Any array's elements as new elements of another dtype. */
+/** Any array's elements as new elements of another dtype. Integers out of range wrap round, as in PyTorch. */
 export function convert<D extends DType>(from: DType, data: TypedArray, to: D): ArrayOf[D] {
   if (from === to) return data.slice() as ArrayOf[D]
   const read: (i: number) => number =
@@ -109,8 +136,11 @@ export function convert<D extends DType>(from: DType, data: TypedArray, to: D): 
   const out = allocate(to, data.length)
   for (let i = 0; i < data.length; i++) {
     const value = read(i)
-    if (to === 'i64') (out as BigInt64Array)[i] = BigInt(Math.trunc(value))
-    else if (to === 'f16') out[i] = toHalfBits(value)
+    if (to === 'i64') {
+      if (!Number.isFinite(value))
+        throw new ArgumentError(`cast of ${from} to i64: element ${i} is ${value}, which is no integer`)
+      ;(out as BigInt64Array)[i] = BigInt(Math.trunc(value))
+    } else if (to === 'f16') out[i] = toHalfBits(value)
     else if (to === 'bf16') out[i] = toBfloatBits(value)
     else if (to === 'bool') out[i] = value === 0 ? 0 : 1
     else out[i] = value

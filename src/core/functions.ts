@@ -2,6 +2,7 @@ import { ArgumentError, ShapeError } from './errors.ts'
 import { attention as attentionOp } from './ops/attention.ts'
 import {
   type ConvAttrs,
+  checkWindow,
   convInputGrad as convInputGradOp,
   conv as convOp,
   convWeightGrad as convWeightGradOp,
@@ -11,7 +12,7 @@ import { matmul as matmulOp } from './ops/matmul.ts'
 import * as move from './ops/move.ts'
 import * as norm from './ops/norm.ts'
 import { avgPool as avgPoolOp, maxPool as maxPoolOp } from './ops/pool.ts'
-import { axisOf, range, type Shape, showShape } from './shape.ts'
+import { axisOf, isCount, range, type Shape, sameShape, showShape, sizeOf } from './shape.ts'
 import { constant, draw, ones, type Tensor, zeros } from './tensor.ts'
 
 /** x where the condition holds, else y. */
@@ -20,7 +21,8 @@ export const where = (condition: Tensor, x: Tensor, y: Tensor): Tensor => draw(w
 export function concat(tensors: readonly Tensor[], axis: number): Tensor {
   const [first] = tensors
   if (!first) throw new ArgumentError('concat: no tensors given')
-  return tensors.length === 1 ? first : draw(move.concat, [...tensors], { axis: axisOf(axis, first.rank) })
+  axisOf(axis, first.rank, 'concat')
+  return tensors.length === 1 ? first : draw(move.concat, [...tensors], { axis: axisOf(axis, first.rank, 'concat') })
 }
 
 /** Tensors of one shape side by side along a new axis. */
@@ -44,12 +46,16 @@ export const embedding = (table: Tensor, index: Tensor): Tensor => table.gather(
 /** x [.., in] · weightᵀ [in, out] + bias, as one matrix product over all leading axes. */
 export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
   const [out, width] = weight.shape as [number, number]
+  if (weight.rank !== 2)
+    throw new ShapeError(`linear by ${weight.describe()}: the weight ${showShape(weight.shape)} must be [outputs, inputs]`)
   if (x.shape[x.rank - 1] !== width) {
     throw new ShapeError(
       `linear by ${weight.describe()} ${showShape(weight.shape)}: the last axis of ${showShape(x.shape)} must be ${width}`,
     )
   }
-  const rows = x.reshape([-1, width])
+  if (bias && !sameShape(bias.shape, [out]))
+    throw new ShapeError(`linear by ${weight.describe()}: the bias ${showShape(bias.shape)} must be [${out}]`)
+  const rows = x.reshape([sizeOf(x.shape.slice(0, -1)), width])
   const product = draw(matmulOp, bias ? [rows, weight, bias] : [rows, weight], { transA: false, transB: true })
   return product.reshape([...x.shape.slice(0, -1), out])
 }
@@ -86,14 +92,18 @@ export const conv = (x: Tensor, weight: Tensor, options: (WindowOptions & { bias
 /** Transposed convolution: x [B, I, …], weight [I, O/groups, …kernel] → [B, O, …], as PyTorch's. */
 export function convTranspose(x: Tensor, weight: Tensor, options: WindowOptions & { outputPadding?: number } = {}): Tensor {
   const attrs = convAttrs(x.rank - 2, options)
+  const place = `convTranspose of ${x.describe()} ${showShape(x.shape)} by ${weight.describe()} ${showShape(weight.shape)}`
+  checkWindow(place, x.rank - 2, weight.shape.slice(2), attrs)
+  const { outputPadding = 0 } = options
+  if (
+    !isCount(outputPadding) ||
+    attrs.stride.some((step, i) => outputPadding >= Math.max(step, attrs.dilation[i] as number) && outputPadding > 0)
+  )
+    throw new ArgumentError(`${place}: output padding ${outputPadding} must be less than the stride or the dilation`)
   const size = x.shape.slice(2).map((n, i) => {
     const reach = (attrs.dilation[i] as number) * ((weight.shape[i + 2] as number) - 1) + 1
     return (
-      (attrs.stride[i] as number) * (n - 1) +
-      reach -
-      (attrs.before[i] as number) -
-      (attrs.after[i] as number) +
-      (options.outputPadding ?? 0)
+      (attrs.stride[i] as number) * (n - 1) + reach - (attrs.before[i] as number) - (attrs.after[i] as number) + outputPadding
     )
   })
   return convInputGrad(x, weight, size, attrs)
@@ -118,14 +128,8 @@ export const maxPool = (x: Tensor, kernel: number | Shape, options: WindowOption
   draw(maxPoolOp, [x], poolAttrs(x, kernel, options))
 
 /** Group norm (Wu and He 2018): x [B, C, …], weight and bias [C]. */
-export function groupNorm(x: Tensor, groups: number, weight: Tensor, bias: Tensor, eps = 1e-5): Tensor {
-  const [batch, channels] = x.shape as [number, number]
-  if (channels % groups !== 0)
-    throw new ArgumentError(`groupNorm by ${weight.describe()}: ${channels} channels do not split into ${groups} groups`)
-  const normal = draw(norm.standardize, [x.reshape([batch, groups, -1])], { eps }).reshape(x.shape)
-  const perChannel = (p: Tensor) => p.reshape([channels, ...range(x.rank - 2).map(() => 1)])
-  return normal.mul(perChannel(weight)).add(perChannel(bias))
-}
+export const groupNorm = (x: Tensor, groups: number, weight: Tensor, bias: Tensor, eps = 1e-5): Tensor =>
+  draw(norm.groupNorm, [x, weight, bias], { groups, eps })
 
 /** Layer norm over the last axis; without weight and bias they are 1 and 0. */
 export function layerNorm(x: Tensor, weight?: Tensor, bias?: Tensor, eps = 1e-5): Tensor {
@@ -147,8 +151,16 @@ export function attention(
   return draw(attentionOp, mask ? [q, k, v, mask] : [q, k, v], { heads, causal, scale: scale ?? perHead ** -0.5 })
 }
 
+/** Elements along an axis whose positions float32 still tells apart. */
+const MOST_ALONG = 2 ** 24
+
 /** [B, C, H, W] → [B, C, height, width] as torch's interpolate with align_corners = false (half-pixel centres). */
 export function resize(x: Tensor, size: Shape, mode: 'nearest' | 'bilinear'): Tensor {
+  if (x.rank < 3 || size.length !== x.rank - 2 || !size.every((n) => isCount(n) && n > 0 && n <= MOST_ALONG))
+    throw new ArgumentError(
+      `resize of ${x.describe()} ${showShape(x.shape)}: ${showShape(size)} must be ${Math.max(1, x.rank - 2)} sizes of spatial axes`,
+    )
+  if (x.shape.slice(2).includes(0)) throw new ArgumentError(`resize: ${x.describe()} ${showShape(x.shape)} has no elements`)
   const factors = size.map((n, i) => n / (x.shape[i + 2] as number))
   const repeats = (f: number, i: number) =>
     nearest(x.shape[i + 2] as number, size[i] as number).every((k, at) => k === Math.floor(at / f))
@@ -179,14 +191,28 @@ function resizeAxis(x: Tensor, axis: number, size: number, mode: 'nearest' | 'bi
   const order = [...range(x.rank).filter((i) => i !== axis), axis]
   const rows = x
     .transpose(...order)
-    .reshape([-1, from])
-    .matmul(constant(matrix, [size, from]), { transB: true })
+    .reshape([x.size / from, from])
+    .matmul(constant(matrix, [size, from]).cast(x.dtype), { transB: true })
   const shape = order.map((i) => (i === axis ? size : (x.shape[i] as number)))
   return rows.reshape(shape).transpose(...range(x.rank).map((i) => order.indexOf(i)))
 }
 
 /** Padding that repeats the border (`edge`) or mirrors at it (`reflect`), on the spatial axes of [B, C, …]. */
 export function padBorder(x: Tensor, before: Shape, after: Shape, mode: 'edge' | 'reflect'): Tensor {
+  const place = `padBorder of ${x.describe()} ${showShape(x.shape)}`
+  if (
+    before.length !== x.rank - 2 ||
+    after.length !== x.rank - 2 ||
+    ![...before, ...after].every((n) => isCount(n) && n <= MOST_ALONG)
+  )
+    throw new ArgumentError(
+      `${place}: ${showShape(before)} and ${showShape(after)} must be ${Math.max(0, x.rank - 2)} counts each`,
+    )
+  for (const [i, n] of x.shape.slice(2).entries()) {
+    const most = Math.max(before[i] as number, after[i] as number)
+    if (most > (mode === 'reflect' ? Math.max(0, n - 1) : n === 0 ? 0 : Infinity))
+      throw new ArgumentError(`${place}: ${most} more elements cannot come from axis ${i + 2} of ${n} by ${mode}`)
+  }
   return before.reduce((part, _, i) => {
     const n = part.shape[i + 2] as number
     const at = (k: number) => (mode === 'edge' ? Math.min(n - 1, Math.max(0, k)) : n - 1 - Math.abs(n - 1 - Math.abs(k)))

@@ -40,7 +40,9 @@ export function vjp(outputs: readonly Tensor[], wrt: readonly Tensor[], cotangen
   const gradients = new Map<Tensor, Tensor>()
   const accumulate = (x: Tensor, g: Tensor) => {
     const before = gradients.get(x)
-    gradients.set(x, before ? before.add(g) : g)
+    // bfloat16 is storage: its sums are made in float32.
+    const sum = (a: Tensor, b: Tensor) => (x.dtype === 'bf16' ? a.cast('f32').add(b.cast('f32')).cast('bf16') : a.add(b))
+    gradients.set(x, before ? sum(before, g) : g)
   }
   for (const [i, y] of outputs.entries()) {
     const g = cotangents[i]

@@ -11,19 +11,31 @@ export const sameShape = (a: Shape, b: Shape): boolean => a.length === b.length 
 /** 0, 1, …, n − 1. */
 export const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i)
 
+/** Sizes are integers from 0 on, and all elements together can be counted exactly. */
+export const isShape = (shape: Shape): boolean => shape.every(isCount) && Number.isSafeInteger(sizeOf(shape))
+
+/** 0, 1, 2, … */
+export const isCount = (n: number): boolean => Number.isSafeInteger(n) && n >= 0
+
+/** @throws ShapeError where `shape` is none */
+export function checkShape(place: string, shape: Shape): void {
+  if (!isShape(shape)) throw new ShapeError(`${place}: ${showShape(shape)} is no shape`)
+}
+
 /** An axis counted from the front; negative ones count from the back. */
-export function axisOf(axis: number, rank: number): number {
+export function axisOf(axis: number, rank: number, place?: string): number {
   const positive = axis < 0 ? axis + rank : axis
   if (!Number.isInteger(axis) || positive < 0 || positive >= rank) {
-    throw new ArgumentError(`axis ${axis} is outside a tensor of rank ${rank}: use ${-rank} to ${rank - 1}`)
+    const range = rank === 0 ? 'it has no axes' : `use ${-rank} to ${rank - 1}`
+    throw new ArgumentError(`${place ? `${place}: ` : ''}axis ${axis} is outside a tensor of rank ${rank}: ${range}`)
   }
   return positive
 }
 
 /** Axes counted from the front, sorted, each once; all of them where none are given. */
-export function axesOf(axes: number | readonly number[] | undefined, rank: number): number[] {
+export function axesOf(axes: number | readonly number[] | undefined, rank: number, place?: string): number[] {
   if (axes === undefined) return range(rank)
-  const list = (typeof axes === 'number' ? [axes] : axes).map((axis) => axisOf(axis, rank))
+  const list = (typeof axes === 'number' ? [axes] : axes).map((axis) => axisOf(axis, rank, place))
   return [...new Set(list)].sort((a, b) => a - b)
 }
 

@@ -64,7 +64,11 @@ describe('constants', () => {
   test('that cannot be', () => {
     expect(() => constant([1, 2], [3])).toThrow(new ShapeError('constant: 2 elements cannot have shape [3]'))
     expect(() => constant(new Uint16Array(2))).toThrow('say whether 16-bit elements are f16 or bf16')
-    expect(() => scalar(0.5, 'i64')).toThrow(new DTypeError('0.5 is no i64; cast the tensor to f32 first'))
+    expect(() => scalar(0.5, 'i64')).toThrow(
+      new DTypeError(
+        'scalar: 0.5 is no i64 (integers from -9223372036854776000 to 9223372036854775000); cast the tensor to f32 first',
+      ),
+    )
     expect(() => input('n', [2], 'i64').mul(1.5)).toThrow(DTypeError)
   })
 })
@@ -121,9 +125,9 @@ describe('errors name the operation, both sides and what fits', () => {
     [() => core.groupNorm(f(1, 6, 4), 4, f(6), f(6)), 'groupNorm by "f6": 6 channels do not split into 4 groups'],
     [() => core.layerNorm(x, f(3), f(4)), 'layerNorm of "x" [2, 3, 4]: "f3" must be [4], is [3]'],
     [() => core.attention(x, x, x, { heads: 3 }), 'attention: widths 4 and 4 do not split into 3 heads'],
-    [() => core.attention(x, f(2, 5, 4), f(2, 6, 4), { heads: 2 }), 'f2x6x4: expected M = 5'],
+    [() => core.attention(x, f(2, 5, 4), f(2, 6, 4), { heads: 2 }), 'attention: v "f2x6x4": expected M = 5'],
     [() => core.attention(x, f(2, 5, 4), f(2, 5, 4), { heads: 2, causal: true }), 'as many queries as keys, got 3 and 5'],
-    [() => core.attention(x, x, x, { heads: 2, mask: f(3, 1, 3, 3) }), 'mask [3, 1, 3, 3] must be [1 or 2, 1 or 2, 3, 3]'],
+    [() => core.attention(x, x, x, { heads: 2, mask: f(3, 1, 3, 3) }), 'mask [3, 1, 3, 3] must be [1 or 2, 1 or 2, 1 or 3, 3]'],
   ]
   test.each(cases)('%s', (draw, message) => expect(draw).toThrow(message))
 })

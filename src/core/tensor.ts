@@ -1,4 +1,4 @@
-import { type DType, elements, isFloat, type TypedArray } from './dtype.ts'
+import { bytesPer, checkElement, type DType, elements, holds, type TypedArray } from './dtype.ts'
 import { ArgumentError, DTypeError, ShapeError } from './errors.ts'
 import * as elementwise from './ops/elementwise.ts'
 import { matmul as matmulOp } from './ops/matmul.ts'
@@ -6,7 +6,7 @@ import * as move from './ops/move.ts'
 import type { Op } from './ops/op.ts'
 import { upsample as upsampleOp } from './ops/pool.ts'
 import * as reduce from './ops/reduce.ts'
-import { axesOf, axisOf, range, type Shape, sameShape, showShape, sizeOf } from './shape.ts'
+import { axesOf, axisOf, checkShape, isCount, range, type Shape, sameShape, showShape, sizeOf } from './shape.ts'
 
 /** What an elementwise operation takes: a tensor, or a number of the other operand's dtype. */
 export type Operand = Tensor | number
@@ -28,6 +28,7 @@ export class Tensor<A = any> {
   /** Draws one node; the operation's shape rule decides shape and dtype. */
   constructor(op: Op<A>, inputs: readonly Tensor[], attrs: A, name?: string) {
     const { shape, dtype } = op.shape(inputs, attrs)
+    checkShape(op.name, shape)
     this.op = op
     this.inputs = inputs
     this.attrs = attrs
@@ -51,26 +52,26 @@ export class Tensor<A = any> {
 
   // Arithmetic, with NumPy's broadcasting.
   add(y: Operand): Tensor {
-    return draw(elementwise.add, [this, this.like(y)])
+    return draw(elementwise.add, [this, this.like(y, 'add')])
   }
   sub(y: Operand): Tensor {
-    return draw(elementwise.sub, [this, this.like(y)])
+    return draw(elementwise.sub, [this, this.like(y, 'sub')])
   }
   mul(y: Operand): Tensor {
-    return draw(elementwise.mul, [this, this.like(y)])
+    return draw(elementwise.mul, [this, this.like(y, 'mul')])
   }
   div(y: Operand): Tensor {
-    return draw(elementwise.div, [this, this.like(y)])
+    return draw(elementwise.div, [this, this.like(y, 'div')])
   }
   /** this^y; for y of 2 prefer `square`. */
   pow(y: Operand): Tensor {
-    return draw(elementwise.pow, [this, this.like(y)])
+    return draw(elementwise.pow, [this, this.like(y, 'pow')])
   }
   maximum(y: Operand): Tensor {
-    return draw(elementwise.maximum, [this, this.like(y)])
+    return draw(elementwise.maximum, [this, this.like(y, 'maximum')])
   }
   minimum(y: Operand): Tensor {
-    return draw(elementwise.minimum, [this, this.like(y)])
+    return draw(elementwise.minimum, [this, this.like(y, 'minimum')])
   }
   square(): Tensor {
     return this.mul(this)
@@ -130,28 +131,32 @@ export class Tensor<A = any> {
     return draw(elementwise.gelu, [this], { kind })
   }
   relu(): Tensor {
-    return this.maximum(0)
+    return draw(elementwise.relu, [this])
   }
   /** ln(1 + eˣ), without overflow. */
   softplus(): Tensor {
-    return this.maximum(0).add(this.abs().neg().exp().add(1).log())
+    return draw(elementwise.softplus, [this])
+  }
+  /** ln σ(x), without underflow. */
+  logSigmoid(): Tensor {
+    return this.neg().softplus().neg()
   }
 
   // Comparisons, to bool.
   eq(y: Operand): Tensor {
-    return draw(elementwise.eq, [this, this.like(y)])
+    return draw(elementwise.eq, [this, this.like(y, 'eq')])
   }
   lt(y: Operand): Tensor {
-    return draw(elementwise.lt, [this, this.like(y)])
+    return draw(elementwise.lt, [this, this.like(y, 'lt')])
   }
   le(y: Operand): Tensor {
-    return draw(elementwise.le, [this, this.like(y)])
+    return draw(elementwise.le, [this, this.like(y, 'le')])
   }
   gt(y: Operand): Tensor {
-    return draw(elementwise.gt, [this, this.like(y)])
+    return draw(elementwise.gt, [this, this.like(y, 'gt')])
   }
   ge(y: Operand): Tensor {
-    return draw(elementwise.ge, [this, this.like(y)])
+    return draw(elementwise.ge, [this, this.like(y, 'ge')])
   }
   and(y: Tensor): Tensor {
     return draw(elementwise.and, [this, y])
@@ -178,16 +183,17 @@ export class Tensor<A = any> {
   }
   /** Index (i64) of the first greatest element along an axis, which goes. */
   argmax(axis = -1): Tensor {
-    const k = axisOf(axis, this.rank)
+    const k = axisOf(axis, this.rank, 'argmax')
     return draw(reduce.argmax, [this], { axis: k }).reshape(this.shape.filter((_, i) => i !== k))
   }
   cumsum(axis: number, { reverse = false } = {}): Tensor {
-    return draw(reduce.cumsum, [this], { axis: axisOf(axis, this.rank), reverse })
+    return draw(reduce.cumsum, [this], { axis: axisOf(axis, this.rank, 'cumsum'), reverse })
   }
   softmax(axis = -1): Tensor {
-    return draw(reduce.softmax, [this], { axis: axisOf(axis, this.rank) })
+    return draw(reduce.softmax, [this], { axis: axisOf(axis, this.rank, 'softmax') })
   }
   logSoftmax(axis = -1): Tensor {
+    axisOf(axis, this.rank, 'logSoftmax')
     const shifted = this.sub(this.max(axis, true).stopGradient())
     return shifted.sub(shifted.exp().sum(axis, true).log())
   }
@@ -196,12 +202,14 @@ export class Tensor<A = any> {
   /** One size may be −1: it is what the others leave. */
   reshape(shape: Shape): Tensor {
     const known = shape.reduce((n, size) => (size === -1 ? n : n * size), 1)
+    if (shape.filter((size) => size === -1).length > 1 || (known === 0 && shape.includes(-1)))
+      throw new ShapeError(`reshape: ${this.describe()} ${showShape(this.shape)} to ${showShape(shape)} leaves the −1 open`)
     const full = shape.map((size) => (size === -1 ? this.size / known : size))
     return sameShape(full, this.shape) ? this : draw(move.reshape, [this], { shape: full })
   }
   /** Axis i of the result is axis perm[i]; without arguments all axes in reverse. */
   transpose(...perm: number[]): Tensor {
-    const order = perm.length === 0 ? range(this.rank).reverse() : perm.map((axis) => axisOf(axis, this.rank))
+    const order = perm.length === 0 ? range(this.rank).reverse() : perm.map((axis) => axisOf(axis, this.rank, 'transpose'))
     return order.every((axis, i) => axis === i) && order.length === this.rank
       ? this
       : draw(move.transpose, [this], { perm: order })
@@ -211,12 +219,12 @@ export class Tensor<A = any> {
   }
   /** A new axis of size 1. */
   unsqueeze(axis: number): Tensor {
-    const k = axisOf(axis, this.rank + 1)
+    const k = axisOf(axis, this.rank + 1, 'unsqueeze')
     return this.reshape([...this.shape.slice(0, k), 1, ...this.shape.slice(k)])
   }
   /** Axes of size 1 removed. */
   squeeze(...axes: number[]): Tensor {
-    const gone = axes.map((axis) => axisOf(axis, this.rank))
+    const gone = axes.map((axis) => axisOf(axis, this.rank, 'squeeze'))
     for (const axis of gone) {
       if (this.shape[axis] !== 1)
         throw new ShapeError(`squeeze: axis ${axis} of ${this.describe()} ${showShape(this.shape)} is not 1`)
@@ -225,7 +233,7 @@ export class Tensor<A = any> {
   }
   /** Elements start, start + step, … before end; negative positions count from the back. */
   slice(axis: number, start: number, end?: number, step = 1): Tensor {
-    const k = axisOf(axis, this.rank)
+    const k = axisOf(axis, this.rank, 'slice')
     const size = this.shape[k] as number
     const from = start < 0 ? start + size : start
     const to = end === undefined ? size : end < 0 ? end + size : end
@@ -233,14 +241,15 @@ export class Tensor<A = any> {
     return draw(move.slice, [this], { axis: k, start: from, end: to, step })
   }
   flip(axis: number): Tensor {
-    return draw(move.flip, [this], { axis: axisOf(axis, this.rank) })
+    return draw(move.flip, [this], { axis: axisOf(axis, this.rank, 'flip') })
   }
   /** `count` parts of equal size, or parts of the sizes given. */
   split(parts: number | readonly number[], axis: number): Tensor[] {
-    const k = axisOf(axis, this.rank)
+    const k = axisOf(axis, this.rank, 'split')
     const size = this.shape[k] as number
-    const sizes = typeof parts === 'number' ? range(parts).map(() => size / parts) : parts
-    if (sizes.some((n) => !Number.isInteger(n)) || sizes.reduce((a, b) => a + b, 0) !== size) {
+    const equal = (count: number) => (isCount(size / count) && count <= size ? range(count).map(() => size / count) : [])
+    const sizes = typeof parts === 'number' ? equal(parts) : parts
+    if (sizes.length === 0 || !sizes.every((n) => isCount(n) && n > 0) || sizes.reduce((a, b) => a + b, 0) !== size) {
       throw new ShapeError(`split: axis ${k} of ${this.describe()} (size ${size}) does not split into ${JSON.stringify(parts)}`)
     }
     let start = 0
@@ -255,18 +264,20 @@ export class Tensor<A = any> {
     return draw(move.pad, [this], { before, after, value })
   }
   padAxis(axis: number, before: number, after: number, value = 0): Tensor {
-    const k = axisOf(axis, this.rank)
+    const k = axisOf(axis, this.rank, 'padAxis')
     const only = (n: number) => this.shape.map((_, i) => (i === k ? n : 0))
     return this.pad(only(before), only(after), value)
   }
   /** Slices of an axis by an index tensor (i64 or i32), whose shape takes the axis's place. */
   gather(index: Tensor, axis: number): Tensor {
-    return draw(move.gather, [this, index], { axis: axisOf(axis, this.rank) })
+    return draw(move.gather, [this, index], { axis: axisOf(axis, this.rank, 'gather') })
   }
   /** Summed over broadcast axes until it has this shape: the transpose of broadcasting. */
   sumTo(shape: Shape): Tensor {
     if (sameShape(shape, this.shape)) return this
     const lead = this.rank - shape.length
+    if (lead < 0 || shape.some((n, i) => n !== 1 && n !== this.shape[i + lead]))
+      throw new ShapeError(`sumTo: ${this.describe()} ${showShape(this.shape)} is not ${showShape(shape)} broadcast`)
     const axes = range(this.rank).filter((i) => i < lead || (shape[i - lead] === 1 && this.shape[i] !== 1))
     return this.sum(axes, true).reshape(shape)
   }
@@ -276,7 +287,7 @@ export class Tensor<A = any> {
   }
   /** Each element repeated along the spatial axes of [B, C, …]. */
   upsample(factors: Shape): Tensor {
-    return factors.every((f) => f === 1) ? this : draw(upsampleOp, [this], { factors })
+    return factors.every((f) => f === 1) && factors.length === this.rank - 2 ? this : draw(upsampleOp, [this], { factors })
   }
   cast(dtype: DType): Tensor {
     return dtype === this.dtype ? this : draw(elementwise.cast, [this], { to: dtype })
@@ -287,12 +298,14 @@ export class Tensor<A = any> {
   }
 
   /** A number as a constant of this dtype. */
-  like(y: Operand): Tensor {
-    return typeof y === 'number' ? scalar(y, this.dtype) : y
+  like(y: Operand, place = 'like'): Tensor {
+    if (typeof y !== 'number') return y
+    checkElement(`${place} of ${this.describe()} and a number`, y, this.dtype)
+    return scalar(y, this.dtype)
   }
 
   private reduce(op: Op<reduce.ReduceAttrs>, axes: number | readonly number[] | undefined, keepdims: boolean): Tensor {
-    const list = axesOf(axes, this.rank)
+    const list = axesOf(axes, this.rank, op.name)
     const kept = list.length === 0 ? this : draw(op, [this], { axes: list })
     return keepdims ? kept : kept.reshape(this.shape.filter((_, i) => !list.includes(i)))
   }
@@ -326,8 +339,7 @@ export const parameter = (name: string, shape: Shape, dtype: DType = 'f32'): Ten
 
 function named(op: typeof inputOp, name: string, shape: Shape, dtype: DType): Tensor {
   if (!name) throw new ArgumentError(`${op.name} of shape ${showShape(shape)} has no name`)
-  if (shape.some((n) => n < 0 || !Number.isInteger(n)))
-    throw new ShapeError(`${op.name} "${name}": ${showShape(shape)} is no shape`)
+  checkShape(`${op.name} "${name}"`, shape)
   return new Tensor(op, [], { shape, dtype }, name)
 }
 
@@ -337,9 +349,12 @@ export const isConstant = (x: Tensor): boolean => x.op === constantOp
 
 /** Fixed values: a typed array, or numbers (f32 unless another dtype is given). */
 export function constant(data: TypedArray | readonly number[], shape: Shape = [data.length], dtype?: DType): Tensor {
+  checkShape('constant', shape)
   if (sizeOf(shape) !== data.length)
     throw new ShapeError(`constant: ${data.length} elements cannot have shape ${showShape(shape)}`)
   const type = dtype ?? dtypeOf(data)
+  if (!ArrayBuffer.isView(data)) for (const value of data) checkElement('constant', value, type)
+  else if (!holds(data, type)) throw new DTypeError(`constant: a ${data.constructor.name} does not hold elements of ${type}`)
   const array = ArrayBuffer.isView(data) ? data : elements(data, type)
   return new Tensor(constantOp, [], { shape, dtype: type, data: array })
 }
@@ -354,12 +369,19 @@ function dtypeOf(data: TypedArray | readonly number[]): DType {
 
 /** A constant without axes. */
 export function scalar(value: number, dtype: DType = 'f32'): Tensor {
-  if (!isFloat(dtype) && !Number.isInteger(value)) throw new DTypeError(`${value} is no ${dtype}; cast the tensor to f32 first`)
+  checkElement('scalar', value, dtype)
   return constant(elements([value], dtype), [], dtype)
 }
 
-export const full = (shape: Shape, value: number, dtype: DType = 'f32'): Tensor => scalar(value, dtype).expand(shape)
+export function full(shape: Shape, value: number, dtype: DType = 'f32'): Tensor {
+  checkShape('full', shape)
+  return scalar(value, dtype).expand(shape)
+}
 export const zeros = (shape: Shape, dtype: DType = 'f32'): Tensor => full(shape, 0, dtype)
 export const ones = (shape: Shape, dtype: DType = 'f32'): Tensor => full(shape, 1, dtype)
 /** 0, 1, …, n − 1. */
-export const arange = (n: number, dtype: DType = 'f32'): Tensor => constant(elements(range(n), dtype), [n], dtype)
+export function arange(n: number, dtype: DType = 'f32'): Tensor {
+  if (!isCount(n) || n * bytesPer[dtype] >= 2 ** 32) throw new ArgumentError(`arange: ${n} is no count of elements`)
+  if (n > 0) checkElement('arange', n - 1, dtype)
+  return constant(elements(range(n), dtype), [n], dtype)
+}

@@ -64,13 +64,13 @@ export function contextAttention(p: Params, channels: number, options: ContextAt
   const [addK, addV] = ['add_k_proj', 'add_v_proj'].map((name) => linear(p.at(name), contextWidth, channels)) as [Layer, Layer]
   const toOut = linear(p.at('to_out', 0), channels, channels)
   return (x: Tensor, context: Tensor, mask?: Tensor): Tensor => {
-    const { B, H, W } = dims(x, 'B C H W')
+    const { H, W } = dims(x, 'B C H W')
     const tokens = toTokens(norm(x))
     const seen = normContext(context)
     const [toK, toV] = own
     const k = toK ? concat([addK(seen), toK(tokens)], 1) : addK(seen)
     const v = toV ? concat([addV(seen), toV(tokens)], 1) : addV(seen)
-    const whole = mask?.padAxis(3, 0, own.length > 0 ? H * W : 0).expand([B, 1, H * W, k.shape[1] as number])
+    const whole = mask?.padAxis(3, 0, own.length > 0 ? H * W : 0)
     return toPixels(toOut(attention(toQ(tokens), k, v, whole ? { heads, mask: whole } : { heads })), H, W).add(x)
   }
 }

@@ -25,7 +25,7 @@ export interface ImagePrompt {
 export interface Sight {
   /** [B, M, C]. */
   readonly context: Tensor
-  /** [1|B, 1|heads, N, M], added to the scores. */
+  /** [1|B, 1|heads, 1|N, M], added to the scores. */
   readonly mask?: Tensor | undefined
   readonly imagePrompts?: readonly ImagePrompt[] | undefined
 }
@@ -47,18 +47,12 @@ export function crossAttention(p: Params, options: CrossAttentionOptions): Cross
   const own = (name: string, i: number) => linear(p.at('processor', name, i), contextWidth, inner, { bias: false })
   return (x, { context, mask, imagePrompts = [] } = { context: x }) => {
     const q = toQ(x)
-    const seen = attention(q, toK(context), toV(context), mask ? { heads, mask: maskFor(x, mask) } : { heads })
+    const seen = attention(q, toK(context), toV(context), mask ? { heads, mask } : { heads })
     const pictures = imagePrompts.map(({ tokens, scale }, i) =>
       attention(q, own('to_k_ip', i)(tokens), own('to_v_ip', i)(tokens), { heads }).mul(scale),
     )
     return toOut(pictures.reduce((sum, picture) => sum.add(picture), seen))
   }
-}
-
-/** A mask of the keys only holds for every query. */
-function maskFor(x: Tensor, mask: Tensor): Tensor {
-  const { B, H, M } = dims(mask, 'B H N M')
-  return mask.expand([B, H, x.shape[1] as number, M])
 }
 
 /** What one part of a layer calculates at a time should stay in the processor's cache, and still fill its matrix products. */

@@ -116,3 +116,12 @@ test('a parameter without a value is named', async () => {
   const task = { params, loss: parameter('d', [1]).square().sum() }
   await expect(TrainingStep.compile(task, start, { optimizer: adamw() })).rejects.toThrow('no value for the parameter d')
 })
+
+test('a start of another shape or dtype than its parameter is refused by name', async () => {
+  const task = objective()
+  const start = task.params.initialise(new Generator(0))
+  const compiled = (a: NdArray) => TrainingStep.compile(task, new Map([...start, ['a', a]]), { optimizer: adamw() })
+  const [rows = 0, columns = 0] = start.get('a')?.shape ?? []
+  await expect(compiled(new Generator(0).randn([columns, rows]))).rejects.toThrow('a: expected [3, 7], got [7, 3]')
+  await expect(compiled((start.get('a') as NdArray).cast('f16'))).rejects.toThrow('a: expected f32, got f16; cast it to f32')
+})

@@ -1,4 +1,5 @@
-import { ArgumentError } from '../core/errors.ts'
+import { ArgumentError, DTypeError, ShapeError } from '../core/errors.ts'
+import { sameShape, showShape } from '../core/shape.ts'
 import type { Tensor } from '../core/tensor.ts'
 import type { Params } from '../nn/params.ts'
 import type { DeviceName } from '../runtime/engine.ts'
@@ -65,9 +66,7 @@ export class TrainingStep {
 
   /** Compiles the step. `values` are those of a step before, or fresh values of the parameters alone; on the host they are copied. */
   static async compile(objective: Objective, values: ReadonlyMap<string, NdArray>, options: StepOptions): Promise<TrainingStep> {
-    for (const key of objective.params.tensors.keys()) {
-      if (!values.has(key)) throw new ArgumentError(`no value for the parameter ${key}; initialise all of them`)
-    }
+    for (const [key, parameter] of objective.params.tensors) checkStart(key, parameter, values.get(key))
     const { device = 'cpu' } = options
     const programs = await (device === 'cpu' ? hostStep : residentStep)(objective, values, options)
     return new TrainingStep(programs, options, objective)
@@ -108,6 +107,13 @@ export class TrainingStep {
   release(): Promise<void> {
     return this.programs.release()
   }
+}
+
+/** A parameter's first value has its shape and dtype. */
+function checkStart(key: string, { shape, dtype }: Tensor, value: NdArray | undefined): void {
+  if (!value) throw new ArgumentError(`no value for the parameter ${key}; initialise all of them`)
+  if (!sameShape(value.shape, shape)) throw new ShapeError(`${key}: expected ${showShape(shape)}, got ${showShape(value.shape)}`)
+  if (value.dtype !== dtype) throw new DTypeError(`${key}: expected ${dtype}, got ${value.dtype}; cast it to ${dtype} first`)
 }
 
 const copy = ({ data, shape, dtype }: NdArray) => new NdArray(data.slice(), shape, dtype)

@@ -2,7 +2,7 @@ import { allCases } from './suite.ts'
 import { describeOnWebgpu } from './webgpu-suite.ts'
 
 /** Groups whose shaders take long to compile in software: every fourth case here, all of them in the slow tests. */
-const slow = /^(conv|resize|.*Pool|matmul|linear|attention|standardize|groupNorm|layerNorm)/
+const slow = /^(conv|resize|.*Pool|matmul|linear|attention|groupNorm|layerNorm)/
 
 describeOnWebgpu(
   allCases.filter(({ name, group }) => {

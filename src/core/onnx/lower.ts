@@ -1,7 +1,7 @@
 import { bytesPer, type DType, elements, type TypedArray } from '../dtype.ts'
 import { ArgumentError } from '../errors.ts'
 import { topologicalOrder } from '../grad.ts'
-import { chained } from '../ops/blocked/chain.ts'
+import { propagated } from '../ops/blocked/propagation.ts'
 import { onnxType } from '../ops/elementwise.ts'
 import { type SliceAttrs, slice } from '../ops/move.ts'
 import { type Arrangement, type Lowering, type OnnxAttribute, type RawTensor, rawTypes, type Target } from '../ops/op.ts'
@@ -78,9 +78,9 @@ interface Made {
 
 /** Nodes between two uses of a value that are then taken to be in different passes. */
 const FAR = 400
-const CHEAP = new Set(['add', 'sub', 'mul', 'div', 'reshape', 'sigmoid', 'silu', 'gelu', 'standardize'])
+const CHEAP = new Set(['add', 'sub', 'mul', 'div', 'reshape', 'sigmoid', 'gate', 'silu', 'gelu', 'groupNorm'])
 /** As many as group norm and an activation need; where longer rows of cheap operations are made again, one value is kept. */
-const MOST_STEPS = 8
+const MOST_STEPS = 4
 /** The one input of its size that a tensor is made from fast, the others being small. */
 function cheapFrom(x: Tensor): Tensor | undefined {
   const [from, ...others] = CHEAP.has(x.op.name) ? x.inputs.filter((y) => y.size * 8 > x.size) : []
@@ -247,8 +247,8 @@ export function lower(
     if (part) return initialize({ ...part, name: fresh(part.name) }, x.dtype)
     const operands = isConstant(x) ? [] : x.inputs.map((y) => builder.value(y))
     const { lower } = x.op
-    const inChain = chained(builder, x)
-    if (inChain) return inChain
+    const inBlocks = propagated(builder, x)
+    if (inBlocks) return inBlocks
     return typeof lower === 'string' ? builder.emit(lower, operands) : lower(builder, operands, x)
   }
 

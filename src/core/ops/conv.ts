@@ -1,6 +1,6 @@
 import { ArgumentError, ShapeError } from '../errors.ts'
 import { concat, conv as convOf, convInputGrad as inputGradOf, convWeightGrad as weightGradOf } from '../functions.ts'
-import { range, type Shape, sameShape, showShape, sizeOf } from '../shape.ts'
+import { checkShape, range, type Shape, sameShape, showShape, sizeOf } from '../shape.ts'
 import type { Tensor } from '../tensor.ts'
 import { blockedConv, blockedInputGrad, blockedWeightGrad, canBlockWeightGrad } from './blocked/direct.ts'
 import { canBlock, keptInBlocks, paysToBlock, unblocked } from './blocked/layout.ts'
@@ -19,8 +19,32 @@ export interface ConvAttrs {
   readonly groups: number
 }
 
+/** Throws where a window over `n` axes has other than `n` sizes of a list, or sizes that are none. */
+export function checkWindow(
+  place: string,
+  n: number,
+  kernel: Shape,
+  { stride, dilation, before, after, groups }: ConvAttrs,
+): void {
+  const lists = {
+    kernel: [kernel, 1],
+    stride: [stride, 1],
+    dilation: [dilation, 1],
+    'padding before': [before, 0],
+    'padding after': [after, 0],
+  } as const
+  for (const [name, [list, least]] of Object.entries(lists)) {
+    if (list.length !== n || !list.every((k) => Number.isSafeInteger(k) && k >= least && k < 2 ** 31))
+      throw new ArgumentError(`${place}: ${name} ${showShape(list)} must be ${n} integer${n === 1 ? '' : 's'} from ${least} on`)
+  }
+  if (!Number.isInteger(groups) || groups < 1)
+    throw new ArgumentError(`${place}: ${groups} groups; their number is an integer from 1 on`)
+}
+
 /** Positions of a window on each axis. */
-export function windowCount(place: string, spatial: Shape, kernel: Shape, { stride, dilation, before, after }: ConvAttrs) {
+export function windowCount(place: string, spatial: Shape, kernel: Shape, attrs: ConvAttrs) {
+  checkWindow(place, spatial.length, kernel, attrs)
+  const { stride, dilation, before, after } = attrs
   return spatial.map((n, i) => {
     const reach = at(dilation, i) * (at(kernel, i) - 1) + 1
     const count = Math.floor((n + at(before, i) + at(after, i) - reach) / at(stride, i)) + 1
@@ -46,7 +70,8 @@ export const conv = op<ConvAttrs>('conv', {
   shape: (inputs, attrs) => {
     const [x, w] = [at(inputs, 0), at(inputs, 1)]
     const place = `conv of ${x.describe()} ${showShape(x.shape)} by ${w.describe()} ${showShape(w.shape)}`
-    checkRank(place, x, w, attrs)
+    checkRank(place, inputs)
+    const counts = windowCount(place, x.shape.slice(2), w.shape.slice(2), attrs)
     const [channels, out] = [at(x.shape, 1), at(w.shape, 0)]
     if (channels !== at(w.shape, 1) * attrs.groups || out % attrs.groups !== 0) {
       throw new ShapeError(
@@ -56,14 +81,14 @@ export const conv = op<ConvAttrs>('conv', {
     const bias = inputs[2]
     if (bias && !sameShape(bias.shape, [out]))
       throw new ShapeError(`${place}: the bias is ${showShape(bias.shape)}, expected [${out}]`)
-    return { shape: [at(x.shape, 0), out, ...windowCount(place, x.shape.slice(2), w.shape.slice(2), attrs)], dtype: x.dtype }
+    return { shape: [at(x.shape, 0), out, ...counts], dtype: x.dtype }
   },
   lower: (b, inputs, node) => {
     const [x, w] = [at(node.inputs, 0), at(node.inputs, 1)]
     if (b.target === 'webgpu' && x.rank === 5 && node.attrs.groups > 1) return b.value(byGroup(x, w, node.inputs[2], node.attrs))
     const quantized = quantizedConv(b, node)
     if (quantized) return quantized
-    if (canBlock(b, x.shape, w.shape, node.attrs)) {
+    if (node.dtype === 'f32' && canBlock(b, x.shape, w.shape, node.attrs)) {
       const fixed = b.isConstant(w)
       const winograd = canWinograd(b, x.shape, w.shape, node.attrs, fixed)
       if (fixed && !b.isArrangeable(w)) b.leaveLayout()
@@ -95,9 +120,15 @@ export const convInputGrad = op<ConvAttrs & { size: Shape }>('convInputGrad', {
   shape: (inputs, { size, ...attrs }) => {
     const [g, w] = [at(inputs, 0), at(inputs, 1)]
     const place = `transposed conv of ${g.describe()} ${showShape(g.shape)} by ${w.describe()} ${showShape(w.shape)}`
-    checkRank(place, g, w, attrs)
+    checkRank(place, inputs)
+    checkShape(place, size)
+    if (size.length !== g.rank - 2) throw new ArgumentError(`${place}: a result of ${showShape(size)} needs ${g.rank - 2} sizes`)
     const positions = windowCount(place, size, w.shape.slice(2), attrs)
-    if (at(g.shape, 1) !== at(w.shape, 0) || positions.some((n, i) => n !== g.shape[i + 2])) {
+    if (
+      at(g.shape, 1) % attrs.groups !== 0 ||
+      at(g.shape, 1) !== at(w.shape, 0) ||
+      positions.some((n, i) => n !== g.shape[i + 2])
+    ) {
       throw new ShapeError(
         `${place}: for a result of ${showShape(size)} the input must be [B, ${at(w.shape, 0)}, ${positions.join(', ')}]`,
       )
@@ -109,8 +140,9 @@ export const convInputGrad = op<ConvAttrs & { size: Shape }>('convInputGrad', {
     const [g, w] = [at(node.inputs, 0), at(node.inputs, 1)]
     const kernel = w.shape.slice(2)
     const flipped = flippedAttrs(kernel, attrs)
-    if (canWinograd(b, g.shape, [at(w.shape, 1), at(w.shape, 0), ...kernel], attrs)) return winogradInputGrad(b, g, w)
-    if (flipped && !b.isConstant(w) && canBlock(b, g.shape, w.shape, attrs)) return blockedInputGrad(b, g, w, flipped)
+    const blocks = g.dtype === 'f32'
+    if (blocks && canWinograd(b, g.shape, [at(w.shape, 1), at(w.shape, 0), ...kernel], attrs)) return winogradInputGrad(b, g, w)
+    if (blocks && flipped && !b.isConstant(w) && canBlock(b, g.shape, w.shape, attrs)) return blockedInputGrad(b, g, w, flipped)
     // WebGPU's ConvTranspose has no third axis, and in half precision is wrong above 2048 positions (ONNX Runtime 1.30).
     const lacks = kernel.length === 3 || (g.dtype === 'f16' && sizeOf(size) > 2048)
     if (b.target === 'webgpu' && lacks) return b.value(asConvolution(g, w, size, attrs))
@@ -166,7 +198,10 @@ export const convWeightGrad = op<ConvAttrs & { kernel: Shape }>('convWeightGrad'
   shape: (inputs, { kernel, ...attrs }) => {
     const [x, g] = [at(inputs, 0), at(inputs, 1)]
     const place = `weight gradient of conv of ${x.describe()} ${showShape(x.shape)} and ${showShape(g.shape)}`
+    checkRank(place, inputs)
     const positions = windowCount(place, x.shape.slice(2), kernel, attrs)
+    if (at(x.shape, 1) % attrs.groups !== 0 || at(g.shape, 1) % attrs.groups !== 0)
+      throw new ShapeError(`${place}: ${x.shape[1]} and ${g.shape[1]} channels do not split into ${attrs.groups} groups`)
     if (x.shape[0] !== g.shape[0] || positions.some((n, i) => n !== g.shape[i + 2])) {
       throw new ShapeError(`${place}: the windows are [${x.shape[0]}, O, ${positions.join(', ')}]`)
     }
@@ -174,8 +209,9 @@ export const convWeightGrad = op<ConvAttrs & { kernel: Shape }>('convWeightGrad'
   },
   lower: (b, _inputs, { inputs, attrs: { kernel, ...attrs } }) => {
     const [x, g] = [at(inputs, 0), at(inputs, 1)]
-    if (canWinogradWeightGrad(b, x.shape, g.shape, kernel, attrs)) return winogradWeightGrad(b, x, g)
-    if (canBlockWeightGrad(b, x.shape, g.shape, kernel, attrs)) return blockedWeightGrad(b, x, g, kernel, attrs)
+    const blocks = x.dtype === 'f32'
+    if (blocks && canWinogradWeightGrad(b, x.shape, g.shape, kernel, attrs)) return winogradWeightGrad(b, x, g)
+    if (blocks && canBlockWeightGrad(b, x.shape, g.shape, kernel, attrs)) return blockedWeightGrad(b, x, g, kernel, attrs)
     return b.value(shiftedProducts(x, g, kernel, attrs))
   },
   vjp: (g, inputs, _y, { kernel: _, ...attrs }) => {
@@ -211,10 +247,11 @@ function offsets(shape: Shape): number[][] {
   return shape.reduce<number[][]>((list, n) => list.flatMap((head) => Array.from({ length: n }, (_, i) => [...head, i])), [[]])
 }
 
-function checkRank(place: string, x: Tensor, w: Tensor, attrs: ConvAttrs): void {
-  checkDTypes(place, [x, w], 'floats')
+function checkRank(place: string, inputs: readonly Tensor[]): void {
+  const [x, w] = [at(inputs, 0), at(inputs, 1)]
+  checkDTypes(place, inputs, 'floats')
   const n = x.rank - 2
-  if (n < 1 || n > 3 || w.rank !== x.rank || attrs.stride.length !== n) {
+  if (n < 1 || n > 3 || w.rank !== x.rank) {
     throw new ArgumentError(`${place}: x and weight need one to three spatial axes after batch and channels, the same number`)
   }
 }

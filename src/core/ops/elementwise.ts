@@ -1,8 +1,8 @@
-import type { DType } from '../dtype.ts'
-import { DTypeError } from '../errors.ts'
+import { checkElement, type DType, isFloat } from '../dtype.ts'
+import { ArgumentError, DTypeError } from '../errors.ts'
 import { where as whereOf } from '../functions.ts'
 import { broadcastShapes } from '../shape.ts'
-import type { Tensor } from '../tensor.ts'
+import { draw, type Tensor } from '../tensor.ts'
 import { type Accepts, at, checkDTypes, type Lowering, type Op, op, type Spec } from './op.ts'
 
 const same =
@@ -24,9 +24,14 @@ const broadcast =
 const unary = (name: string, lower: string, slope: (g: Tensor, x: Tensor, y: Tensor) => Tensor, accepts: Accepts = 'floats') =>
   op(name, { shape: same(name, accepts), lower, vjp: (g, [x], y) => [slope(g, x as Tensor, y)] })
 
-const binary = (name: string, lower: Op['lower'], vjp: (g: Tensor, x: Tensor, y: Tensor, out: Tensor) => [Tensor, Tensor]) =>
+const binary = (
+  name: string,
+  lower: Op['lower'],
+  vjp: (g: Tensor, x: Tensor, y: Tensor, out: Tensor) => [Tensor, Tensor],
+  accepts: Accepts = 'numbers',
+) =>
   op(name, {
-    shape: broadcast(name, 'numbers'),
+    shape: broadcast(name, accepts),
     lower,
     vjp: (g, inputs, out) => {
       const [x, y] = [at(inputs, 0), at(inputs, 1)]
@@ -38,13 +43,49 @@ const binary = (name: string, lower: Op['lower'], vjp: (g: Tensor, x: Tensor, y:
 const comparison = (name: string, lower: string, accepts: Accepts = 'numbers') =>
   op(name, { shape: broadcast(name, accepts, 'bool'), lower, vjp: 'not differentiable' })
 
-export const neg = unary('neg', 'Neg', (g) => g.neg(), 'numbers')
+export const neg = unary('neg', 'Neg', (g) => g.neg(), 'wide')
 export const exp = unary('exp', 'Exp', (g, _, y) => g.mul(y))
 export const log = unary('log', 'Log', (g, x) => g.div(x))
 export const sqrt = unary('sqrt', 'Sqrt', (g, _, y) => g.div(y.mul(2)))
 export const abs = unary('abs', 'Abs', (g, x) => g.mul(x.sign()), 'numbers')
 export const tanh = unary('tanh', 'Tanh', (g, _, y) => g.mul(y.square().neg().add(1)))
-export const sigmoid = unary('sigmoid', 'Sigmoid', (g, _, y) => g.mul(y.mul(y.neg().add(1))))
+/** 1/(1 + e⁻ˣ), written so: the engine's Sigmoid is rounded to 2⁻²⁵ and is 0 from −18 down. */
+export const sigmoid = op('sigmoid', {
+  shape: same('sigmoid', 'floats'),
+  lower: (b, _, { inputs, dtype }) => {
+    const exponential = b.value(at(inputs, 0).neg().exp())
+    return b.emit('Reciprocal', [b.emit('Add', [exponential, b.scalar(1, dtype)])])
+  },
+  vjp: (g, [x], y) => [g.mul(y.mul((x as Tensor).neg().sigmoid()))],
+})
+/** σ to the absolute precision that a product with x needs, in one kernel. */
+export const gate = op('gate', {
+  shape: same('gate', 'floats'),
+  lower: 'Sigmoid',
+  vjp: (g, _, y) => [g.mul(y.mul(y.neg().add(1)))],
+})
+const gateOf = (x: Tensor): Tensor => draw(gate, [x])
+/** max(x, 0). Its slope at 0 is 0, as in PyTorch. */
+export const relu = op('relu', {
+  shape: same('relu', 'numbers'),
+  lower: (b, [x], { dtype }) =>
+    isFloat(dtype) ? b.emit('Relu', [x as string]) : b.emit('Max', [x as string, b.scalar(0, dtype)]),
+  vjp: (g, [x]) => [g.mul((x as Tensor).gt(0).cast(g.dtype))],
+})
+/**
+ * ln(1 + eˣ) = max(x, 0) + log1p(e^−|x|). With w = 1 + u rounded, log1p(u) is u where w is 1, else u · ln w/(w − 1), whose
+ * two errors cancel (Goldberg 1991, theorem 4).
+ */
+export const softplus = op('softplus', {
+  shape: same('softplus', 'floats'),
+  lower: (b, _, { inputs }) => {
+    const x = at(inputs, 0)
+    const u = x.abs().neg().exp()
+    const w = u.add(1)
+    return b.value(x.maximum(0).add(whereOf(w.eq(1), u, u.mul(w.log().div(w.sub(1))))))
+  },
+  vjp: (g, [x]) => [g.mul((x as Tensor).sigmoid())],
+})
 export const erf = unary('erf', 'Erf', (g, x) =>
   g.mul(
     x
@@ -74,10 +115,15 @@ export const sub = binary('sub', 'Sub', (g) => [g, g.neg()])
 export const mul = binary('mul', 'Mul', (g, x, y) => [g.mul(y), g.mul(x)])
 export const div = binary('div', 'Div', (g, _, y, out) => [g.div(y), g.mul(out).div(y).neg()])
 /** As in PyTorch the gradients at x = 0 are 0 for an exponent of 0, and 0 for the exponent itself where it is not negative. */
-export const pow = binary('pow', lowerPow, (g, x, y, out) => [
-  g.mul(y).mul(x.pow(whereOf(y.eq(0), y.like(1), y).sub(1))),
-  g.mul(out).mul(whereOf(x.eq(0).and(y.ge(0)), x.like(1), x).log()),
-])
+export const pow = binary(
+  'pow',
+  lowerPow,
+  (g, x, y, out) => [
+    g.mul(y).mul(x.pow(whereOf(y.eq(0), y.like(1), y).sub(1))),
+    g.mul(out).mul(whereOf(x.eq(0).and(y.ge(0)), x.like(1), x).log()),
+  ],
+  'wide',
+)
 /** WebGPU's Pow fails where an operand is repeated along the last axis, unless it is one element (ONNX Runtime 1.30). */
 function lowerPow(b: Lowering, operands: readonly string[], { inputs, shape }: Tensor): string {
   if (b.target !== 'webgpu') return b.emit('Pow', operands)
@@ -92,7 +138,13 @@ const share = (x: Tensor, y: Tensor) => x.gt(y).cast(x.dtype).add(x.eq(y).cast(x
 
 /** min(max(x, lo), hi); the gradient passes where lo ≤ x ≤ hi. */
 export const clip = op<{ lo: number; hi: number }>('clip', {
-  shape: same('clip', 'numbers'),
+  shape: (inputs, { lo, hi }) => {
+    const spec = same('clip', 'numbers')(inputs)
+    const place = `clip of ${at(inputs, 0).describe()}`
+    for (const bound of [lo, hi]) checkElement(place, bound, spec.dtype)
+    if (Number.isNaN(lo) || Number.isNaN(hi)) throw new ArgumentError(`${place}: bounds ${lo} and ${hi} must be numbers`)
+    return spec
+  },
   lower: (b, [x], { attrs, dtype }) => b.emit('Clip', [x as string, b.scalar(attrs.lo, dtype), b.scalar(attrs.hi, dtype)]),
   vjp: (g, inputs, _, { lo, hi }) => {
     const x = at(inputs, 0)
@@ -126,7 +178,12 @@ export const where = op('where', {
     const { shape, dtype } = broadcast('where', 'anything')([x, y])
     return { shape: broadcastShapes(c.shape, shape, 'where'), dtype }
   },
-  lower: 'Where',
+  lower: (b, operands, { inputs, dtype }) => {
+    if (dtype !== 'bool') return b.emit('Where', operands)
+    // The engine has no kernel for these.
+    const [c, x, y] = [at(inputs, 0), at(inputs, 1), at(inputs, 2)]
+    return b.value(c.and(x).or(c.not().and(y)))
+  },
   vjp: (g, inputs) => {
     const [c, x, y] = [at(inputs, 0), at(inputs, 1), at(inputs, 2)]
     return [undefined, whereOf(c, g, g.like(0)).sumTo(x.shape), whereOf(c, g.like(0), g).sumTo(y.shape)]
@@ -152,10 +209,10 @@ export const silu = op('silu', {
   lower: (b, inputs, node) => {
     if (b.target === 'cpu') return b.emit('QuickGelu', inputs, { alpha: { float: 1 } }, 'com.microsoft')
     const x = at(node.inputs, 0)
-    return b.value(x.mul(x.sigmoid()))
+    return b.value(x.mul(gateOf(x)))
   },
   vjp: (g, inputs, y) => {
-    const s = at(inputs, 0).sigmoid()
+    const s = gateOf(at(inputs, 0))
     return [g.mul(s.add(y.sub(y.mul(s))))]
   },
 })
@@ -178,14 +235,14 @@ export const gelu = op<{ kind: GeluKind }>('gelu', {
     if (kind !== 'quick') return b.emit('Gelu', inputs, { approximate: kind === 'tanh' ? 'tanh' : 'none' })
     if (b.target === 'cpu') return b.emit('QuickGelu', inputs, { alpha: { float: 1.702 } }, 'com.microsoft')
     const x = at(node.inputs, 0)
-    return b.value(x.mul(x.mul(1.702).sigmoid()))
+    return b.value(x.mul(gateOf(x.mul(1.702))))
   },
   vjp: (g, inputs, _, { kind }) => [g.mul(geluSlope(at(inputs, 0), kind))],
 })
 
 function geluSlope(x: Tensor, kind: GeluKind): Tensor {
   if (kind === 'quick') {
-    const s = x.mul(1.702).sigmoid()
+    const s = gateOf(x.mul(1.702))
     return s.add(x.mul(1.702).mul(s.mul(s.neg().add(1))))
   }
   if (kind === 'exact') {

@@ -1,3 +1,4 @@
+import { isFloat } from '../dtype.ts'
 import { ArgumentError, ShapeError } from '../errors.ts'
 import { broadcastShapes, range, sameShape, showShape } from '../shape.ts'
 import type { Tensor } from '../tensor.ts'
@@ -19,7 +20,7 @@ export const matmul = op<MatmulAttrs>('matmul', {
     const [a, b] = [at(inputs, 0), at(inputs, 1)]
     const place = `matmul of ${a.describe()} ${showShape(a.shape)} and ${b.describe()} ${showShape(b.shape)}`
     if (a.rank < 2 || b.rank < 2) throw new ArgumentError(`${place}: both need at least two axes; reshape a vector to [1, n]`)
-    checkDTypes('matmul', inputs, 'numbers')
+    checkDTypes('matmul', inputs, 'wide')
     const [n, k] = lastTwo(a, transA)
     const [k2, m] = lastTwo(b, transB)
     const bias = inputs[2]
@@ -33,6 +34,11 @@ export const matmul = op<MatmulAttrs>('matmul', {
     const [left, right] = [at(inputs, 0), at(inputs, 1)]
     const quantized = !transA && transB ? quantizedLinear(b, left, right, operands[2]) : undefined
     if (quantized) return quantized
+    if (!isFloat(left.dtype)) {
+      // Only the plain product has kernels for integers.
+      const product = b.emit('MatMul', [b.value(transA ? swap(left) : left), b.value(transB ? swap(right) : right)])
+      return inputs.length > 2 ? b.emit('Add', [product, at(operands, 2)]) : product
+    }
     const flags = { transA: transA ? 1 : 0, transB: transB ? 1 : 0 }
     if (inputs.length > 2) return b.emit('Gemm', operands, flags)
     if (!transA && !transB) return b.emit('MatMul', operands)

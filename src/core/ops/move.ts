@@ -1,8 +1,19 @@
-import { isFloat } from '../dtype.ts'
+import { checkElement, isFloat } from '../dtype.ts'
 import { ArgumentError, DTypeError, ShapeError } from '../errors.ts'
 import { scatterRows } from '../functions.ts'
-import { axisOf, broadcastShapes, range, type Shape, sameShape, showShape, sizeOf } from '../shape.ts'
-import { arange, type Tensor } from '../tensor.ts'
+import {
+  axisOf,
+  broadcastShapes,
+  checkShape,
+  isCount,
+  isShape,
+  range,
+  type Shape,
+  sameShape,
+  showShape,
+  sizeOf,
+} from '../shape.ts'
+import { arange, isConstant, type Tensor } from '../tensor.ts'
 import { at, checkDTypes, op } from './op.ts'
 import { spread } from './spread.ts'
 
@@ -10,7 +21,7 @@ import { spread } from './spread.ts'
 export const reshape = op<{ shape: Shape }>('reshape', {
   shape: (inputs, { shape }) => {
     const x = at(inputs, 0)
-    if (sizeOf(shape) !== sizeOf(x.shape) || shape.some((size) => size < 0 || !Number.isInteger(size))) {
+    if (sizeOf(shape) !== sizeOf(x.shape) || !isShape(shape)) {
       throw new ShapeError(`reshape: ${x.describe()} ${showShape(x.shape)} cannot become ${showShape(shape)}`)
     }
     return { shape, dtype: x.dtype }
@@ -42,6 +53,7 @@ export const expand = op<{ shape: Shape }>('expand', {
   shape: (inputs, { shape }) => {
     const x = at(inputs, 0)
     const place = `expand of ${x.describe()}`
+    checkShape(place, shape)
     if (!sameShape(broadcastShapes(x.shape, shape, place), shape)) {
       throw new ShapeError(`${place}: ${showShape(x.shape)} does not expand to ${showShape(shape)}`)
     }
@@ -62,8 +74,9 @@ export interface SliceAttrs {
 export const slice = op<SliceAttrs>('slice', {
   shape: (inputs, { axis, start, end, step }) => {
     const x = at(inputs, 0)
-    const size = at(x.shape, axis)
-    if (start < 0 || end > size || start >= end || step < 1) {
+    const size = at(x.shape, axisOf(axis, x.rank, 'slice'))
+    const whole = [start, end, step].every(Number.isSafeInteger)
+    if (!whole || start < 0 || end > size || start >= end || step < 1) {
       throw new ArgumentError(
         `slice: ${start} to ${end} by ${step} does not lie in axis ${axis} of ${x.describe()} (size ${size})`,
       )
@@ -80,7 +93,10 @@ export const slice = op<SliceAttrs>('slice', {
 
 /** An axis in reverse order. */
 export const flip = op<{ axis: number }>('flip', {
-  shape: (inputs) => at(inputs, 0),
+  shape: (inputs, { axis }) => {
+    axisOf(axis, at(inputs, 0).rank, 'flip')
+    return at(inputs, 0)
+  },
   lower: (b, [x], { attrs: { axis } }) =>
     b.emit('Slice', [x as string, b.ints([-1]), b.ints([-(2 ** 31)]), b.ints([axis]), b.ints([-1])]),
   vjp: (g, _inputs, _y, { axis }) => [g.flip(axis)],
@@ -88,9 +104,10 @@ export const flip = op<{ axis: number }>('flip', {
 
 /** A constant put before and after every axis. */
 export const pad = op<{ before: readonly number[]; after: readonly number[]; value: number }>('pad', {
-  shape: (inputs, { before, after }) => {
+  shape: (inputs, { before, after, value }) => {
     const x = at(inputs, 0)
-    if ([...before, ...after].some((n) => n < 0 || !Number.isInteger(n)) || before.length !== x.rank || after.length !== x.rank) {
+    checkElement(`pad of ${x.describe()}`, value, x.dtype)
+    if (![...before, ...after].every(isCount) || before.length !== x.rank || after.length !== x.rank) {
       throw new ArgumentError(
         `pad: ${showShape(before)} and ${showShape(after)} do not pad ${x.describe()} ${showShape(x.shape)}`,
       )
@@ -109,6 +126,7 @@ export const pad = op<{ before: readonly number[]; after: readonly number[]; val
 export const concat = op<{ axis: number }>('concat', {
   shape: (inputs, { axis }) => {
     const first = at(inputs, 0)
+    axisOf(axis, first.rank, 'concat')
     for (const x of inputs) {
       if (x.rank !== first.rank || x.shape.some((n, i) => i !== axis && n !== first.shape[i]) || x.dtype !== first.dtype) {
         throw new ShapeError(
@@ -131,12 +149,16 @@ export const concat = op<{ axis: number }>('concat', {
   },
 })
 
-/** Slices of an axis by index: the index's shape takes the axis's place. Indices must lie in 0 … size − 1. */
+/**
+ * Slices of an axis by index: the index's shape takes the axis's place. Indices lie in −size … size − 1, negative ones count
+ * from the back; the engine refuses others on the CPU when it runs.
+ */
 export const gather = op<{ axis: number }>('gather', {
   shape: (inputs, { axis }) => {
     const [x, index] = [at(inputs, 0), at(inputs, 1)]
     checkIndex('gather', index)
-    const k = axisOf(axis, x.rank)
+    const k = axisOf(axis, x.rank, 'gather')
+    checkConstantIndex('gather', index, at(x.shape, k))
     return { shape: [...x.shape.slice(0, k), ...index.shape, ...x.shape.slice(k + 1)], dtype: x.dtype }
   },
   lower: (b, inputs, { attrs }) => b.emit('Gather', inputs, { axis: attrs.axis }),
@@ -155,8 +177,18 @@ function checkIndex(name: string, index: Tensor): void {
   }
 }
 
+/** Throws where an index whose values are known points outside an axis. */
+function checkConstantIndex(name: string, index: Tensor, size: number): void {
+  if (!isConstant(index)) return
+  for (const value of index.attrs.data as Int32Array | BigInt64Array) {
+    if (value < -size || value >= size)
+      throw new ArgumentError(`${name}: index ${value} is outside an axis of size ${size}: use ${-size} to ${size - 1}`)
+  }
+}
+
 /**
- * Rows added up at their indices: updates [M, …], index [M] → [rows, …], zero where no index points.
+ * Rows added up at their indices: updates [M, …], index [M] → [rows, …], zero where no index points. Indices are as in
+ * `gather`: negative ones count from the back, and the engine refuses those outside −rows … rows − 1 on the CPU.
  *
  * Never by ScatterND on the CPU: it adds from several threads without a lock and loses updates where indices repeat
  * (ONNX Runtime 1.30). ScatterElements runs on one thread, 25 ns an element; a product with the indices' one-hot rows
@@ -167,7 +199,9 @@ export const scatterAdd = op<{ rows: number }>('scatterAdd', {
     const [updates, index] = [at(inputs, 0), at(inputs, 1)]
     checkIndex('scatterAdd', index)
     checkDTypes('scatterAdd', [updates], 'numbers')
-    if (index.rank !== 1 || index.shape[0] !== updates.shape[0]) {
+    if (!isCount(rows)) throw new ArgumentError(`scatterAdd: ${rows} rows; their number is an integer from 0 on`)
+    checkConstantIndex('scatterAdd', index, rows)
+    if (updates.rank === 0 || index.rank !== 1 || index.shape[0] !== updates.shape[0]) {
       throw new ShapeError(
         `scatterAdd: ${showShape(updates.shape)} needs an index [${updates.shape[0]}], got ${showShape(index.shape)}`,
       )
@@ -178,7 +212,9 @@ export const scatterAdd = op<{ rows: number }>('scatterAdd', {
     const { rows } = node.attrs
     const [source, index] = [at(node.inputs, 0), at(node.inputs, 1)]
     const count = index.size
-    const column = index.cast('i64').reshape([count, ...range(source.rank - 1).map(() => 1)])
+    // The row that each index names, by a gather: it counts from the back and refuses what lies outside.
+    const row = rows > 0 ? arange(rows, 'i64').gather(index, 0) : index.cast('i64')
+    const column = row.reshape([count, ...range(source.rank - 1).map(() => 1)])
     if (b.target !== 'webgpu' && isFloat(node.dtype) && rows <= 1024 && rows * count <= 2 ** 22) {
       const hits = arange(rows, 'i64')
         .reshape([rows, 1])

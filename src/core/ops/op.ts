@@ -1,5 +1,5 @@
 import type { DType, TypedArray } from '../dtype.ts'
-import { DTypeError } from '../errors.ts'
+import { ArgumentError, DTypeError } from '../errors.ts'
 import type { Shape } from '../shape.ts'
 import type { Tensor } from '../tensor.ts'
 import type { Quantization } from './quantized.ts'
@@ -104,15 +104,16 @@ export const op = <A = Record<never, never>>(name: string, entry: Omit<Op<A>, 'n
 /** The `i`-th input of an operation that always has one there. */
 export function at<T>(list: readonly T[], i: number): T {
   const item = list[i]
-  if (item === undefined) throw new RangeError(`no element ${i} in a list of ${list.length}`)
+  if (item === undefined) throw new ArgumentError(`no element ${i} in a list of ${list.length}`)
   return item
 }
 
-/** What an operation calculates with. bfloat16 is storage, so no number here. */
-export type Accepts = 'anything' | 'numbers' | 'floats' | 'bools'
+/** What an operation calculates with. bfloat16 is storage, so no number here; sums and products of bytes would not fit a byte. */
+export type Accepts = 'anything' | 'numbers' | 'wide' | 'floats' | 'bools'
 const accepted: Record<Accepts, readonly DType[]> = {
   anything: ['f32', 'f16', 'bf16', 'i32', 'i64', 'bool', 'u8'],
   numbers: ['f32', 'f16', 'i32', 'i64', 'u8'],
+  wide: ['f32', 'f16', 'i32', 'i64'],
   floats: ['f32', 'f16'],
   bools: ['bool'],
 }

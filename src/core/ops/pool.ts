@@ -1,8 +1,10 @@
+import type { DType } from '../dtype.ts'
 import { ArgumentError } from '../errors.ts'
-import { avgPool as avgPoolOf, convInputGrad } from '../functions.ts'
+import { avgPool as avgPoolOf, convInputGrad, where } from '../functions.ts'
 import { type Shape, showShape, sizeOf } from '../shape.ts'
 import { full, type Tensor } from '../tensor.ts'
 import { type ConvAttrs, onnxConv, windowCount } from './conv.ts'
+import { isNumber, withNaN } from './nan.ts'
 import { at, checkDTypes, op } from './op.ts'
 import { spread } from './spread.ts'
 
@@ -15,9 +17,16 @@ const pooled =
     const x = at(inputs, 0)
     const place = `${name} of ${x.describe()} ${showShape(x.shape)}`
     checkDTypes(name, inputs, 'floats')
-    if (x.rank !== kernel.length + 2)
+    if (x.rank !== kernel.length + 2 || kernel.length === 0 || kernel.length > 3)
       throw new ArgumentError(`${place}: a window ${showShape(kernel)} needs ${kernel.length + 2} axes`)
-    return { shape: [at(x.shape, 0), at(x.shape, 1), ...windowCount(place, x.shape.slice(2), kernel, attrs)], dtype: x.dtype }
+    const counts = windowCount(place, x.shape.slice(2), kernel, attrs)
+    if (attrs.groups !== 1) throw new ArgumentError(`${place}: a pool has no groups`)
+    if (
+      name === 'maxPool' &&
+      kernel.some((n, i) => Math.max(at(attrs.before, i), at(attrs.after, i)) > at(attrs.dilation, i) * (n - 1))
+    )
+      throw new ArgumentError(`${place}: a window ${showShape(kernel)} would hold nothing but padding`)
+    return { shape: [at(x.shape, 0), at(x.shape, 1), ...counts], dtype: x.dtype }
   }
 
 const onnxPool = ({ kernel, ...attrs }: PoolAttrs) => {
@@ -41,20 +50,27 @@ export const avgPool = op<PoolAttrs>('avgPool', {
   },
 })
 
-/** Greatest elements of windows. The gradient goes to the first of them in row-major order, as in PyTorch. */
+/** Greatest elements of windows; NaN where a window has one, which the engine's kernel passes over. The gradient goes to the first of them in row-major order, as in PyTorch. */
 export const maxPool = op<PoolAttrs>('maxPool', {
   shape: pooled('maxPool'),
-  lower: (b, inputs, { attrs }) => b.emit('MaxPool', inputs, onnxPool(attrs)),
+  lower: (b, operands, { inputs, attrs, dtype }) => {
+    const sound = b.value(isNumber(at(inputs, 0)).neg())
+    const found = b.emit('MaxPool', operands, onnxPool(attrs))
+    return withNaN(b, found, dtype, b.emit('Neg', [b.emit('MaxPool', [sound], onnxPool(attrs))]))
+  },
   vjp: (g, inputs, y, { kernel, stride, dilation, before, after }) => {
     const x = at(inputs, 0)
-    const padded = x.pad([0, 0, ...before], [0, 0, ...after], -1e30)
+    // NaN equals nothing, so here it is a number that is greater than others.
+    const comparable = (z: Tensor) => where(z.eq(z), z, z.like(Infinity))
+    const padded = comparable(x).pad([0, 0, ...before], [0, 0, ...after], -Infinity)
+    const greatest = comparable(y)
     let open = full(g.shape, 1, g.dtype)
     let total: Tensor | undefined
     for (let tap = 0; tap < sizeOf(kernel); tap++) {
       const offset = unravel(tap, kernel).map((k, i) => k * at(dilation, i))
       const ends = offset.map((start, i) => start + (at(g.shape, i + 2) - 1) * at(stride, i) + 1)
       const met = offset.reduce((part, start, i) => part.slice(i + 2, start, at(ends, i), at(stride, i)), padded)
-      const hit = met.eq(y).cast(g.dtype).mul(open)
+      const hit = met.eq(greatest).cast(g.dtype).mul(open)
       open = open.sub(hit)
       const back = spreadBack(g.mul(hit), offset, stride, padded.shape.slice(2))
       total = total ? total.add(back) : back
@@ -82,22 +98,44 @@ function unravel(index: number, shape: Shape): number[] {
   return out
 }
 
+/** What the engine's Resize takes. */
+const resizable: ReadonlySet<DType> = new Set(['f32', 'f16', 'i32', 'u8'])
+
+/** The same by an axis of copies beside each spatial one. */
+function repeated(x: Tensor, factors: Shape): Tensor {
+  const beside = (shape: Shape, copies: Shape) => [...shape.slice(0, 2), ...copies.flatMap((f, i) => [at(shape, i + 2), f])]
+  const apart = x.reshape(
+    beside(
+      x.shape,
+      factors.map(() => 1),
+    ),
+  )
+  return apart.expand(beside(x.shape, factors)).reshape(x.shape.map((n, i) => (i < 2 ? n : n * at(factors, i - 2))))
+}
+
 /** Each element repeated `factors` times along each spatial axis. */
 export const upsample = op<{ factors: Shape }>('upsample', {
   shape: (inputs, { factors }) => {
     const x = at(inputs, 0)
-    if (x.rank !== factors.length + 2 || factors.some((f) => f < 1 || !Number.isInteger(f))) {
+    if (
+      x.rank !== factors.length + 2 ||
+      factors.length === 0 ||
+      factors.length > 3 ||
+      factors.some((f) => f < 1 || !Number.isInteger(f))
+    ) {
       throw new ArgumentError(
         `upsample: ${showShape(factors)} are not whole factors for the spatial axes of ${x.describe()} ${showShape(x.shape)}`,
       )
     }
     return { shape: x.shape.map((n, i) => (i < 2 ? n : n * at(factors, i - 2))), dtype: x.dtype }
   },
-  lower: (b, [x], node) =>
-    b.emit('Resize', [x as string, '', '', b.ints(node.shape)], {
+  lower: (b, [x], node) => {
+    if (!resizable.has(node.dtype)) return b.value(repeated(at(node.inputs, 0), node.attrs.factors))
+    return b.emit('Resize', [x as string, '', '', b.ints(node.shape)], {
       mode: 'nearest',
       nearest_mode: 'floor',
       coordinate_transformation_mode: 'asymmetric',
-    }),
+    })
+  },
   vjp: (g, _inputs, _y, { factors }) => [avgPoolOf(g, factors).mul(sizeOf(factors))],
 })

@@ -1,13 +1,13 @@
 import type { Tensor } from '../../tensor.ts'
-import { add, leakyRelu, mul, silu } from '../elementwise.ts'
-import { concat, reshape as reshapeOp } from '../move.ts'
-import { standardize } from '../norm.ts'
+import { add, leakyRelu, relu, silu } from '../elementwise.ts'
+import { concat } from '../move.ts'
+import { type GroupNormAttrs, groupNorm } from '../norm.ts'
 import { at, type Lowering } from '../op.ts'
 import { blocked, channelMeans, convolve, keptInBlocks, knownInBlocks, reshape, unblocked } from './layout.ts'
 
 /*
- * What lies between two convolutions on blocked channels stays there: sums, SiLU, concatenations and group norm, whose plain
- * kernel runs on one core. Values are then reordered only where something else takes them.
+ * Layout propagation: what lies between two convolutions on blocked channels stays there (sums, activations, concatenations,
+ * and group norm, whose plain kernel runs on one core). Values are reordered only where something else takes them.
  */
 
 /** Sums over larger pictures lose digits: they are of one value after the other. */
@@ -17,7 +17,7 @@ const MOST_PIXELS = 4096
  * The value of x calculated on blocked channels, where what it is made from is known there. A later use on blocked channels
  * takes it as it is; if there is no other, its plain value drops out of the graph.
  */
-export function chained(b: Lowering, x: Tensor): string | undefined {
+export function propagated(b: Lowering, x: Tensor): string | undefined {
   const [, channels = 0] = x.shape
   if (b.channelBlock === 0 || x.rank !== 4 || x.dtype !== 'f32' || channels % b.channelBlock !== 0) return undefined
   const found = inBlocks(b, x)
@@ -25,12 +25,13 @@ export function chained(b: Lowering, x: Tensor): string | undefined {
 }
 
 function inBlocks(b: Lowering, x: Tensor): string | undefined {
-  const norm = groupNormOf(x)
-  if (norm) return normalized(b, norm)
   const known = x.inputs.map((y) => knownInBlocks(b, y))
   switch (x.op) {
+    case groupNorm:
+      return normalized(b, x)
     case silu:
     case leakyRelu:
+    case relu:
       return known.every(isThere) ? itself(b, x, known) : undefined
     case concat:
       return x.attrs.axis === 1 && known.every(isThere) ? itself(b, x, known) : undefined
@@ -53,28 +54,6 @@ const isThere = (name: string | undefined): name is string => name !== undefined
 const itself = (b: Lowering, x: Tensor, operands: readonly string[]): string =>
   typeof x.op.lower === 'string' ? b.emit(x.op.lower, operands) : x.op.lower(b, operands, x)
 
-interface GroupNorm {
-  readonly x: Tensor
-  readonly groups: number
-  readonly eps: number
-  /** [C, 1, 1]. */
-  readonly weight: Tensor
-  readonly bias: Tensor
-}
-
-/** Group norm as `groupNorm` draws it. */
-function groupNormOf(sum: Tensor): GroupNorm | undefined {
-  const [product, bias] = sum.inputs as [Tensor, Tensor]
-  if (sum.op !== add || product.op !== mul) return undefined
-  const [normal, weight] = product.inputs as [Tensor, Tensor]
-  const [channels] = weight.shape
-  if (normal.op !== reshapeOp || [weight, bias].some((p) => p.rank !== 3 || p.size !== channels)) return undefined
-  const standard = at(normal.inputs, 0)
-  const flat = standard.op === standardize ? at(standard.inputs, 0) : undefined
-  if (flat?.op !== reshapeOp || at(flat.inputs, 0).rank !== 4) return undefined
-  return { x: at(flat.inputs, 0), groups: at(flat.shape, 1), eps: standard.attrs.eps, weight, bias }
-}
-
 /** x, and what is added to whole channels of it: a group norm can take it into account without adding it. */
 function offsetOf(x: Tensor): { readonly base: Tensor; readonly offset?: Tensor } {
   if (x.op !== add) return { base: x }
@@ -87,7 +66,8 @@ function offsetOf(x: Tensor): { readonly base: Tensor; readonly offset?: Tensor 
  * Group norm: every channel of every picture less its own mean, then scaled and shifted, as two depthwise convolutions. The
  * squares are summed by a third, of each channel by itself.
  */
-function normalized(b: Lowering, { x, groups, eps, weight, bias }: GroupNorm): string | undefined {
+function normalized(b: Lowering, { inputs, attrs: { groups, eps } }: Tensor<GroupNormAttrs>): string | undefined {
+  const [x, weight, bias] = [at(inputs, 0), at(inputs, 1), at(inputs, 2)]
   const { base, offset } = offsetOf(x)
   const [B, C, H, W] = x.shape as [number, number, number, number]
   const input = H * W <= MOST_PIXELS ? knownInBlocks(b, base) : undefined
