@@ -1,7 +1,7 @@
 // Plain JavaScript for old Nodes (20): finds one that runs this package, or brings it from npm.
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { homedir } from 'node:os'
+import { constants, homedir } from 'node:os'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -46,13 +46,17 @@ export function findNode() {
   return node
 }
 
-/** Runs a program in our place, with our terminal and our signals; gives its exit code. */
+/**
+ * Runs a program in our place, with our terminal and our signals; gives its exit code, 128 and the signal's number if one ended it.
+ *
+ * Ctrl-C reaches the program from the terminal as well, `kill` on us does not: so every signal is handed on, and langevin's
+ * commands take two interrupts within half a second for one.
+ */
 export function run(program, args) {
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, { stdio: 'inherit' })
-    process.on('SIGINT', () => {}) // The terminal sends it to the child as well, which ends by itself.
-    process.on('SIGTERM', () => child.kill('SIGTERM'))
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT']) process.on(signal, () => child.kill(signal))
     child.on('error', reject)
-    child.on('exit', (code, signal) => resolve(code ?? (signal === 'SIGINT' ? 130 : 143)))
+    child.on('exit', (code, signal) => resolve(code ?? 128 + constants.signals[signal]))
   })
 }

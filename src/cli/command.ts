@@ -46,12 +46,21 @@ export function printResult<T>(io: Io, json: boolean, result: T, text: (result: 
 
 /**
  * A signal that Ctrl-C aborts, with InterruptError as its reason, for commands that have something to finish first.
- * It is seen between runs of the engine, which block the thread. Commands that do not ask for it end at once.
+ * It is seen between runs of the engine, which block the thread. Commands that do not ask for it end at once, as
+ * all do at a second Ctrl-C.
  */
 export function onInterrupt(): AbortSignal {
   if (!interrupt || interrupt.aborted) {
     const controller = new AbortController()
-    process.once('SIGINT', () => controller.abort(new InterruptError()))
+    let first: number | undefined
+    const hear = () => {
+      if (first === undefined) controller.abort(new InterruptError())
+      else if (performance.now() - first < 500)
+        return // The same press: the terminal's signal, and the launcher's copy.
+      else process.off('SIGINT', hear).kill(process.pid, 'SIGINT')
+      first ??= performance.now()
+    }
+    process.on('SIGINT', hear)
     interrupt = controller.signal
   }
   return interrupt

@@ -62,7 +62,8 @@ export const info = defineCommand({
   async run({ file, json }, io) {
     if (file === undefined) {
       const { listDevices } = await import('../runtime/devices.ts')
-      return printResult(io, json, { ...environment(), devices: await listDevices() }, table)
+      const devices = await listDevices() // First: it brings the engine if it is not installed.
+      return printResult(io, json, { ...environment(), devices }, table)
     }
     const { readPngText } = await import('../images/pngtext.ts')
     printResult(io, json, Object.fromEntries(readPngText(readBytes(file), file)), pictureText)

@@ -1,3 +1,5 @@
+import './platform.ts'
+
 /** The base of every error that langevin throws on purpose: its message names the place and the remedy. */
 export class LangevinError extends Error {
   constructor(message: string, options?: ErrorOptions) {

@@ -1,8 +1,8 @@
 import { readFile, stat } from 'node:fs/promises'
-import sharp from 'sharp'
 import { NdArray } from '../runtime/ndarray.ts'
 import { ImageError } from './errors.ts'
 import { type Colour, type ImageTensor, type Pixels, toTensor, white } from './pixels.ts'
+import { sharp } from './sharp.ts'
 
 /** The formats that are read. Everything else is refused by its first bytes, before libvips sees it. */
 export type ImageFormat = 'png' | 'jpeg' | 'webp'
@@ -84,8 +84,8 @@ export async function decodeImage(source: string | Uint8Array, options: DecodeOp
  * sharp in it; charts and stickers, which are drawn as SVG, cannot be made there any more.
  */
 export function blockOtherLoaders(): void {
-  sharp.block({ operation: ['VipsForeignLoad'] })
-  sharp.unblock({ operation: ['VipsForeignLoadPngBuffer', 'VipsForeignLoadJpegBuffer', 'VipsForeignLoadWebpBuffer'] })
+  sharp().block({ operation: ['VipsForeignLoad'] })
+  sharp().unblock({ operation: ['VipsForeignLoadPngBuffer', 'VipsForeignLoadJpegBuffer', 'VipsForeignLoadWebpBuffer'] })
 }
 
 async function open(source: string | Uint8Array, options: DecodeOptions) {
@@ -101,7 +101,7 @@ async function open(source: string | Uint8Array, options: DecodeOptions) {
     !(format === 'jpeg' && mime.toLowerCase() === 'image/jpg')
   )
     throw new ImageError(place, 'mime', `declared as ${mime} but the bytes are ${format}; declare image/${format}`)
-  const image = sharp(bytes, { failOn: 'error', limitInputPixels: maxPixels, pages: 1 }).autoOrient()
+  const image = sharp()(bytes, { failOn: 'error', limitInputPixels: maxPixels, pages: 1 }).autoOrient()
   const found = await image.metadata().catch((error: unknown) => {
     throw damaged(place, error)
   })

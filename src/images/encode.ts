@@ -1,8 +1,8 @@
-import sharp from 'sharp'
 import { writeAll, writeAtomic } from '../checkpoints/atomic.ts'
 import { ArgumentError, ShapeError } from '../core/errors.ts'
 import { type Picture, pixelsOf, sizeOf, toRgb } from './pixels.ts'
 import { withPngText } from './pngtext.ts'
+import { sharp } from './sharp.ts'
 
 export interface PngOptions {
   /** Text chunks by keyword, as `{ parameters: 'a red fox, Steps: 20, …' }`. */
@@ -20,16 +20,16 @@ function pipeline(picture: Picture, alpha = true) {
   const given = pixelsOf(picture)
   const pixels = alpha || given.shape[2] !== 4 ? given : toRgb(given)
   const { H, W, C } = sizeOf(pixels)
-  return sharp(pixels.data, { raw: { width: W, height: H, channels: C as 1 | 3 | 4 }, limitInputPixels: false })
+  return sharp()(pixels.data, { raw: { width: W, height: H, channels: C as 1 | 3 | 4 }, limitInputPixels: false })
 }
 
 /** PNG bytes, with text chunks. */
-export async function encodePng(picture: Picture, { text = {}, compressionLevel = 6 }: PngOptions = {}): Promise<Buffer> {
+export async function encodePng(picture: Picture, { text = {}, compressionLevel = 6 }: PngOptions = {}): Promise<Uint8Array> {
   return withPngText(await pipeline(picture).png({ compressionLevel }).toBuffer(), text)
 }
 
 /** JPEG bytes; colours at full resolution, alpha laid over white. */
-export async function encodeJpeg(picture: Picture, { quality = 90 }: LossyOptions = {}): Promise<Buffer> {
+export async function encodeJpeg(picture: Picture, { quality = 90 }: LossyOptions = {}): Promise<Uint8Array> {
   return pipeline(picture, false).jpeg({ quality, chromaSubsampling: '4:4:4' }).toBuffer()
 }
 
@@ -37,7 +37,7 @@ export async function encodeJpeg(picture: Picture, { quality = 90 }: LossyOption
 export async function encodeWebp(
   picture: Picture,
   { quality = 90, lossless = false }: LossyOptions & { readonly lossless?: boolean } = {},
-): Promise<Buffer> {
+): Promise<Uint8Array> {
   return pipeline(picture).webp({ quality, lossless }).toBuffer()
 }
 
@@ -49,14 +49,14 @@ export async function encodeWebp(
 export async function encodeAnimation(
   frames: readonly Picture[],
   { delay = 50, quality = 80 }: LossyOptions & { readonly delay?: number | readonly number[] } = {},
-): Promise<Buffer> {
+): Promise<Uint8Array> {
   const all = frames.map((frame) => toRgb(pixelsOf(frame)))
   const [H, W] = all[0]?.shape ?? []
   if (!H || !W) throw new ArgumentError('encodeAnimation: no pictures')
   const odd = all.findIndex(({ shape }) => shape[0] !== H || shape[1] !== W)
   if (odd >= 0)
     throw new ShapeError(`encodeAnimation: picture ${odd} is [${all[odd]?.shape.join(', ')}], picture 0 [${H}, ${W}, 3]`)
-  const stacked = sharp(Buffer.concat(all.map(({ data }) => data)), {
+  const stacked = sharp()(Buffer.concat(all.map(({ data }) => data)), {
     raw: { width: W, height: H * all.length, channels: 3, pageHeight: H },
     limitInputPixels: false,
   })

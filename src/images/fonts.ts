@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module'
-import sharp from 'sharp'
+import { sharp } from './sharp.ts'
 
 const require = createRequire(import.meta.url)
 const files = ['400Regular/Inter_400Regular.ttf', '600SemiBold/Inter_600SemiBold.ttf']
@@ -14,7 +14,7 @@ export function loadFonts(): Promise<void> {
   ready ??= (async () => {
     for (const file of files) {
       const fontfile = require.resolve(`@expo-google-fonts/inter/${file}`)
-      await sharp({ text: { text: 'x', font: fontFamily, fontfile } })
+      await sharp()({ text: { text: 'x', font: fontFamily, fontfile } })
         .raw()
         .toBuffer()
     }

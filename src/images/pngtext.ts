@@ -48,7 +48,7 @@ const isLatin1 = (text: string) => /^[\t\n\r\x20-\x7e\xa0-\xff]*$/.test(text)
  * A PNG with text chunks put before its pixels, Latin-1 text as tEXt and all other as iTXt.
  * Chunks of the same keyword that stood there are replaced.
  */
-export function withPngText(png: Uint8Array, text: Readonly<Record<string, string>>): Buffer {
+export function withPngText(png: Uint8Array, text: Readonly<Record<string, string>>): Uint8Array {
   const entries = Object.entries(text)
   if (entries.length === 0) return Buffer.from(png)
   const added = entries.map(([keyword, value]) => {

@@ -1,7 +1,7 @@
-import sharp from 'sharp'
 import { NdArray } from '../runtime/ndarray.ts'
 import { ImageError } from './errors.ts'
 import type { Pixels } from './pixels.ts'
+import { sharp } from './sharp.ts'
 
 /**
  * Draws an SVG that this program made itself, at the size that its `width` and `height` name. Never give it a stranger's.
@@ -12,7 +12,7 @@ import type { Pixels } from './pixels.ts'
  */
 export async function drawSvg(svg: string, place = 'SVG'): Promise<Pixels> {
   try {
-    const { data, info } = await sharp(Buffer.from(svg)).ensureAlpha().raw().toBuffer({ resolveWithObject: true })
+    const { data, info } = await sharp()(Buffer.from(svg)).ensureAlpha().raw().toBuffer({ resolveWithObject: true })
     return new NdArray(new Uint8Array(data.buffer, data.byteOffset, data.length), [info.height, info.width, 4], 'u8')
   } catch (error) {
     throw new ImageError(

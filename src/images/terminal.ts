@@ -4,17 +4,19 @@ import { type Picture, pixelsOf, sizeOf, toRgb } from './pixels.ts'
 /** How a terminal shows pictures: by kitty's protocol, by iTerm2's, as coloured half blocks, or not at all. */
 export type TerminalGraphics = 'kitty' | 'iterm' | 'truecolour' | 'colour256' | 'none'
 
+type Environment = Readonly<Record<string, string | undefined>>
+
 /** The part of a terminal's stream that drawing needs; `process.stdout` is one. */
 export interface TerminalStream {
   readonly isTTY?: boolean
   readonly columns?: number
   readonly rows?: number
-  getColorDepth?(env?: NodeJS.ProcessEnv): number
+  getColorDepth?(env?: Environment): number
   write(text: string): unknown
 }
 
 /** What a stream can show, from its kind and the environment that terminals set. */
-export function terminalGraphics(stream: TerminalStream = process.stdout, env = process.env): TerminalGraphics {
+export function terminalGraphics(stream: TerminalStream = process.stdout, env: Environment = process.env): TerminalGraphics {
   if (!stream.isTTY || env.TERM === 'dumb') return 'none'
   // Terminal multiplexers swallow both protocols unless told otherwise.
   const direct = !env.TMUX && !env.STY && !env.ZELLIJ && !/^(screen|tmux)/.test(env.TERM ?? '')
@@ -32,7 +34,11 @@ export function terminalGraphics(stream: TerminalStream = process.stdout, env = 
  */
 export async function drawInTerminal(
   picture: Picture,
-  { stream = process.stdout as TerminalStream, env = process.env, columns = Math.min(stream.columns ?? 80, 80) } = {},
+  {
+    stream = process.stdout as TerminalStream,
+    env = process.env as Environment,
+    columns = Math.min(stream.columns ?? 80, 80),
+  } = {},
 ): Promise<TerminalGraphics> {
   const way = terminalGraphics(stream, env)
   if (way === 'kitty') stream.write(`${kitty(await encodePng(picture), columns)}\n`)
@@ -41,9 +47,11 @@ export async function drawInTerminal(
   return way
 }
 
+const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64')
+
 /** Kitty graphics protocol: a PNG in base64, 4096 characters an escape. */
-function kitty(png: Buffer, columns: number): string {
-  const parts = png.toString('base64').match(/.{1,4096}/g) ?? []
+function kitty(png: Uint8Array, columns: number): string {
+  const parts = base64(png).match(/.{1,4096}/g) ?? []
   return parts
     .map((part, i) => {
       const more = i < parts.length - 1 ? 1 : 0
@@ -53,8 +61,8 @@ function kitty(png: Buffer, columns: number): string {
 }
 
 /** iTerm2's inline pictures, which WezTerm shows as well. */
-const iterm = (png: Buffer, columns: number) =>
-  `\x1b]1337;File=inline=1;size=${png.length};width=${columns};preserveAspectRatio=1:${png.toString('base64')}\x07`
+const iterm = (png: Uint8Array, columns: number) =>
+  `\x1b]1337;File=inline=1;size=${png.length};width=${columns};preserveAspectRatio=1:${base64(png)}\x07`
 
 /** Two pixels a character: the upper one is the colour of ▀, the lower one its background. */
 function halfBlocks(picture: Picture, columns: number, way: 'truecolour' | 'colour256', rows = 50): string {

@@ -1,11 +1,11 @@
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { availableParallelism, cpus } from 'node:os'
-import { dirname, extname, join } from 'node:path'
+import { extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ArgumentError, LangevinError } from '../core/errors.ts'
 import { channelBlock, type DeviceName } from './engine.ts'
+import { enginePackage } from './engine-package.ts'
 
 /** What a machine can run programs on. */
 export interface Device {
@@ -64,7 +64,10 @@ const webgpuNeeds =
     : 'a GPU with a Vulkan, Metal or Direct3D 12 driver is needed'
 
 /** Tries WebGPU in a child process, with these environment variables, for at most `patience` milliseconds. */
-export async function probeWebgpu(env: NodeJS.ProcessEnv = process.env, patience = 30_000): Promise<Device> {
+export async function probeWebgpu(
+  env: Readonly<Record<string, string | undefined>> = process.env,
+  patience = 30_000,
+): Promise<Device> {
   const { output, end } = await runProbe(env, patience)
   const line = output.split('\n').find((text) => text.startsWith('{"right"'))
   const found = line ? (JSON.parse(line) as Found) : undefined
@@ -92,7 +95,7 @@ export async function probeWebgpu(env: NodeJS.ProcessEnv = process.env, patience
 }
 
 /** All that the probe printed, and how it ended. */
-function runProbe(env: NodeJS.ProcessEnv, patience: number): Promise<{ output: string; end: string }> {
+function runProbe(env: Readonly<Record<string, string | undefined>>, patience: number): Promise<{ output: string; end: string }> {
   const probe = fileURLToPath(new URL(`./webgpu-probe${extname(import.meta.url)}`, import.meta.url))
   return new Promise((resolve) => {
     const child = spawn(process.execPath, [probe], { env, timeout: patience, stdio: ['ignore', 'pipe', 'pipe'] })
@@ -108,9 +111,9 @@ function runProbe(env: NodeJS.ProcessEnv, patience: number): Promise<{ output: s
 }
 
 async function cuda(): Promise<Device> {
-  const package_ = dirname(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'))
+  const folder = enginePackage() ?? 'node_modules/onnxruntime-node'
   const library = process.platform === 'win32' ? 'onnxruntime_providers_cuda.dll' : 'libonnxruntime_providers_cuda.so'
-  const available = existsSync(join(package_, 'bin/napi-v6', process.platform, process.arch, library))
+  const available = existsSync(join(folder, 'bin/napi-v6', process.platform, process.arch, library))
   return {
     name: 'cuda',
     available,
@@ -119,7 +122,7 @@ async function cuda(): Promise<Device> {
       : {
           reason:
             'the engine’s CUDA libraries are not installed; on 64-bit Linux with CUDA 12, ' +
-            '`node node_modules/onnxruntime-node/script/install.js --onnxruntime-node-install=cuda12` fetches them',
+            `\`node ${join(folder, 'script/install.js')} --onnxruntime-node-install=cuda12\` fetches them`,
         }),
     description: 'an NVIDIA GPU through CUDA 12',
     goodFor: 'sampling; in training every step’s state passes through the host',

@@ -7,6 +7,7 @@ import { vjp } from '../core/grad.ts'
 import { lower } from '../core/onnx/lower.ts'
 import { encodeModel, type OnnxModel } from '../core/onnx/proto.ts'
 import { input, ones, type Tensor, zeros } from '../core/tensor.ts'
+import { importEngine } from './engine-package.ts'
 import { NdArray } from './ndarray.ts'
 
 /** Where a program runs. */
@@ -18,9 +19,9 @@ export class EngineError extends LangevinError {}
 const ortType = { f32: 'float32', f16: 'float16', i32: 'int32', i64: 'int64', bool: 'bool', u8: 'uint8' } as const
 const dtypeOf = Object.fromEntries(Object.entries(ortType).map(([dtype, type]) => [type, dtype])) as Record<string, DType>
 
-let loading: Promise<typeof import('onnxruntime-node')> | undefined
+let loading: Promise<typeof import('onnxruntime-common')> | undefined
 /** ONNX Runtime, loaded at first use. */
-export const engine = () => (loading ??= import('onnxruntime-node'))
+export const engine = () => (loading ??= importEngine())
 
 export interface SessionOptions {
   readonly device: DeviceName

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import sharp from 'sharp'
 import { SafetensorsError } from '../../checkpoints/errors.ts'
 import { openSafetensors, readTensor, writeSafetensors } from '../../checkpoints/safetensors.ts'
 import { ArgumentError, LangevinError } from '../../core/errors.ts'
+import { sharp } from '../../images/sharp.ts'
 import { drawSvg } from '../../images/svg.ts'
 import { cacheFolder } from '../../runtime/cache.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
@@ -44,7 +44,7 @@ export async function loadRasters(style: Style, options: RasterOptions = {}): Pr
   const { folder = cacheFolder('stickers'), onProgress, icons = stickerCatalogue() } = options
   const slugs = icons.flatMap((icon) => icon.slugs[style] ?? [])
   const { version: packaged } = iconFile<{ version: string }>(style, 'package.json')
-  const stamp = JSON.stringify([version, packaged, sharp.versions.rsvg, rasterSize, oversampling, slugs])
+  const stamp = JSON.stringify([version, packaged, sharp().versions.rsvg, rasterSize, oversampling, slugs])
   const key = createHash('sha256').update(stamp).digest('hex').slice(0, 16)
   const file = join(folder, `${style}-${rasterSize}-${key}.safetensors`)
   const stored = existsSync(file) ? read(file) : undefined
