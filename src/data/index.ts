@@ -23,6 +23,7 @@ export {
   stickerCatalogue,
   styles,
 } from './stickers/catalogue.ts'
+export { largeScenes } from './stickers/large.ts'
 export { type ObjectSizes, objectSizes, type Place, type SceneGroup, type Setting, type StickerScene } from './stickers/layout.ts'
 export { withArticle } from './stickers/names.ts'
 export { isCounted, type Noun, nounsOf, pluralOf, sceneNouns } from './stickers/nouns.ts'

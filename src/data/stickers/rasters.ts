@@ -88,30 +88,48 @@ interface IconifySet {
 }
 
 async function drawAll(style: Style, slugs: readonly string[], onProgress?: RasterProgress): Promise<Uint8Array> {
-  const set = iconFile<IconifySet>(style, 'icons.json')
+  const set = iconSet(style)
   const bytes = rasterSize * rasterSize * 4
   const out = new Uint8Array(slugs.length * bytes)
-  const side = rasterSize * oversampling
   let done = 0
   await mapConcurrently(slugs, 4, async (slug, i) => {
-    const icon = set.icons[slug]
-    if (!icon) throw new LangevinError(`stickers: ${slug} is in the metadata of the ${style} set and not in its icons`)
-    const { body, left = 0, top = 0, width = set.width, height = set.height } = icon
-    const svg =
-      `<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="${side}" height="${side}" ` +
-      `viewBox="${left} ${top} ${width} ${height}">${body}</svg>`
-    const { data } = await drawSvg(svg, `stickers: ${style} ${slug}`)
-    average(data, out.subarray(i * bytes, (i + 1) * bytes))
+    out.set(await drawOne(set, style, slug, rasterSize), i * bytes)
     onProgress?.(style, ++done, slugs.length)
   })
   return out
 }
 
+const iconSet = (style: Style) => iconFile<IconifySet>(style, 'icons.json')
+
+/** One icon at any size, drawn from its vectors: RGBA of `side` × `side` pixels, alpha multiplied in. */
+export function vectorIcons(): (icon: Icon, style: Style, side: number) => Promise<Uint8Array> {
+  const sets = new Map<Style, IconifySet>()
+  return (icon, style, side) => {
+    const slug = icon.slugs[style]
+    if (slug === undefined) throw new ArgumentError(`stickers: there is no ${icon.name} in the ${style} style`)
+    const set = sets.get(style) ?? iconSet(style)
+    sets.set(style, set)
+    return drawOne(set, style, slug, side)
+  }
+}
+
+async function drawOne(set: IconifySet, style: Style, slug: string, side: number): Promise<Uint8Array> {
+  const icon = set.icons[slug]
+  if (!icon) throw new LangevinError(`stickers: ${slug} is in the metadata of the ${style} set and not in its icons`)
+  const { body, left = 0, top = 0, width = set.width, height = set.height } = icon
+  const drawn = side * oversampling
+  const svg =
+    `<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="${drawn}" height="${drawn}" ` +
+    `viewBox="${left} ${top} ${width} ${height}">${body}</svg>`
+  return average((await drawSvg(svg, `stickers: ${style} ${slug}`)).data, side)
+}
+
 /** Squares of `oversampling` pixels → one pixel with alpha multiplied in. */
-function average(from: Uint8Array, to: Uint8Array): void {
-  const wide = rasterSize * oversampling
-  for (let y = 0; y < rasterSize; y++)
-    for (let x = 0; x < rasterSize; x++) {
+function average(from: Uint8Array, side: number): Uint8Array {
+  const to = new Uint8Array(side * side * 4)
+  const wide = side * oversampling
+  for (let y = 0; y < side; y++)
+    for (let x = 0; x < side; x++) {
       const sum = [0, 0, 0, 0]
       for (let v = 0; v < oversampling; v++)
         for (let u = 0; u < oversampling; u++) {
@@ -120,6 +138,7 @@ function average(from: Uint8Array, to: Uint8Array): void {
           for (let c = 0; c < 3; c++) sum[c] = (sum[c] as number) + ((from[at + c] as number) * alpha) / 255
           sum[3] = (sum[3] as number) + alpha
         }
-      for (let c = 0; c < 4; c++) to[(y * rasterSize + x) * 4 + c] = Math.round((sum[c] as number) / oversampling ** 2)
+      for (let c = 0; c < 4; c++) to[(y * side + x) * 4 + c] = Math.round((sum[c] as number) / oversampling ** 2)
     }
+  return to
 }

@@ -1,7 +1,7 @@
 import { type Colour, taps } from '../../images/index.ts'
 import type { NdArray } from '../../runtime/ndarray.ts'
 import type { Icon, Style } from './catalogue.ts'
-import { type Rasters, rasterSize } from './rasters.ts'
+import type { Rasters } from './rasters.ts'
 
 /** The colours that pictures have as their ground, by the word for each. */
 export const grounds = {
@@ -39,14 +39,21 @@ export interface Scene {
 /** Draws a scene into plane-by-plane RGB: `out` holds [3, side, side] and gets values in [−1, 1]. */
 export function drawScene(
   scene: Scene,
-  rasters: ReadonlyMap<Style, Rasters>,
+  rasters: ReadonlyMap<Style, Pick<Rasters, 'of'>>,
   side: number,
   out: NdArray<'f32'>['data'] = new Float32Array(3 * side * side),
 ): Float32Array {
   const plane = side * side
   for (const [c, level] of grounds[scene.ground].entries()) out.fill((2 * level) / 255 - 1, c * plane, (c + 1) * plane)
   for (const { icon, style, x, y, size } of scene.objects)
-    drawRaster((rasters.get(style) as Rasters).of(icon), size * side, (x - size / 2) * side, (y - size / 2) * side, side, out)
+    drawRaster(
+      (rasters.get(style) as Pick<Rasters, 'of'>).of(icon),
+      size * side,
+      (x - size / 2) * side,
+      (y - size / 2) * side,
+      side,
+      out,
+    )
   return out
 }
 
@@ -54,6 +61,7 @@ let scratch = new Float32Array(0)
 
 /** Lays an icon of `size` pixels a side over a picture, its top left corner at (left, top), fractions of pixels included. */
 function drawRaster(raster: Uint8Array, size: number, left: number, top: number, side: number, out: Float32Array): void {
+  const rasterSize = Math.sqrt(raster.length / 4)
   const step = rasterSize / size
   const across = span(left, size, side)
   const down = span(top, size, side)

@@ -8,6 +8,7 @@ import { stickersClip } from './stickers-clip.ts'
 import { stickersJudge } from './stickers-judge.ts'
 import { stickersT2i } from './stickers-t2i.ts'
 import { stickersVae } from './stickers-vae.ts'
+import { stickersX4 } from './stickers-x4.ts'
 import { swissRoll } from './swiss-roll.ts'
 
 /** The recipes that `langevin train` knows by name, and the bundled models among them. */
@@ -21,5 +22,6 @@ export const recipes: Readonly<Record<string, Recipe>> = {
   'stickers-t2i': stickersT2i,
   'stickers-judge': stickersJudge,
   'swiss-roll': swissRoll,
+  'stickers-x4': stickersX4,
   heartbeat,
 }

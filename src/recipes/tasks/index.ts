@@ -8,6 +8,7 @@ import { judgeType } from './judge.ts'
 import { scoreType } from './score.ts'
 import { swissRollType } from './swiss-roll.ts'
 import { textToImageType } from './text-to-image/job.ts'
+import { upscalerType } from './upscaler/upscaler.ts'
 
 /** The types of models that can be trained. */
 export const recipeTypes: readonly RecipeType[] = [
@@ -18,6 +19,7 @@ export const recipeTypes: readonly RecipeType[] = [
   clipType,
   textToImageType,
   judgeType,
+  upscalerType,
   swissRollType,
   heartbeatType,
 ]

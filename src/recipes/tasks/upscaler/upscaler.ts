@@ -1,0 +1,185 @@
+import { z } from 'zod'
+import { saveModel } from '../../../checkpoints/index.ts'
+import { input } from '../../../core/tensor.ts'
+import { encodePng, imageGrid, resize } from '../../../images/index.ts'
+import { perceptualDistance } from '../../../models/classifier/index.ts'
+import { rrdbNet, rrdbNetConfig } from '../../../models/rrdbnet/index.ts'
+import { srvggConfig, srvggNet } from '../../../models/srvgg/index.ts'
+import { swinIr, swinIrConfig } from '../../../models/swinir/index.ts'
+import type { Layer } from '../../../nn/layers.ts'
+import { Params } from '../../../nn/params.ts'
+import { type Autoencoder, loadAutoencoder } from '../../../pipelines/index.ts'
+import { NdArray } from '../../../runtime/ndarray.ts'
+import { compile } from '../../../runtime/program.ts'
+import type { Generator } from '../../../runtime/random.ts'
+import { scenesOf, scenesSchema } from '../../data.ts'
+import { positionsFrom } from '../../positions.ts'
+import type { RecipeType } from '../../recipe.ts'
+import { frozenClassifier, trainedModel } from '../../stored.ts'
+import { cropPair, joined, type Pairs, pairMaker, type Source, sources, sourcesSchema } from './pairs.ts'
+
+const networks = {
+  SwinIR: (p: Params, fields: unknown) => networkOf(swinIr, swinIrConfig(fields, 'network'), p),
+  RRDBNet: (p: Params, fields: unknown) => networkOf(rrdbNet, rrdbNetConfig(fields, 'network'), p),
+  SRVGGNetCompact: (p: Params, fields: unknown) => networkOf(srvggNet, srvggConfig(fields, 'network'), p),
+}
+const networkOf = <C extends object>(build: (p: Params, config: C) => Layer, config: C, p: Params) => ({
+  config,
+  network: build(p, config),
+})
+
+/** A network that enlarges stickers. */
+export const upscalerSchema = z.object({
+  data: scenesSchema,
+  /** Pixels a side of the small pictures. */
+  resolution: z.int().positive().default(64),
+  scale: z.int().min(2).default(4),
+  /** Pixels a side of the parts of small pictures that one step sees. */
+  patch: z.int().positive().default(32),
+  /** The network's class, by the name of its reference implementation, and its arguments. */
+  network: z.looseObject({ _class_name: z.enum(['SwinIR', 'RRDBNet', 'SRVGGNetCompact']) }),
+  /** How often small pictures come from each source. */
+  sources: sourcesSchema,
+  /** The folder or name of the autoencoder whose pictures are enlarged. */
+  autoencoder: z.string().default('stickers-vae'),
+  /** Compares pictures by a classifier's layers too; not unless its weight is above 0. */
+  perceptual: z
+    .strictObject({ classifier: z.string().default('sticker-classifier-32'), weight: z.number().min(0).default(0) })
+    .prefault({}),
+})
+
+/** Super-resolution by regression: the mean absolute error of Liang et al. 2021 (eq. 8), with a perceptual distance where asked for. */
+export const upscalerType: RecipeType<typeof upscalerSchema> = {
+  name: 'upscaler',
+  summary: 'a network that enlarges pictures',
+  schema: upscalerSchema,
+  training: {
+    train_batch_size: 8,
+    max_train_steps: 3000,
+    learning_rate: 5e-4,
+    lr_warmup_steps: 50,
+    adam_weight_decay: 0,
+    ema_decay: 0.998,
+    checkpointing_steps: 100,
+    validation_steps: 250,
+  },
+  async job(recipe, { batchSize, seed }) {
+    const { data, resolution: size, scale, patch, network: fields, sources: weights, perceptual } = recipe
+    const dataset = await scenesOf(data, { size, seed })
+    const withAutoencoder = async <T>(use: (coder: Autoencoder) => Promise<T>): Promise<T> => {
+      const coder = loadAutoencoder(trainedModel(recipe.autoencoder), { batch: 4, threads: 1 })
+      try {
+        return await use(coder)
+      } finally {
+        await coder.release()
+      }
+    }
+    const autoencoder = loadAutoencoder(trainedModel(recipe.autoencoder), { batch: 4, threads: 1 })
+    const pairs = pairMaker({ render: dataset.render, size, scale, autoencoder })
+
+    const params = new Params()
+    const { _class_name: className } = fields
+    const { config, network } = networks[className](params, fields)
+    const small = input('small', [batchSize, 3, patch, patch])
+    const large = input('large', [batchSize, 3, patch * scale, patch * scale])
+    const made = network(small)
+    const l1 = made.sub(large).abs().mean()
+    const error = made.sub(large).square().mean()
+    const psnr = error.log().mul(-10 / Math.LN10)
+    const eyes = perceptual.weight > 0 ? frozenClassifier(trainedModel(perceptual.classifier), patch * scale) : undefined
+    const signed = (x: typeof made) => x.mul(2).sub(1)
+    const seen = eyes && perceptualDistance(eyes(signed(made)).maps, eyes(signed(large)).maps)
+
+    return {
+      task: {
+        params,
+        loss: seen ? l1.add(seen.mul(perceptual.weight)) : l1,
+        metrics: { psnr, l1, ...(seen && { perceptual: seen }) },
+        async batch(generator) {
+          const all: Pairs[] = []
+          while (all.length < batchSize) {
+            const drawn = await pairs([dataset.sceneAt(generator.bits())], sourceOf(weights, generator))
+            // Two parts of a scene: drawing one costs about as much as a part costs the network.
+            for (let i = 0; i < 2 && all.length < batchSize; i++) all.push(cropPair(drawn, patch, scale, generator))
+          }
+          const { small, large } = joined(all)
+          return { small, large }
+        },
+      },
+      validation: {
+        names: sources.map((source) => `psnr_${source}`),
+        measure: (values) =>
+          withAutoencoder(async (autoencoder) => {
+            const found: Record<string, number> = {}
+            for (const source of sources) {
+              const { large, made } = await enlarged(recipe, values, { seed: seed + 1, count: 24, source, autoencoder })
+              found[`psnr_${source}`] = psnrOf(made, large)
+            }
+            return found
+          }),
+      },
+      preview: (values) =>
+        withAutoencoder(async (autoencoder) => {
+          const shown = await enlarged(recipe, values, { seed: seed + 1, count: 6, source: 'autoencoder', autoencoder })
+          const side = size * scale
+          const bicubic = resize(shown.small, { width: side, height: side, kernel: 'bicubic', range: [0, 1] })
+          const rows = [bicubic, shown.made, shown.large].map((x) => x.map((value) => value * 2 - 1))
+          return encodePng(imageGrid(NdArray.concat(rows), { columns: 6 }))
+        }),
+      save: (values, dir) => saveModel(dir, { _class_name: className, ...config }, values, { dtype: 'f16' }),
+    }
+  },
+}
+
+/** A source, by the weights of all. */
+function sourceOf(weights: Readonly<Partial<Record<Source, number>>>, generator: Generator): Source {
+  const all = sources.map((source) => [source, weights[source] ?? 0] as const)
+  let left = (generator.bits() / 2 ** 32) * all.reduce((sum, [, weight]) => sum + weight, 0)
+  for (const [source, weight] of all) {
+    left -= weight
+    if (left < 0) return source
+  }
+  return 'bicubic'
+}
+
+interface Enlarging {
+  readonly seed: number
+  readonly count: number
+  readonly source: Source
+  readonly autoencoder: Autoencoder
+}
+
+/** Scenes of icons that training does not show, enlarged by the network. */
+async function enlarged(
+  { data, resolution: size, scale, network: fields }: z.infer<typeof upscalerSchema>,
+  weights: ReadonlyMap<string, NdArray>,
+  { seed, count, source, autoencoder }: Enlarging,
+) {
+  const dataset = await scenesOf(data, { size, seed, split: 'icons' })
+  const pairs = pairMaker({ render: dataset.render, size, scale, autoencoder })
+  const { small, large } = await pairs(
+    positionsFrom(0, count).map((position) => dataset.sceneAt(position)),
+    source,
+  )
+  const { network } = networks[fields._class_name](new Params(), fields)
+  const program = await compile({ outputs: { made: network(input('small', [1, 3, size, size])) }, weights }, {})
+  try {
+    const made: NdArray<'f32'>[] = []
+    for (let i = 0; i < count; i++) made.push((await program.run({ small: small.slice(0, i, i + 1) })).made as NdArray<'f32'>)
+    return { small, large, made: NdArray.concat(made).clamp(0, 1) }
+  } finally {
+    await program.release()
+  }
+}
+
+/** The mean of the pictures' peak signal-to-noise ratios in decibels, of values in [0, 1]. */
+function psnrOf(made: NdArray<'f32'>, large: NdArray<'f32'>): number {
+  const errors = made
+    .sub(large)
+    .square()
+    .mean({ axes: [1, 2, 3] })
+  return errors
+    .map((error) => -10 * Math.log10(error))
+    .mean()
+    .item()
+}
