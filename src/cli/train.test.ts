@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -33,7 +33,8 @@ async function langevin(...args: string[]) {
   return { code: await main(args, { out: sink('out'), err: sink('err') }), ...written }
 }
 
-const flags = ['--output-dir', out, '--checkpointing-steps', '2', '--validation-steps', '100']
+const small = ['--num-validation-images', '4', '--validation-num-inference-steps', '2']
+const flags = ['--output-dir', out, '--checkpointing-steps', '2', '--validation-steps', '100', ...small]
 
 test('a recipe file trains on a folder of pictures, resumes, and leaves a model that samples', async () => {
   expect(await langevin('train', recipe, ...flags, '--max-train-steps', '2')).toMatchObject({ code: 0 })
@@ -58,9 +59,41 @@ test('a recipe goes on from a trained model', async () => {
   const data = { kind: 'folder', train_data_dir: dir }
   writeFileSync(file, JSON.stringify({ recipe: 'ddpm', data, resolution: 16, pretrained: join(out, 'model'), training }))
   const finer = join(dir, 'finer')
-  expect(await langevin('train', file, '--output-dir', finer)).toMatchObject({ code: 0 })
+  expect(await langevin('train', file, '--output-dir', finer, ...small)).toMatchObject({ code: 0 })
   const [before, after] = [out, finer].map((run) => readFileSync(join(run, 'model/unet/diffusion_pytorch_model.safetensors')))
   expect(after!.equals(before!)).toBe(true)
+})
+
+test('grey pictures, few timesteps, small grids and broken pictures left out', async () => {
+  const grey = join(dir, 'grey.json')
+  const pictures = join(dir, 'some')
+  mkdirSync(pictures)
+  for (let i = 0; i < 2; i++) await savePng(join(pictures, `${i}.png`), new Generator(i).rand([3, 16, 16]))
+  writeFileSync(join(pictures, 'broken.png'), 'no picture')
+  const unet = {
+    ...{ in_channels: 1, out_channels: 1, block_out_channels: [8], layers_per_block: 1, norm_num_groups: 4 },
+    ...{ down_block_types: ['DownBlock2D'], up_block_types: ['UpBlock2D'], add_attention: false },
+  }
+  const data = { kind: 'folder', train_data_dir: pictures, crop: 'random', background: '#102030' }
+  const content = { recipe: 'ddpm', data, resolution: 8, unet, scheduler: { num_train_timesteps: 20 } }
+  const training = { train_batch_size: 2, max_train_steps: 2, num_validation_images: 4 }
+  const file = (more: object) => writeFileSync(grey, JSON.stringify({ ...content, data: { ...data, ...more }, training }))
+  file({})
+  const run = join(dir, 'grey')
+  const refused = await langevin('train', grey, '--output-dir', run)
+  expect(refused.err).toContain('broken.png: not a picture')
+  expect(refused.err).toContain("broken: 'skip'")
+  file({ broken: 'skip' })
+  expect(await langevin('train', grey, '--output-dir', run)).toMatchObject({ code: 0 })
+  const shown = readFileSync(join(run, 'samples', 'step-2.png'))
+  expect([shown.readUInt32BE(16), shown.readUInt32BE(20)].every((side) => side < 24)).toBe(true)
+  const ddpm = await loadDdpm(join(run, 'model'))
+  expect(ddpm.config.in_channels).toBe(1)
+  await ddpm.release()
+  // The same files with another picture among them are other data.
+  await savePng(join(pictures, 'third.png'), new Generator(9).rand([3, 16, 16]))
+  const { code, err } = await langevin('train', grey, '--output-dir', run, '--max-train-steps', '3')
+  expect([code, err]).toEqual([1, expect.stringMatching(/checkpoint-2 has data [0-9a-f]{16}, this run [0-9a-f]{16}/)])
 })
 
 test('what is wrong with a recipe is told, all of it', async () => {

@@ -5,7 +5,7 @@ import { hashOf, mix } from './hash.ts'
 
 /** Examples as training takes them. */
 export interface Batch {
-  /** [B, 3, H, W] in [−1, 1]. */
+  /** [B, C, H, W] in [−1, 1]; C is 3 but where a dataset says 1. */
   readonly images: NdArray<'f32'>
   /** One for each picture, empty where there is none. */
   readonly captions: readonly string[]
@@ -25,6 +25,8 @@ export interface Dataset<B extends Batch = Batch> {
   readonly shape: readonly [number, number, number]
   /** What the labels stand for. */
   readonly classes: readonly string[]
+  /** What tells it from other datasets, where files make it. */
+  readonly fingerprint?: string
   batch(positions: readonly number[]): Promise<B>
 }
 

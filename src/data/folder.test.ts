@@ -124,11 +124,82 @@ test('a folder that is missing, empty or wholly broken is an error', async () =>
   ])
 })
 
-test('links to files are read, links to folders are not followed', async () => {
-  const dir = await folder({ 'a.png': grey(5) })
+test('links are followed, to files and folders, and told; those that lead nowhere or in a circle are broken', async () => {
+  const [dir, elsewhere] = [await folder({ 'a.png': grey(5) }), await folder({ 'c.png': grey(6), 'deep/d.png': grey(7) })]
   symlinkSync(join(dir, 'a.png'), join(dir, 'b.png'))
+  symlinkSync(elsewhere, join(dir, 'more'))
+  const { images, broken, notes } = listImages(dir)
+  expect(images.map(({ file }) => file)).toEqual(['a.png', 'b.png', 'more/c.png', 'more/deep/d.png'])
+  expect([broken, notes]).toEqual([[], ['3 of 4 pictures lie behind links']])
   symlinkSync(dir, join(dir, 'loop'))
-  expect(listImages(dir).images.map(({ file }) => file)).toEqual(['a.png', 'b.png'])
+  symlinkSync(join(dir, 'nothing'), join(dir, 'gone.png'))
+  symlinkSync('itself', join(dir, 'itself'))
+  const found = listImages(dir)
+  expect(found.images).toEqual(images)
+  expect(found.broken.map(({ file, reason }) => `${file}: ${reason}`).sort()).toEqual([
+    'gone.png: a link to nothing; remove it, or bring back what it leads to',
+    'itself: a link that leads to itself; remove it',
+    'loop: a link to a folder that it lies in; remove it',
+  ])
+  expect((await errorOf(imageFolder({ dir: join(dir, 'itself'), size: 8 }))).message).toContain('a link that leads to itself')
+})
+
+test('pictures are found by their first bytes, whatever their names', async () => {
+  const [png, jpeg] = [await grey(1), await encodeJpeg(picture(8, 8, () => 9))]
+  const dir = await folder({
+    'a.jpg': png,
+    'b.png': jpeg,
+    'c.JPE': jpeg,
+    'd.jfif': jpeg,
+    noending: png,
+    'e.png.bak': png,
+    'my.folder/f': png,
+    'my.folder/f.txt': 'a folder with a dot',
+    'g.dat': 'GIF89a and more',
+    'h.dat': 'text',
+  })
+  const { images, broken } = listImages(dir)
+  expect(images.map(({ file }) => file)).toEqual(['a.jpg', 'b.png', 'c.JPE', 'd.jfif', 'e.png.bak', 'my.folder/f', 'noending'])
+  expect(images.find(({ file }) => file === 'my.folder/f')?.caption).toBe('a folder with a dot')
+  expect(broken).toEqual([{ file: 'g.dat', reason: 'only PNG, JPEG and WebP are read; convert it' }])
+})
+
+test('pictures whose captions say left or right are not mirrored', async () => {
+  const ramp = await encodePng(picture(8, 8, (_, x) => x * 30))
+  const dir = await folder({ 'a.png': ramp, 'a.txt': 'a cat left of a dog', 'b.png': ramp, 'b.txt': 'a cat' })
+  const warnings: string[] = []
+  const set = await imageFolder({ dir, size: 8, flip: true, warn: (text) => warnings.push(text) })
+  expect(warnings).toEqual([`${dir}: 1 pictures are never mirrored, as their captions say left or right`])
+  const { images, captions } = await set.batch(Array.from({ length: 60 }, (_, i) => i))
+  const mirrored = { 'a cat': 0, 'a cat left of a dog': 0 }
+  for (const [i, image] of imagesOf(images).entries())
+    if (Number(image.data[0]) > 0) mirrored[captions[i] as keyof typeof mirrored]++
+  expect(mirrored['a cat left of a dog']).toBe(0)
+  expect(mirrored['a cat']).toBeGreaterThan(5)
+})
+
+test('one channel is luminance, and classes can be required', async () => {
+  const red = await encodePng(
+    new NdArray(
+      Uint8Array.from({ length: 192 }, (_, i) => (i % 3 ? 0 : 255)),
+      [8, 8, 3],
+      'u8',
+    ),
+  )
+  const dir = await folder({ 'one/a.png': red, 'b.png': red })
+  const warnings: string[] = []
+  const set = await imageFolder({ dir, size: 4, channels: 1, warn: (text) => warnings.push(text) })
+  expect(warnings.join()).toContain("1 pictures lie in no class's folder and count as one: b.png")
+  const { images } = await set.batch([0, 1])
+  expect([set.shape, images.shape]).toEqual([
+    [1, 4, 4],
+    [2, 1, 4, 4],
+  ])
+  // 0.299 of 255, as Pillow's mode L has it.
+  expect(toPixels(imagesOf(images)[0] as NdArray<'f32'>).data[0]).toBe(76)
+  expect((await errorOf(imageFolder({ dir, size: 4, labelled: true }))).broken).toEqual([
+    { file: 'b.png', reason: 'lies in no class’s folder' },
+  ])
 })
 
 test('the shorter side is resized and the middle is cut out', async () => {

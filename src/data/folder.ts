@@ -1,8 +1,10 @@
+import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { ArgumentError } from '../core/errors.ts'
 import { type Colour, decodePixels, ImageError, type Pixels, readHeader, toTensor } from '../images/index.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { Generator } from '../runtime/random.ts'
+import { shortList } from './captions.ts'
 import { mapConcurrently } from './concurrent.ts'
 import { type Batch, type Dataset, epochOrder, labelsOf } from './dataset.ts'
 import { type BrokenFile, DataError } from './errors.ts'
@@ -14,10 +16,14 @@ export interface ImageFolderOptions {
   readonly size: number
   /** Where the crop lies; `center` by default. */
   readonly crop?: 'center' | 'random'
-  /** Mirrors half of the pictures, left to right. */
+  /** Mirrors half of the pictures, left to right; never those whose captions say `left` or `right`. Off unless given. */
   readonly flip?: boolean
+  /** 3 (the default): RGB. 1: luminance, for networks of one channel. */
+  readonly channels?: 1 | 3
   readonly seed?: number
   /** What transparent pictures are laid over; white by default. */
+  readonly background?: Colour
+  /** The same, under its earlier name. */
   readonly ground?: Colour
   /**
    * How much of every file is read at the start: all of it (`decode`, the default: no surprise in hour five), or what its
@@ -28,9 +34,15 @@ export interface ImageFolderOptions {
   readonly broken?: 'throw' | 'skip'
   /** A picture without a caption counts as broken. */
   readonly captioned?: boolean
+  /** The column of the metadata that holds the captions, unless it is `text` or `caption`. */
+  readonly captionColumn?: string
+  /** A picture that lies in no class's folder counts as broken. */
+  readonly labelled?: boolean
   /** Most pixels of a file; 64 Mi by default. */
   readonly maxPixels?: number
   readonly onProgress?: (done: number, total: number) => void
+  /** Told what a person should know of the folder: pictures without captions, links, what is never mirrored. `console.warn` unless given. */
+  readonly warn?: (message: string) => void
 }
 
 /** Pictures of a folder, each once an epoch in an order of its own. */
@@ -38,6 +50,8 @@ export interface ImageFolder extends Dataset {
   readonly files: readonly string[]
   /** What was left out, with `broken: 'skip'`. */
   readonly skipped: readonly BrokenFile[]
+  /** Tells this folder's pictures, sizes, captions and order from others'. */
+  readonly fingerprint: string
 }
 
 interface Entry extends ListedImage {
@@ -55,12 +69,13 @@ const open = 8
  * @throws DataError with every broken file and its reason; ArgumentError
  */
 export async function imageFolder(options: ImageFolderOptions): Promise<ImageFolder> {
-  const { dir, size, crop = 'center', flip = false, seed = 0, verify = 'decode', captioned = false } = options
+  const { dir, size, crop = 'center', flip = false, channels = 3, seed = 0, verify = 'decode', warn = console.warn } = options
   if (!Number.isInteger(size) || size < 1) throw new ArgumentError(`imageFolder: expected a size in whole pixels, got ${size}`)
-  const listed = listImages(dir)
+  const { captionColumn, background = options.ground } = options
+  const listed = listImages(dir, captionColumn === undefined ? {} : { captionColumn })
   const broken = [...listed.broken]
   const limits = {
-    ...(options.ground ? { ground: options.ground } : {}),
+    ...(background ? { ground: background } : {}),
     ...(options.maxPixels === undefined ? {} : { maxPixels: options.maxPixels }),
   }
   /** The whole picture with its shorter side at `size`. */
@@ -73,7 +88,8 @@ export async function imageFolder(options: ImageFolderOptions): Promise<ImageFol
   let done = 0
   const checked = await mapConcurrently(listed.images, open, async (image): Promise<Entry | undefined> => {
     try {
-      if (captioned && image.caption === '') throw new ImageError(image.file, 'missing', 'has no caption')
+      if (options.labelled && classOf(image) === '') throw new ImageError(image.file, 'missing', 'lies in no class’s folder')
+      if (options.captioned && image.caption === '') throw new ImageError(image.file, 'missing', 'has no caption')
       const { width, height } = await readHeader(join(dir, image.file), limits)
       const entry = { ...image, width, height }
       if (verify === 'decode') await read(entry)
@@ -90,23 +106,32 @@ export async function imageFolder(options: ImageFolderOptions): Promise<ImageFol
   if (broken.length > 0 && options.broken !== 'skip')
     throw new DataError(
       dir,
-      `${broken.length} of ${listed.images.length} pictures or lines cannot be used. Mend or remove them, or read the folder with broken: 'skip'`,
+      `${broken.length} of ${listed.images.length} pictures or lines cannot be used. Fix or remove them, or read the folder with broken: 'skip'`,
       broken,
     )
   if (entries.length === 0) throw new DataError(dir, 'no PNG, JPEG or WebP pictures that can be read', broken)
 
-  const classOf = ({ file }: Entry) => (file.includes('/') ? (file.split('/')[0] as string) : '')
+  for (const note of listed.notes ?? []) warn(`${dir}: ${note}`)
   const names = new Set(entries.map(classOf).filter((name) => name !== ''))
   const classes = [...names].sort((a, b) => (a < b ? -1 : 1))
+  const outside = entries.filter((entry) => classOf(entry) === '')
+  if (classes.length > 0 && outside.length > 0)
+    warn(
+      `${dir}: ${outside.length} pictures lie in no class's folder and count as ${classes[0]}: ${shortList(outside.map(({ file }) => file))}`,
+    )
+  const sided = entries.filter(({ caption }) => hasSides(caption)).length
+  if (flip && sided > 0) warn(`${dir}: ${sided} pictures are never mirrored, as their captions say left or right`)
   const root = new Generator(seed)
   const orderOf = epochOrder(seed, entries.length)
 
   const example = async (position: number, out: Float32Array): Promise<void> => {
-    const pixels = await read(entryAt(position))
+    const entry = entryAt(position)
+    const pixels = await read(entry)
     const [H, W] = pixels.shape as [number, number, number]
     const [x, y, mirror] = root.fork(position).rand([3]).data as unknown as [number, number, number]
     const place = (spare: number, u: number) => (crop === 'random' ? Math.floor(u * (spare + 1)) : Math.round(spare / 2))
-    out.set(toTensor(cut(pixels, place(W - size, x), place(H - size, y), size, flip && mirror < 0.5)).data)
+    const square = cut(pixels, place(W - size, x), place(H - size, y), size, flip && mirror < 0.5 && !hasSides(entry.caption))
+    out.set(toTensor(channels === 1 ? luminance(square) : square).data)
   }
   const entryAt = (position: number): Entry => {
     if (!Number.isSafeInteger(position) || position < 0)
@@ -116,14 +141,15 @@ export async function imageFolder(options: ImageFolderOptions): Promise<ImageFol
 
   return {
     length: entries.length,
-    shape: [3, size, size],
+    shape: [channels, size, size],
     classes,
     files: entries.map(({ file }) => file),
     skipped: broken,
+    fingerprint: fingerprintOf(entries, seed),
     async batch(positions): Promise<Batch> {
       const taken = positions.map(entryAt)
-      const each = 3 * size * size
-      const images = NdArray.zeros([positions.length, 3, size, size])
+      const each = channels * size * size
+      const images = NdArray.zeros([positions.length, channels, size, size])
       const failed: BrokenFile[] = []
       await mapConcurrently(positions, open, async (position, i) => {
         try {
@@ -141,6 +167,31 @@ export async function imageFolder(options: ImageFolderOptions): Promise<ImageFol
       }
     },
   }
+}
+
+/** The folder of the first level that a picture lies in; '' for none. */
+const classOf = ({ file }: ListedImage) => (file.includes('/') ? (file.split('/')[0] as string) : '')
+
+/** Whether a caption is no longer true of the mirrored picture. */
+const hasSides = (caption: string) => /\b(left|right)(most|wards?|-?hand(ed)?)?\b|\b(anti-?|counter-?)?clockwise\b/i.test(caption)
+
+function fingerprintOf(entries: readonly Entry[], seed: number): string {
+  const hash = createHash('sha256')
+  for (const { file, caption, width, height } of entries) hash.update(JSON.stringify([file, caption, width, height]))
+  return hash.update(String(seed)).digest('hex').slice(0, 16)
+}
+
+/** RGB to grey as Pillow's mode L: ITU-R 601-2 luma, in 16 bits. */
+function luminance(pixels: Pixels): Pixels {
+  const [H, W] = pixels.shape as [number, number, number]
+  const { data } = pixels
+  const at = (i: number) => data[i] as number
+  const grey = (i: number) => (at(i) * 19595 + at(i + 1) * 38470 + at(i + 2) * 7471 + 0x8000) >> 16
+  return new NdArray(
+    Uint8Array.from({ length: H * W }, (_, i) => grey(3 * i)),
+    [H, W, 1],
+    'u8',
+  )
 }
 
 /** A square of pixels, mirrored left to right where asked for. */

@@ -1,3 +1,4 @@
+export type { CaptionOptions } from './captions.ts'
 export {
   type Batch,
   type BatchesOptions,
@@ -10,7 +11,7 @@ export {
 } from './dataset.ts'
 export { type BrokenFile, DataError } from './errors.ts'
 export { type ImageFolder, type ImageFolderOptions, imageFolder } from './folder.ts'
-export { type ListedImage, listImages } from './listing.ts'
+export { type ListedImage, type Listing, listImages } from './listing.ts'
 export { captionOf, isHeldOutPhrasing, type SceneCaption, type Told } from './stickers/captions.ts'
 export {
   type Category,

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { ArgumentError } from '../core/errors.ts'
 import {
   categories,
   type Dataset,
@@ -13,6 +14,7 @@ import {
   stickerDataset,
   styles,
 } from '../data/index.ts'
+import type { Colour } from '../images/index.ts'
 
 /** Stickers of these styles and categories. */
 export const stickersSchema = z.strictObject({
@@ -61,11 +63,27 @@ export const scenesOf = (
     ...(lattice && { lattice }),
   })
 
+/** A folder of one's own pictures. */
+export const folderSchema = z.strictObject({
+  kind: z.literal('folder'),
+  train_data_dir: z.string(),
+  /** Mirrors half of the pictures; those whose captions say `left` or `right` never. */
+  random_flip: z.boolean().default(false),
+  /** Where the square lies that is cut out of a picture. */
+  crop: z.enum(['center', 'random']).default('center'),
+  /** What transparent pictures are laid over, as `#rrggbb`. */
+  background: z
+    .string()
+    .regex(/^#[0-9a-f]{6}$/i, 'must be a colour as #rrggbb')
+    .default('#ffffff'),
+  /** With pictures that cannot be read: an error that lists them all, or the others without them. */
+  broken: z.enum(['throw', 'skip']).default('throw'),
+  /** The column of the metadata that holds the captions, unless it is `text` or `caption`. */
+  caption_column: z.string().optional(),
+})
+
 /** Which pictures to learn. */
-export const dataSchema = z.discriminatedUnion('kind', [
-  stickersSchema,
-  z.strictObject({ kind: z.literal('folder'), train_data_dir: z.string(), random_flip: z.boolean().default(true) }),
-])
+export const dataSchema = z.discriminatedUnion('kind', [stickersSchema, folderSchema])
 export type DataConfig = z.infer<typeof dataSchema>
 
 /** The stickers that a recipe names. */
@@ -74,8 +92,34 @@ export const stickersOf = (
   rest: Pick<StickerOptions, 'size' | 'split' | 'seed'>,
 ): Promise<StickerDataset> => stickerDataset({ styles, categories, scale, ...rest })
 
-/** The pictures to train on. */
-export function trainingData(data: DataConfig, { size, seed }: { size: number; seed: number }): Promise<Dataset> {
-  if (data.kind === 'stickers') return stickersOf(data, { size, seed })
-  return imageFolder({ dir: data.train_data_dir, size, flip: data.random_flip, seed })
+export interface DataContext {
+  readonly size: number
+  readonly seed: number
+  /** As many as the network takes; 3 unless given. */
+  readonly channels?: number
+  /** Whether the classes are learnt: every picture must then lie in a class's folder. */
+  readonly labelled?: boolean
+  /** How many pictures of a folder have been checked. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined
+  readonly warn?: ((message: string) => void) | undefined
 }
+
+/** The pictures to train on. @throws ArgumentError for channels that the pictures have not */
+export function trainingData(data: DataConfig, { size, seed, channels = 3, ...context }: DataContext): Promise<Dataset> {
+  if (data.kind === 'stickers') {
+    if (channels !== 3) throw new ArgumentError(`stickers have 3 channels; the network takes ${channels}`)
+    return stickersOf(data, { size, seed })
+  }
+  if (channels !== 1 && channels !== 3)
+    throw new ArgumentError(`pictures of a folder have 1 or 3 channels; the network takes ${channels}`)
+  const { train_data_dir: dir, random_flip: flip, crop, background, broken, caption_column: captionColumn } = data
+  const { labelled = false, onProgress, warn } = context
+  return imageFolder({
+    ...{ dir, size, seed, channels, flip, crop, broken, labelled, background: colourOf(background) },
+    ...(captionColumn !== undefined && { captionColumn }),
+    ...(onProgress && { onProgress }),
+    ...(warn && { warn }),
+  })
+}
+
+const colourOf = (hex: string): Colour => [1, 3, 5].map((at) => Number.parseInt(hex.slice(at, at + 2), 16)) as unknown as Colour

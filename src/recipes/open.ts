@@ -4,7 +4,7 @@ import { ArgumentError } from '../core/errors.ts'
 import { type TrainingConfig, trainingSchema } from '../training/options.ts'
 import type { TrainingJob } from '../training/run.ts'
 import { recipes } from './bundled/index.ts'
-import { type Recipe, recipeOf, type TrainingFlags } from './recipe.ts'
+import { type JobContext, type Recipe, recipeOf, type TrainingFlags } from './recipe.ts'
 import { recipeTypes } from './tasks/index.ts'
 
 /** A recipe as its JSON file has it: its type, the type's fields, and `training`. */
@@ -52,9 +52,14 @@ function readJsonFile(file: string): unknown {
 }
 
 /** The job and the flags of a recipe, with flags of one's own before it. */
-export async function prepare(recipe: Recipe, given: TrainingFlags = {}): Promise<{ job: TrainingJob; config: TrainingConfig }> {
+export async function prepare(
+  recipe: Recipe,
+  given: TrainingFlags = {},
+  watch: Pick<JobContext, 'onProgress' | 'warn'> = {},
+): Promise<{ job: TrainingJob; config: TrainingConfig }> {
   const config = trainingSchema.parse({ ...recipe.training, ...given })
-  const job = await recipe.job({ batchSize: config.train_batch_size, seed: config.seed })
+  const preview = { num: config.num_validation_images, steps: config.validation_num_inference_steps }
+  const job = await recipe.job({ batchSize: config.train_batch_size, seed: config.seed, preview, ...watch })
   return { job: { ...job, recipe: recipeJson(recipe, config), complete: completeRecipe }, config }
 }
 

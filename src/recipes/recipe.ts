@@ -9,6 +9,17 @@ export type TrainingFlags = Partial<z.input<typeof trainingSchema>>
 export interface JobContext {
   readonly batchSize: number
   readonly seed: number
+  /** Grids of samples: how many pictures, in how many steps. */
+  readonly preview?: PreviewOptions
+  /** How many pictures of a folder have been checked. */
+  readonly onProgress?: (done: number, total: number) => void
+  readonly warn?: (message: string) => void
+}
+
+/** Of a grid of samples, what the run's flags say. */
+export interface PreviewOptions {
+  readonly num?: number | undefined
+  readonly steps?: number | undefined
 }
 
 /** A type of recipe: the fields that its recipes have, and the training job that they mean. */

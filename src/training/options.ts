@@ -31,6 +31,11 @@ export const trainingSchema = z.object({
   checkpointing_steps: describe(count.min(1).default(1000), 'steps between checkpoints'),
   checkpoints_total_limit: describe(count.min(1).default(2), 'checkpoints kept'),
   validation_steps: describe(count.min(1).default(1000), 'steps between grids of samples'),
+  num_validation_images: describe(count.min(1).optional(), 'pictures of such a grid; 64 of an unconditional model unless given'),
+  validation_num_inference_steps: describe(
+    count.min(1).optional(),
+    'sampling steps of each; 50 of an unconditional model unless given',
+  ),
   resume_from_checkpoint: describe(
     z
       .string()

@@ -32,13 +32,14 @@ export const ddpmType: RecipeType<typeof ddpmSchema> = {
   summary: 'an unconditional diffusion model of pictures',
   schema: ddpmSchema,
   training: {},
-  async job({ data, resolution, unet, pretrained, scheduler: noise }, { batchSize, seed }) {
+  async job({ data, resolution, unet, pretrained, scheduler: noise }, context) {
+    const { batchSize, seed } = context
     const { config: network, start } = startingNetwork({ unet, pretrained }, resolution, 'ddpm')
     const scheduler = schedulerOf(noise)
-    const dataset = await trainingData(data, { size: resolution, seed })
+    const dataset = await trainingData(data, { ...context, size: resolution, seed, channels: network.in_channels })
 
     const params = new Params()
-    const shape = [batchSize, 3, resolution, resolution]
+    const shape = [batchSize, network.in_channels, resolution, resolution]
     const [x, t, target] = [input('x', shape), input('t', [batchSize]), input('target', shape)]
     const loss = unet2d(params, network)(x, t).sub(target).square().mean()
 
@@ -50,6 +51,7 @@ export const ddpmType: RecipeType<typeof ddpmSchema> = {
         params,
         loss,
         ...start(params),
+        ...(dataset.fingerprint && { data: dataset.fingerprint }),
         async batch(generator) {
           const { images } = await sampleBatch(dataset, generator, batchSize)
           const times = Array.from(generator.randint(0, steps, [batchSize]).data, Number)
@@ -61,7 +63,7 @@ export const ddpmType: RecipeType<typeof ddpmSchema> = {
           }
         },
       },
-      preview: (weights) => previewDdpm({ config: network, scheduler, weights }),
+      preview: (weights) => previewDdpm({ config: network, scheduler, weights }, context.preview),
       save: (weights, dir) => saveDdpm(dir, { config: network, scheduler, weights }),
     }
   },

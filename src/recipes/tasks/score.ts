@@ -69,16 +69,17 @@ export const scoreType: RecipeType<typeof scoreSchema> = {
   summary: 'a score SDE of pictures, in continuous time',
   schema: scoreSchema,
   training: {},
-  async job({ data, resolution, unet, pretrained, sde: vp, weighting, prediction_type: prediction }, { batchSize, seed }) {
+  async job({ data, resolution, unet, pretrained, sde: vp, weighting, prediction_type: prediction }, context) {
+    const { batchSize, seed } = context
     if (weighting === 'likelihood' && prediction !== 'epsilon')
       throw new ArgumentError(`score: the weighting likelihood is of the noise; prediction_type is ${prediction}`)
     const { config: network, start } = startingNetwork({ unet, pretrained }, resolution, 'score')
-    const dataset = await trainingData(data, { size: resolution, seed })
+    const dataset = await trainingData(data, { ...context, size: resolution, seed, channels: network.in_channels })
     const scheduler = schedulerOf(vp, prediction)
     const sde: Sde = vpSde({ min: vp.beta_min, max: vp.beta_max })
 
     const params = new Params()
-    const shape = [batchSize, 3, resolution, resolution]
+    const shape = [batchSize, network.in_channels, resolution, resolution]
     const [x, t, target] = [input('x', shape), input('t', [batchSize]), input('target', shape)]
     const loss = scoreMatching(unet2d(params, network)(x, t), target)
 
@@ -87,6 +88,7 @@ export const scoreType: RecipeType<typeof scoreSchema> = {
         params,
         loss,
         ...start(params),
+        ...(dataset.fingerprint && { data: dataset.fingerprint }),
         async batch(generator) {
           const { images } = await sampleBatch(dataset, generator, batchSize)
           const times = scoreTimes(Array.from(generator.rand([batchSize]).data), { sde: vp, weighting })
@@ -100,7 +102,7 @@ export const scoreType: RecipeType<typeof scoreSchema> = {
           }
         },
       },
-      preview: (weights) => previewDdpm({ config: network, scheduler, weights }),
+      preview: (weights) => previewDdpm({ config: network, scheduler, weights }, context.preview),
       save: (weights, dir) => saveDdpm(dir, { config: network, scheduler, weights }),
     }
   },

@@ -29,7 +29,7 @@ export const textToImageType: RecipeType<typeof textToImageSchema> = {
     adam_weight_decay: 0.01,
     ema_decay: 0.999,
   },
-  async job(recipe, { batchSize, seed }) {
+  async job(recipe, { batchSize, seed, preview }) {
     checkRecipe(recipe)
     const { data, resolution: size, train_text_encoder: textLearns, layout_weight: layoutWeight } = recipe
     const { vae, text, tokenizerDir, network, unetDir } = openParts(recipe)
@@ -88,9 +88,11 @@ export const textToImageType: RecipeType<typeof textToImageSchema> = {
       validation: heldOutErrors(recipe, { error, shape, noised, vae, text, seed }),
       async preview(weights) {
         const sampler = createPromptBatches(pipelineOf(weights))
-        const pictures = await sampler.generate(fixedPrompts, gridSampling)
+        const prompts = (recipe.validation_prompts ?? fixedPrompts).slice(0, preview?.num)
+        const steps = Math.min(preview?.steps ?? gridSampling.steps, recipe.scheduler.num_train_timesteps)
+        const pictures = await sampler.generate(prompts, { ...gridSampling, steps })
         await sampler.release()
-        return encodePng(imageGrid(pictures, { columns: 8 }))
+        return encodePng(imageGrid(pictures, { columns: Math.min(8, prompts.length) }))
       },
       save: (weights, dir) => savePipeline(dir, pipelineOf(weights), tokenizerDir),
     }

@@ -9,7 +9,6 @@ export function noising({ scheduler, snr_gamma: gamma, timestep_bias: biases }: 
   const { num_train_timesteps: steps, beta_schedule: schedule, beta_start: start, beta_end: end } = scheduler
   const prediction = scheduler.prediction_type
   const process = new GaussianDiffusion(betaSchedule(schedule, { steps, start, end }))
-  const raised = prediction === 'v_prediction' ? 1 : 0
   return {
     /** The feeds `x`, `t` and `target` of clean latents. */
     noised: (clean: NdArray, noise: NdArray, times: readonly number[]) => ({
@@ -17,7 +16,7 @@ export function noising({ scheduler, snr_gamma: gamma, timestep_bias: biases }: 
       t: NdArray.from(times),
       target: process.target(prediction, clean, noise, times),
     }),
-    weightAt: (time: number) => (gamma === null ? 1 : minSnrWeight(prediction, process.level(time), gamma, raised)),
+    weightAt: (time: number) => (gamma === null ? 1 : minSnrWeight(prediction, process.level(time), gamma)),
     /** Timesteps of a batch of the run's step `step`. */
     drawTimes: (generator: Generator, count: number, step: number) =>
       spreadTimes(

@@ -51,6 +51,8 @@ export const textToImageSchema = z.object({
   snr_gamma: z.number().positive().nullable().default(5),
   /** Scenes whose latents are kept: each is seen again and again, with other captions, noise and timesteps. */
   pool: z.int().positive().default(65_536),
+  /** What grids of samples show, in place of the fixed prompts. */
+  validation_prompts: z.array(z.string()).min(1).optional(),
 })
 export type TextToImage = z.infer<typeof textToImageSchema>
 
