@@ -16,6 +16,20 @@ async function check(title, node, args) {
   else counts.failed++
 }
 
+/** How many tests were skipped for each reason, which stands behind `skipped: ` in a name around them. */
+function skipped(files) {
+  const reasons = new Map()
+  for (const { assertionResults } of files)
+    for (const { status, ancestorTitles, title } of assertionResults) {
+      if (status !== 'skipped' && status !== 'pending' && status !== 'todo') continue
+      const names = [...ancestorTitles, title]
+      const named = names.map((name) => /skipped: (.*)/s.exec(name)?.[1]).find((reason) => reason !== undefined)
+      const reason = named ?? `"${title}" does not apply on this machine`
+      reasons.set(reason, (reasons.get(reason) ?? 0) + 1)
+    }
+  return reasons
+}
+
 try {
   const node = setUp()
   await check('types', node, [at('node_modules/typescript/bin/tsc'), '-p', at('.')])
@@ -25,10 +39,11 @@ try {
   rmSync(report, { force: true })
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`]
   const code = await run(node, [at('node_modules/vitest/vitest.mjs'), 'run', ...reporters, ...process.argv.slice(2)])
-  const { numPassedTests, numFailedTests, numPendingTests, numTodoTests } = JSON.parse(readFileSync(report, 'utf8'))
+  const { numPassedTests, numFailedTests, numPendingTests, numTodoTests, testResults } = JSON.parse(readFileSync(report, 'utf8'))
   counts.passed += numPassedTests
   counts.failed += Math.max(numFailedTests, code === 0 ? 0 : 1) // A file that does not load fails without a failed test.
   counts.skipped += numPendingTests + numTodoTests
+  for (const [reason, number] of skipped(testResults)) console.log(`${number} skipped: ${reason}`)
 } catch (error) {
   console.error(error.message)
   counts.failed++

@@ -24,7 +24,7 @@ const byteCharacters: readonly string[] = (() => {
 const numbered = [...byteCharacters].sort((a, b) => (a.codePointAt(0) as number) - (b.codePointAt(0) as number))
 
 /** How CLIP cuts a text into words. */
-const words = /'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+/gu
+const words = /'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\p{White_Space}\p{L}\p{N}]+/gu
 
 /**
  * Learns CLIP's kind of byte-pair encoding (Sennrich et al. 2016, Algorithm 1): the most frequent pair of neighbours within words

@@ -109,3 +109,10 @@ test('a folder without a tokenizer, or with a broken one, says which file', () =
   writeFileSync(join(dir, 'tokenizer.json'), '{"model": {"type": "Unigram", "vocab": [["a", 1]]}}')
   expect(() => ClipTokenizer.open(dir)).toThrow(ConfigError)
 })
+
+test('white space is what the reference takes for it: not U+FEFF, but U+0085', () => {
+  const { texts, ids } = JSON.parse(readFileSync(folder('white-space.json'), 'utf8')) as { texts: string[]; ids: number[][] }
+  const tokenizer = ClipTokenizer.open(folder('sd1'))
+  expect(texts.length).toBeGreaterThanOrEqual(150)
+  expect(texts.map((text) => tokenizer.encode(text))).toEqual(ids)
+})

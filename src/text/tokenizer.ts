@@ -171,7 +171,9 @@ export class ClipTokenizer {
 
 /** The steps of the reference in the form of a `tokenizer.json`. */
 function layout({ vocab, merges, added, start, end }: Parts): object {
-  const pattern = "<\\|startoftext\\|>|<\\|endoftext\\|>|'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+"
+  const bytePattern = "'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]+|[^ \\p{L}\\p{N}]+"
+  // After `normalise` the only white space is the space itself.
+  const pattern = "<\\|startoftext\\|>|<\\|endoftext\\|>|'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^ \\p{L}\\p{N}]+"
   return {
     added_tokens: added,
     normalizer: { type: 'Sequence', normalizers: [{ type: 'NFC' }, { type: 'Lowercase' }] },
@@ -179,7 +181,9 @@ function layout({ vocab, merges, added, start, end }: Parts): object {
       type: 'Sequence',
       pretokenizers: [
         { type: 'Split', pattern: { Regex: pattern }, behavior: 'Removed', invert: true },
-        { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true },
+        // What ByteLevel's own regular expression does, which takes U+FEFF for a space in JavaScript.
+        { type: 'Split', pattern: { Regex: bytePattern }, behavior: 'Isolated', invert: false },
+        { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false },
       ],
     },
     post_processor: { type: 'RobertaProcessing', sep: [end, vocab[end]], cls: [start, vocab[start]], trim_offsets: false },

@@ -1,6 +1,6 @@
 import { existsSync, globSync } from 'node:fs'
 import { homedir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { probeWebgpu } from '../../src/runtime/devices.ts'
 
 /** The environment in which a child process has WebGPU, or why there is none. */
@@ -8,6 +8,7 @@ export type Adapter = { readonly env: NodeJS.ProcessEnv; readonly description: s
 
 /** Where Chromium lies, whose software renderer SwiftShader needs no GPU. */
 const folders = () => [
+  resolve(import.meta.dirname, '../../.cache/swiftshader'),
   '/usr/lib/chromium',
   '/usr/lib/chromium-browser',
   '/usr/lib64/chromium-browser',
@@ -20,7 +21,10 @@ export async function findAdapter(): Promise<Adapter> {
   const own = await probeWebgpu(process.env, 300_000)
   if (own.available) return { env: process.env, description: own.description }
   const folder = folders().find((path) => existsSync(join(path, 'vk_swiftshader_icd.json')))
-  if (!folder) return { reason: `${own.reason}, or Chromium for its software renderer` }
+  if (!folder)
+    return {
+      reason: `${own.reason}; or Chromium's software renderer: \`node scripts/swiftshader.mjs\` brings it on Debian, elsewhere install Chromium`,
+    }
   const libraries = [folder, process.env.LD_LIBRARY_PATH].filter(Boolean).join(':')
   const env = { ...process.env, VK_ICD_FILENAMES: join(folder, 'vk_swiftshader_icd.json'), LD_LIBRARY_PATH: libraries }
   const rendered = await probeWebgpu(env, 300_000)
