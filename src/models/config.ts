@@ -51,3 +51,23 @@ export function parseConfig<S extends z.ZodObject>(model: string, schema: S, val
   if (faults.length > 0 || !parsed.success) throw new ModelConfigError(place, faults)
   return parsed.data
 }
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/**
+ * As `parseConfig`, for the models of transformers, which keeps in one object what a network is and how it is used: only the fields
+ * of the schema are looked at, and null is the default.
+ *
+ * @throws ModelConfigError
+ */
+export function parseTransformersConfig<S extends z.ZodObject>(
+  model: string,
+  schema: S,
+  value: unknown,
+  place = model,
+): z.infer<S> {
+  if (!isObject(value)) throw new ModelConfigError(place, [{ field: '', message: 'must be an object' }])
+  const known = Object.entries(value).filter(([key, field]) => key in schema.shape && field !== null)
+  return parseConfig(model, schema, Object.fromEntries(known), place)
+}

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { GeluKind } from '../../core/ops/elementwise.ts'
-import { ModelConfigError, parseConfig } from '../config.ts'
+import { ModelConfigError, parseTransformersConfig } from '../config.ts'
 
 const count = z.int().positive()
 
@@ -76,13 +76,6 @@ export interface ClipConfig {
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-/** transformers keeps in one object what a network is and how it is used: only the fields of the schema are looked at. */
-function parse<S extends z.ZodObject>(model: string, schema: S, value: unknown, place = model): z.infer<S> {
-  if (!isObject(value)) throw new ModelConfigError(place, [{ field: '', message: 'must be an object' }])
-  const known = Object.entries(value).filter(([key, field]) => key in schema.shape && field !== null)
-  return parseConfig(model, schema, Object.fromEntries(known), place)
-}
-
 /** One half of a config that has both, as `CLIPModel`'s; a config of that half as it is. An older spelling goes before. */
 function half(value: unknown, side: 'text' | 'vision', place: string): unknown {
   if (!isObject(value)) return value
@@ -104,11 +97,11 @@ function half(value: unknown, side: 'text' | 'vision', place: string): unknown {
  * @throws ModelConfigError with every fault
  */
 export const clipTextConfig = (fields: unknown, place = 'CLIPTextModel'): ClipTextConfig =>
-  parse('CLIPTextModel', clipTextSchema, half(fields, 'text', place), place)
+  parseTransformersConfig('CLIPTextModel', clipTextSchema, half(fields, 'text', place), place)
 
 /** As `clipTextConfig`, for the side of the pictures. */
 export const clipVisionConfig = (fields: unknown, place = 'CLIPVisionModel'): ClipVisionConfig =>
-  parse('CLIPVisionModel', clipVisionSchema, half(fields, 'vision', place), place)
+  parseTransformersConfig('CLIPVisionModel', clipVisionSchema, half(fields, 'vision', place), place)
 
 const sharedSchema = z.object({
   projection_dim: count.default(512),
@@ -118,7 +111,7 @@ const sharedSchema = z.object({
 
 /** transformers' `CLIPConfig`: both halves and what they share. @throws ModelConfigError with every fault of a half */
 export const clipConfig = (fields: unknown, place = 'CLIPModel'): ClipConfig => ({
-  ...parse('CLIPModel', sharedSchema, fields, place),
+  ...parseTransformersConfig('CLIPModel', sharedSchema, fields, place),
   text_config: clipTextConfig((isObject(fields) && half({ text_config: {}, ...fields }, 'text', place)) || {}, place),
   vision_config: clipVisionConfig((isObject(fields) && half({ vision_config: {}, ...fields }, 'vision', place)) || {}, place),
 })
