@@ -149,48 +149,53 @@ def told(tensor):
     return [list(tensor.shape), *(int(flat[min(i, len(flat) - 1)]) for i in (0, 1)), int(flat[-1])]
 
 
-cases = {}
-for kind, (network, coder, encoders) in kinds.items():
-    shapes = unet_original(network)
-    if coder:
-        shapes |= vae_original(coder)
-    models = {}
-    for name, (prefix, form, width, layers) in encoders.items():
-        models[name] = text(width, layers, 7 if form == "open" else width)
-        if form == "clip":
-            body = {k: list(v.shape) for k, v in models[name].state_dict().items() if k.startswith("text_model.")}
-            shapes |= {prefix + k: shape for k, shape in body.items()}
-            shapes[prefix + "text_model.embeddings.position_ids"] = [1, 5]
-        else:
-            shapes |= open_original(models[name], prefix)
-    shapes |= {"betas": [3], "model_ema.decay": []}
-    original, offset = {}, 0
-    for key, shape in shapes.items():
-        size = torch.Size(shape).numel()
-        original[key] = torch.arange(offset, offset + size, dtype=torch.float64).reshape(shape)
-        offset += size
-    assert offset < 2**24
-    found = {"unet": reference.convert_ldm_unet_checkpoint(dict(original), dict(network.config))}
-    if coder:
-        found["vae"] = reference.convert_ldm_vae_checkpoint(dict(original), dict(coder.config))
-    for name, (prefix, form, width, layers) in encoders.items():
-        if form == "clip":
-            own = reference.convert_ldm_clip_checkpoint(dict(original))
-            own = {k: v for k, v in own.items() if not k.endswith("position_ids")}
-        else:
-            own = reference.convert_open_clip_checkpoint(models[name], dict(original), prefix=prefix)
-        found[name] = own
-    wanted = {"unet": network, "vae": coder, **models}
-    for name, own in found.items():
-        expected = {k: list(v.shape) for k, v in wanted[name].state_dict().items()}
-        if kind == "sd2" and name == "text_encoder":
-            expected = {k: shape for k, shape in expected.items() if ".layers.23." not in k}
-        if "projection" not in str(own.keys()):
-            expected.pop("text_projection.weight", None)
-        assert {k: list(v.shape) for k, v in own.items() if v is not None} == expected, (kind, name)
-    config = {k: list(v) if isinstance(v, tuple) else v for k, v in network.config.items() if not k.startswith("_")}
-    cases[kind] = {"original": shapes, "components": {n: {k: told(v) for k, v in own.items()} for n, own in found.items()}, "unet": config}
-    print(kind, len(shapes), offset)
+def main():
+    cases = {}
+    for kind, (network, coder, encoders) in kinds.items():
+        shapes = unet_original(network)
+        if coder:
+            shapes |= vae_original(coder)
+        models = {}
+        for name, (prefix, form, width, layers) in encoders.items():
+            models[name] = text(width, layers, 7 if form == "open" else width)
+            if form == "clip":
+                body = {k: list(v.shape) for k, v in models[name].state_dict().items() if k.startswith("text_model.")}
+                shapes |= {prefix + k: shape for k, shape in body.items()}
+                shapes[prefix + "text_model.embeddings.position_ids"] = [1, 5]
+            else:
+                shapes |= open_original(models[name], prefix)
+        shapes |= {"betas": [3], "model_ema.decay": []}
+        original, offset = {}, 0
+        for key, shape in shapes.items():
+            size = torch.Size(shape).numel()
+            original[key] = torch.arange(offset, offset + size, dtype=torch.float64).reshape(shape)
+            offset += size
+        assert offset < 2**24
+        found = {"unet": reference.convert_ldm_unet_checkpoint(dict(original), dict(network.config))}
+        if coder:
+            found["vae"] = reference.convert_ldm_vae_checkpoint(dict(original), dict(coder.config))
+        for name, (prefix, form, width, layers) in encoders.items():
+            if form == "clip":
+                own = reference.convert_ldm_clip_checkpoint(dict(original))
+                own = {k: v for k, v in own.items() if not k.endswith("position_ids")}
+            else:
+                own = reference.convert_open_clip_checkpoint(models[name], dict(original), prefix=prefix)
+            found[name] = own
+        wanted = {"unet": network, "vae": coder, **models}
+        for name, own in found.items():
+            expected = {k: list(v.shape) for k, v in wanted[name].state_dict().items()}
+            if kind == "sd2" and name == "text_encoder":
+                expected = {k: shape for k, shape in expected.items() if ".layers.23." not in k}
+            if "projection" not in str(own.keys()):
+                expected.pop("text_projection.weight", None)
+            assert {k: list(v.shape) for k, v in own.items() if v is not None} == expected, (kind, name)
+        config = {k: list(v) if isinstance(v, tuple) else v for k, v in network.config.items() if not k.startswith("_")}
+        cases[kind] = {"original": shapes, "components": {n: {k: told(v) for k, v in own.items()} for n, own in found.items()}, "unet": config}
+        print(kind, len(shapes), offset)
 
-provenance = {"diffusers": diffusers.__version__, "transformers": transformers.__version__, "torch": torch.__version__}
-(here / "single_file.json").write_text(json.dumps({"provenance": provenance, "cases": cases}, separators=(",", ":")) + "\n")
+    provenance = {"diffusers": diffusers.__version__, "transformers": transformers.__version__, "torch": torch.__version__}
+    (here / "single_file.json").write_text(json.dumps({"provenance": provenance, "cases": cases}, separators=(",", ":")) + "\n")
+
+
+if __name__ == "__main__":
+    main()

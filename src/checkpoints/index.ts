@@ -1,3 +1,4 @@
+export { type ComponentFile, type ComponentFileOptions, fromComponentFile } from './component-files.ts'
 export { ConfigError, FolderError, PickleError, SafetensorsError, SaveError, ShardError } from './errors.ts'
 export {
   type Component,

@@ -1,4 +1,6 @@
-import type { Weights } from '../runtime/weights.ts'
+import type { NdArray } from '../runtime/ndarray.ts'
+import type { FileTensor, Weights } from '../runtime/weights.ts'
+import { readTensor } from './safetensors.ts'
 import type { Family, SingleFile } from './single-file.ts'
 
 /** What a pipeline does with a file's U-Net, by the channels that it takes beside the latents' four. */
@@ -33,6 +35,12 @@ export interface SingleFileKind {
    * of 768 the velocity, with the same tensors. The choice is then diffusers', the velocity; ask the user where it matters.
    */
   readonly predictionKnown: boolean
+  /** What `model_index.json` of diffusers' folder holds beside the components. */
+  readonly options: Readonly<Record<string, unknown>>
+  /** Fields of the autoencoder's config that no shape tells: of the file's own, or of another that takes its place. */
+  readonly autoencoder: Readonly<Record<string, unknown>>
+  /** What was left unread of the file, in words for its user. */
+  readonly warnings: readonly string[]
   /** Configurations by component: `unet`, `vae`, `text_encoder`, `text_encoder_2`, `scheduler`. */
   readonly configs: Readonly<Record<string, Readonly<Record<string, unknown>>>>
 }
@@ -42,7 +50,7 @@ export interface SingleFileKind {
  *
  * @param original as the file has them: some fine-tunes mark their prediction there
  */
-export function kindOf({ family, components }: SingleFile, original: Weights): SingleFileKind {
+export function kindOf({ family, components, unknown = [] }: SingleFile, original: Weights): SingleFileKind {
   const unet = components.get('unet') ?? new Map()
   const channels = unet.get('conv_in.weight')?.shape[1] ?? 4
   const task = tasks[channels] ?? 'text-to-image'
@@ -51,16 +59,44 @@ export function kindOf({ family, components }: SingleFile, original: Weights): S
   const known = !(family === 'sd2' && task === 'text-to-image') || original.has('v_pred')
   const velocity = original.has('v_pred') || (family === 'sd2' && (task === 'text-to-image' || task === 'upscale'))
   const prediction = velocity ? 'v_prediction' : 'epsilon'
+  const edm = playground(original)
+  const scaling = edm ? 0.5 : xl ? 0.13025 : task === 'upscale' ? 0.08333 : 0.18215
+  const autoencoder = { scaling_factor: scaling, ...edm }
   const configs: Record<string, Record<string, unknown>> = {
-    scheduler: schedulerConfig(family, prediction, original.has('ztsnr')),
+    scheduler: edm
+      ? { _class_name: 'EDMDPMSolverMultistepScheduler' }
+      : schedulerConfig(family, prediction, original.has('ztsnr')),
   }
   for (const [name, weights] of components) {
     if (name === 'unet') configs[name] = unetConfig(weights, family, task)
-    else if (name === 'vae') configs[name] = vaeConfig(weights, xl ? 0.13025 : task === 'upscale' ? 0.08333 : 0.18215, xl)
+    else if (name === 'vae') configs[name] = { ...vaeConfig(weights, scaling, xl), ...autoencoder }
     else configs[name] = textConfig(weights)
   }
   const pipeline = refiner ? 'StableDiffusionXLImg2ImgPipeline' : pipelines[xl ? 'xl' : 'plain'][task]
-  return { family, task, pipeline: pipeline as string, prediction, predictionKnown: known, configs }
+  return {
+    family,
+    task,
+    pipeline: pipeline as string,
+    prediction,
+    predictionKnown: known,
+    options: {
+      requires_aesthetics_score: family === 'xl-refiner',
+      ...(xl && { force_zeros_for_empty_prompt: family !== 'xl-refiner' }),
+    },
+    autoencoder,
+    warnings: unknown.length > 0 ? [`keys without a place were left: ${few(unknown)}`] : [],
+    configs,
+  }
+}
+
+const few = (keys: readonly string[]) => `${keys.slice(0, 5).join(', ')}${keys.length > 5 ? ` and ${keys.length - 5} more` : ''}`
+
+/** Playground 2.5 is an XL in the formulation of Karras et al. (2022), with latents normalised channel by channel. */
+function playground(original: Weights): { latents_mean: number[]; latents_std: number[] } | undefined {
+  const [mean, std] = ['edm_mean', 'edm_std'].map((key) => original.get(key))
+  if (!mean || !std) return undefined
+  const numbers = (value: NdArray | FileTensor) => Array.from(readTensor(value).cast('f32').data)
+  return { latents_mean: numbers(mean), latents_std: numbers(std) }
 }
 
 const rows = (weights: Weights, key: string): number => weights.get(key)?.shape[0] as number
@@ -108,14 +144,39 @@ function unetConfig(weights: Weights, family: Family, task: Task): Record<string
     use_linear_projection: weights.get(`${firstAttended}.proj_in.weight`)?.shape.length === 2,
     only_cross_attention: only.includes(true) ? only : false,
     num_class_embeds: classes ?? null,
+    time_cond_proj_dim: columns(weights, 'time_embedding.cond_proj.weight') ?? null,
     addition_embed_type: added === undefined ? null : 'text_time',
     addition_time_embed_dim: added === undefined ? null : 256,
     projection_class_embeddings_input_dim: added ?? null,
   }
 }
 
+/** `ControlNetModel`'s fields: those of its half of a U-Net, and the widths of the hint's encoder. */
+export function controlNetConfig(weights: Weights): Record<string, unknown> {
+  const context = [...weights].find(([key]) => key.endsWith('attn2.to_k.weight'))?.[1].shape[1]
+  const family: Family = context === 768 ? 'sd1' : context === 2048 ? 'xl-base' : 'sd2'
+  const { sample_size, out_channels, up_block_types, time_cond_proj_dim, ...fields } = unetConfig(
+    weights,
+    family,
+    'text-to-image',
+  )
+  const hint = 'controlnet_cond_embedding'
+  const blocks = upTo(count(weights, /^controlnet_cond_embedding\.blocks\.(\d+)\./))
+  return {
+    ...fields,
+    _class_name: 'ControlNetModel',
+    cross_attention_dim: context,
+    use_linear_projection: [...weights].some(([key, { shape }]) => key.endsWith('.proj_in.weight') && shape.length === 2),
+    conditioning_channels: columns(weights, `${hint}.conv_in.weight`),
+    conditioning_embedding_out_channels: [
+      rows(weights, `${hint}.conv_in.weight`),
+      ...blocks.filter((i) => i % 2 === 1).map((i) => rows(weights, `${hint}.blocks.${i}.weight`)),
+    ],
+  }
+}
+
 /** `AutoencoderKL`'s fields. */
-function vaeConfig(weights: Weights, scaling: number, xl: boolean): Record<string, unknown> {
+export function vaeConfig(weights: Weights, scaling: number, xl: boolean): Record<string, unknown> {
   const levels = upTo(count(weights, /^encoder\.down_blocks\.(\d+)\./))
   return {
     _class_name: 'AutoencoderKL',
@@ -126,6 +187,8 @@ function vaeConfig(weights: Weights, scaling: number, xl: boolean): Record<strin
     block_out_channels: levels.map((i) => rows(weights, `encoder.down_blocks.${i}.resnets.0.conv1.weight`)),
     layers_per_block: count(weights, /^encoder\.down_blocks\.0\.resnets\.(\d+)\./),
     latent_channels: columns(weights, 'decoder.conv_in.weight'),
+    use_quant_conv: weights.has('quant_conv.weight'),
+    use_post_quant_conv: weights.has('post_quant_conv.weight'),
     sample_size: xl ? 1024 : 512,
     scaling_factor: scaling,
     force_upcast: xl,

@@ -34,6 +34,7 @@ export interface UnetLayout {
 const unetEnds = ({ sizes }: UnetLayout): readonly Pair[] => [
   ['time_embed.0', 'time_embedding.linear_1'],
   ['time_embed.2', 'time_embedding.linear_2'],
+  ['time_embed.cond_proj', 'time_embedding.cond_proj'],
   ['label_emb.0.0', sizes ? 'add_embedding.linear_1' : 'class_embedding.linear_1'],
   ['label_emb.0.2', sizes ? 'add_embedding.linear_2' : 'class_embedding.linear_2'],
   ['label_emb', 'class_embedding'],
@@ -195,3 +196,32 @@ export function openClipKeyBack(key: string): string | undefined {
 
 /** A text model that lies in the file as transformers has it. Undefined for a buffer. */
 export const clipKey = (key: string): string | undefined => (isClipBuffer(key) ? undefined : renameClipText(key))
+
+/**
+ * A ControlNet's key of the original program as diffusers'.
+ *
+ * @param last number of the last convolution of `input_hint_block`, which has one at each even number
+ */
+export function controlNetKey(key: string, layout: UnetLayout, last: number): string | undefined {
+  const zero = /^zero_convs\.(\d+)\.0\.(\w+)$/.exec(key)
+  if (zero) return `controlnet_down_blocks.${zero[1]}.${zero[2]}`
+  const mid = /^middle_block_out\.0\.(\w+)$/.exec(key)
+  if (mid) return `controlnet_mid_block.${mid[1]}`
+  const hint = /^input_hint_block\.(\d+)\.(\w+)$/.exec(key)
+  if (!hint) return /^(output_blocks|out)\./.test(key) ? undefined : unetKey(key, layout)
+  const at = Number(hint[1])
+  const part = at === 0 ? 'conv_in' : at === last ? 'conv_out' : `blocks.${at / 2 - 1}`
+  return `controlnet_cond_embedding.${part}.${hint[2]}`
+}
+
+/** A T2I-Adapter's key of the original program as diffusers': there all residual blocks stand in one list, two a level. */
+export function t2iAdapterKey(key: string, light: boolean): string | undefined {
+  if (key.startsWith('conv_in.')) return `adapter.${key}`
+  if (light) return key.startsWith('body.') ? `adapter.${key.replace(/^(body\.\d+\.)body\./, '$1resnets.')}` : undefined
+  const match = /^body\.(\d+)\.(in_conv|block[12])\.(\w+)$/.exec(key)
+  if (!match) return undefined
+  const [level, block] = [Math.floor(Number(match[1]) / 2), Number(match[1]) % 2]
+  return match[2] === 'in_conv'
+    ? `adapter.body.${level}.in_conv.${match[3]}`
+    : `adapter.body.${level}.resnets.${block}.${match[2]}.${match[3]}`
+}

@@ -1,26 +1,15 @@
-import { bytesPer } from '../core/dtype.ts'
 import { LangevinError } from '../core/errors.ts'
 import { NdArray } from '../runtime/ndarray.ts'
-import type { FileTensor, Weights } from '../runtime/weights.ts'
+import type { Weights } from '../runtime/weights.ts'
 import { listing } from './errors.ts'
 import { readTensor } from './safetensors.ts'
-import {
-  clipKey,
-  openClipKey,
-  openClipKeyBack,
-  type UnetLayout,
-  unetKey,
-  unetKeyBack,
-  vaeKey,
-  vaeKeyBack,
-} from './single-file-keys.ts'
+import { clipKey, openClipKey, openClipKeyBack, unetKey, unetKeyBack, vaeKey, vaeKeyBack } from './single-file-keys.ts'
+import { flattened, layoutBack, layoutOf, levelsOf, third, transposed, unflattened, type Value } from './single-file-values.ts'
 
-type Value = NdArray | FileTensor
-
-/** Families of Stable Diffusion whose originals are single files. */
+/** Families of Stable Diffusion that are published as single-file checkpoints. */
 export type Family = 'sd1' | 'sd2' | 'xl-base' | 'xl-refiner'
 
-/** A single file that is none of those families', or holds keys that they do not have. */
+/** A file that is no checkpoint of those families, or components that such a file has no place for. */
 export class SingleFileError extends LangevinError {
   readonly place: string
   readonly keys: readonly string[]
@@ -39,7 +28,7 @@ interface TextPlace {
   readonly projected: boolean
 }
 
-/** Where each family's originals keep their text encoders, by diffusers' name of the component. */
+/** Where each family's single files keep their text encoders, by diffusers' name of the component. */
 const textPlaces: Readonly<Record<Family, Readonly<Record<string, TextPlace>>>> = {
   sd1: { text_encoder: { prefix: 'cond_stage_model.transformer.', form: 'clip', projected: false } },
   sd2: { text_encoder: { prefix: 'cond_stage_model.model.', form: 'open-clip', projected: false } },
@@ -53,11 +42,11 @@ const textPlaces: Readonly<Record<Family, Readonly<Record<string, TextPlace>>>> 
 const unetPrefix = 'model.diffusion_model.'
 const vaePrefixes = ['first_stage_model.', 'vae.']
 
-/** What originals hold beside their networks: averages, schedules, losses, marks. */
+/** What single files hold beside their networks: EMA weights, schedules, losses, marks. */
 const ignored =
   /^(model_ema\.|first_stage_model\.(loss|model_ema)\.|(sqrt_|log_)|(alphas_cumprod|betas|posterior_|logvar|lvlb_|denoiser\.|cond_stage_key|global_step|v_pred|ztsnr|edm_mean|edm_std|scale_factor|low_scale_model\.|depth_model\.|embedding_manager\.)|.*logit_scale$)/
 
-/** Stable Diffusion 2 takes the state before the last layer: diffusers' text encoder has 23 of the original's 24. */
+/** Stable Diffusion 2 takes the state before the last layer: diffusers' text encoder has 23 of the file's 24. */
 const unusedIn2 = /^transformer\.resblocks\.23\./
 
 /** The family, by where the text encoders lie; by the width of the context where the file holds a U-Net alone. */
@@ -74,23 +63,26 @@ export function familyOf(weights: Weights, place = 'single file'): Family {
   }
   throw new SingleFileError(
     place,
-    'not an original of Stable Diffusion 1, 2 or XL: no text encoder and no U-Net of theirs. A folder opens with openWeights',
+    'no single-file checkpoint of Stable Diffusion 1, 2 or XL: no text encoder and no U-Net of theirs. A folder opens with openWeights',
     [...weights.keys()].slice(0, 5),
   )
 }
 
-/** An original's networks under diffusers' and transformers' keys, each component for itself. */
+/** A single-file checkpoint's networks under diffusers' and transformers' keys, each component for itself. */
 export interface SingleFile {
   readonly family: Family
   /** `unet`, `vae`, `text_encoder`, `text_encoder_2`: those that the file holds. */
   readonly components: ReadonlyMap<string, Weights>
+  /** Keys of the file that no component has a place for, as the file spells them: tell whoever opens it. */
+  readonly unknown?: readonly string[]
 }
 
 /**
- * The components of a single-file original. No tensor is copied but OpenCLIP's projection, which is transposed.
+ * The components of a single-file checkpoint. No tensor is copied but OpenCLIP's projection, which is transposed. Keys without a place
+ * are listed in `unknown`; whether a network is complete, its own opening says.
  *
  * @param place what errors call the file
- * @throws SingleFileError with every key that has no place
+ * @throws SingleFileError for a file of another family
  */
 export function fromSingleFile(weights: Weights, place = 'single file'): SingleFile {
   const family = familyOf(weights, place)
@@ -101,7 +93,7 @@ export function fromSingleFile(weights: Weights, place = 'single file'): SingleF
     if (key === undefined || own.has(key)) return unknown.push(original)
     components.set(component, own.set(key, value))
   }
-  const layout = layoutOf(weights, family)
+  const layout = layoutOf(weights, family.startsWith('xl'))
   const vaePrefix = vaePrefixes.find((prefix) => [...weights.keys()].some((key) => key.startsWith(prefix))) ?? ''
   const levels = levelsOf(weights.keys(), /\bdecoder\.up\.(\d+)\./)
   for (const [key, value] of weights) {
@@ -119,8 +111,7 @@ export function fromSingleFile(weights: Weights, place = 'single file'): SingleF
       else if (!rest.endsWith('position_ids')) put(component, clipKey(rest), key, value)
     } else unknown.push(key)
   }
-  if (unknown.length > 0) throw new SingleFileError(place, `${unknown.length} keys have no place in ${family}`, unknown)
-  return { family, components }
+  return { family, components, unknown }
 }
 
 function putOpenClip(key: string, value: Value, family: Family, put: (key: string | undefined, value: Value) => void): void {
@@ -169,60 +160,17 @@ export function toSingleFile({ family, components }: SingleFile, place = 'single
         if (letter === undefined) put(text.prefix, name, key, name === 'text_projection' ? transposed(value) : value)
         else if (letter === 'q') {
           const parts = ['q', 'k', 'v'].map((one) => weights.get(key.replace('.q_proj.', `.${one}_proj.`)))
-          if (parts.every((part) => part !== undefined)) put(text.prefix, name, key, NdArray.concat(parts.map(inMemory)))
+          if (parts.every((part) => part !== undefined)) put(text.prefix, name, key, NdArray.concat(parts.map(readTensor)))
           else unknown.push(`${component}: ${key} without its k_proj and v_proj`)
         }
       }
     } else unknown.push(component)
   }
   if (unknown.length > 0)
-    throw new SingleFileError(place, `${unknown.length} keys have no place in an original of ${family}`, unknown)
+    throw new SingleFileError(place, `${unknown.length} keys have no place in a single file of ${family}`, unknown)
   return out
 }
 
-function levelsOf(keys: Iterable<string>, pattern: RegExp): number {
-  let most = 0
-  for (const key of keys) most = Math.max(most, 1 + Number(pattern.exec(key)?.[1] ?? -1))
-  return most
-}
-
-/** The first downsampler stands behind the first level's blocks. */
-function layoutOf(weights: Weights, family: Family): UnetLayout {
-  const down = [...weights.keys()].flatMap((key) => /input_blocks\.(\d+)\.0\.op\.weight$/.exec(key)?.[1] ?? [])
-  const layers = down.length > 0 ? Math.min(...down.map(Number)) - 1 : 2
-  return { layers, sizes: family.startsWith('xl'), attended: new Set() }
-}
-
-function layoutBack(weights: Weights): UnetLayout {
-  const keys = [...weights.keys()]
-  const attended = new Set(keys.flatMap((key) => /^up_blocks\.(\d+)\.attentions\./.exec(key)?.[1] ?? []).map(Number))
-  const layers = levelsOf(keys, /^down_blocks\.0\.resnets\.(\d+)\./)
-  return { layers, sizes: weights.has('add_embedding.linear_1.weight'), attended }
-}
-
-const inMemory = (value: Value): NdArray => ('file' in value ? readTensor(value) : value)
-
-/** The same elements in another shape. */
-const shaped = (value: Value, shape: readonly number[]): Value =>
-  'file' in value ? { ...value, shape } : new NdArray(value.data, shape, value.dtype)
-
-/** A 1×1 convolution as a linear layer. */
-const flattened = (value: Value): Value => (value.shape.length > 2 ? shaped(value, value.shape.slice(0, 2)) : value)
-const unflattened = (value: Value): Value => shaped(value, [...value.shape, 1, 1])
-
-/** The first, second or last third of the rows. */
-function third(value: Value, which: number): Value {
-  const rows = (value.shape[0] as number) / 3
-  const shape = [rows, ...value.shape.slice(1)]
-  const size = shape.reduce((a, b) => a * b)
-  if ('file' in value) return { ...value, shape, offset: value.offset + which * size * bytesPer[value.dtype] }
-  return new NdArray(value.data.slice(which * size, (which + 1) * size) as never, shape, value.dtype)
-}
-
-function transposed(value: Value): NdArray {
-  const { data, shape, dtype } = inMemory(value)
-  const [rows, columns] = shape as [number, number]
-  const out = NdArray.zeros([columns, rows], dtype)
-  for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) out.data[j * rows + i] = data[i * columns + j] as never
-  return out
-}
+/** The weights whose keys begin with a prefix, without it. */
+export const prefixed = (weights: Weights, prefix: string): Weights =>
+  new Map([...weights].flatMap(([key, value]) => (key.startsWith(prefix) ? [[key.slice(prefix.length), value] as const] : [])))

@@ -2,9 +2,11 @@ import { join } from 'node:path'
 import {
   ConfigError,
   FolderError,
+  fromComponentFile,
   type HubOptions,
   loadConfig,
   matchWeights,
+  openWeightFile,
   openWeights,
   resolveModel,
 } from '../../checkpoints/index.ts'
@@ -107,9 +109,11 @@ export const hubOptions = ({ variant, hub = {} }: WeightOptions & { readonly hub
 })
 
 /**
- * Opens a network that stands for itself, such as a ControlNet: its folder in diffusers' layout, or its name on the hub.
+ * Opens a network that stands for itself, such as a ControlNet: its folder in diffusers' layout, a single file with the keys
+ * of the original program or diffusers', or a name on the hub.
  *
  * @param what errors call it, as `a ControlNet`
+ * @param autoencoder fields of an autoencoder's config that a single file does not tell
  * @throws HubError, FolderError, ConfigError, and what `openNetwork` does
  */
 export async function openNetworkAt<N extends ClassName>(
@@ -117,8 +121,13 @@ export async function openNetworkAt<N extends ClassName>(
   what: string,
   known: readonly N[],
   options: WeightOptions & { readonly hub?: HubOptions } = {},
+  autoencoder: Readonly<Record<string, unknown>> = {},
 ): Promise<OpenedNetwork<N>> {
   const { kind, path } = await resolveModel(model, hubOptions(options))
-  if (kind === 'file') throw new FolderError(path, `is a file; ${what} opens as a folder in diffusers' layout`)
-  return openNetwork(storedIn(path, known, options))
+  if (kind === 'folder') return openNetwork(storedIn(path, known, options))
+  const { className, config, weights, unknown } = fromComponentFile(openWeightFile(path).tensors, { place: path, autoencoder })
+  if (!known.includes(className as N)) throw new FolderError(path, `is ${className}; ${what} is ${known.join(' or ')}`)
+  if (unknown.length > 0)
+    console.warn(`${path}: ${unknown.length} keys without a place were left: ${unknown.slice(0, 5).join(', ')}`)
+  return openNetwork({ className: className as N, config, weights: () => weights, place: path, configPlace: path })
 }

@@ -29,8 +29,21 @@ export const autoencoder = <N extends ClassName>(classes: readonly N[]): Part<Op
   open: (source, component, options) =>
     options.vae === undefined
       ? openNetwork(source.network(component, classes))
-      : openNetworkAt(options.vae, 'an autoencoder', classes, options),
+      : openNetworkAt(options.vae, 'an autoencoder', classes, options, autoencoderFields(source, component, classes)),
 })
+
+/** What a file of another autoencoder does not say is as in the model's own. */
+function autoencoderFields(
+  source: ModelSource,
+  component: string,
+  classes: readonly ClassName[],
+): Readonly<Record<string, unknown>> {
+  if (source.autoencoder || !source.has(component)) return source.autoencoder ?? {}
+  const { config } = source.network(component, classes)
+  const { scaling_factor, shift_factor, latents_mean, latents_std } = config as Record<string, unknown>
+  const given = Object.entries({ scaling_factor, shift_factor, latents_mean, latents_std })
+  return Object.fromEntries(given.filter(([, value]) => value !== undefined))
+}
 
 export const scheduler = (): Part<SchedulerConfig> => ({ open: (source, component) => source.scheduler(component) })
 

@@ -1,20 +1,22 @@
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { ConfigError, FolderError, fromSingleFile, kindOf, openSafetensors } from '../../checkpoints/index.ts'
+import { ConfigError, FolderError, fromSingleFile, kindOf, openWeightFile } from '../../checkpoints/index.ts'
 import type { SchedulerConfig } from '../../diffusion/index.ts'
 import type { ClassName } from './classes.ts'
 import type { Stored } from './network.ts'
 import type { ModelSource, OpenOptions } from './source.ts'
 
-/** A single-file checkpoint of Stable Diffusion. @throws SafetensorsError, SingleFileError */
+/** A single-file checkpoint of Stable Diffusion. @throws SafetensorsError, PickleError, SingleFileError */
 export function fileSource(file: string, { tokenizer, prediction }: Pick<OpenOptions, 'tokenizer' | 'prediction'>): ModelSource {
-  const { tensors } = openSafetensors(file)
+  const { tensors } = openWeightFile(file)
   const single = fromSingleFile(tensors, file)
-  const { pipeline, configs } = kindOf(single, tensors)
+  const { pipeline, configs, options: fields, autoencoder, warnings } = kindOf(single, tensors)
+  for (const warning of warnings) console.warn(`${file}: ${warning}`)
   return {
     place: file,
     className: pipeline,
-    fields: { requires_aesthetics_score: single.family === 'xl-refiner' },
+    fields,
+    autoencoder,
     has: (name) => single.components.has(name) || (name === 'low_res_scheduler' && pipeline === upscaler),
     network<N extends ClassName>(name: string, classes: readonly N[]): Stored<N> {
       const weights = single.components.get(name)

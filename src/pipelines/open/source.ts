@@ -12,7 +12,7 @@ export interface OpenOptions {
    * any diffusers folder of the family has them. By default the folder that the file is in.
    */
   readonly tokenizer?: string | undefined
-  /** Another autoencoder than the checkpoint's: its folder, or its name on the hub. */
+  /** Another autoencoder than the checkpoint's: its folder, its file, or its name on the hub. */
   readonly vae?: string | undefined
   /** For single files of Stable Diffusion 2, which do not say what they predict. */
   readonly prediction?: 'epsilon' | 'v_prediction' | undefined
@@ -27,6 +27,8 @@ export interface ModelSource {
   readonly className: string
   /** `model_index.json` beside the components, as `force_zeros_for_empty_prompt`. */
   readonly fields: Readonly<Json>
+  /** Fields of an autoencoder's config that its file alone does not tell, where the model knows them. */
+  readonly autoencoder?: Readonly<Record<string, unknown>>
   has(component: string): boolean
   /** @throws ConfigError where the component is missing or none of these classes */
   network<N extends ClassName>(component: string, classes: readonly N[]): Stored<N>
