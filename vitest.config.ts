@@ -9,6 +9,8 @@ export default defineConfig(({ mode }) => ({
     pool: 'forks',
     ...(mode === 'slow' ? { include: slow, testTimeout: 600_000 } : { include: all, exclude: slow, testTimeout: 30_000 }),
     hookTimeout: 60_000,
+    // Tests that load ONNX Runtime themselves leave no telemetry either.
+    env: { ORT_DISABLE_TELEMETRY: '1' },
     passWithNoTests: mode === 'slow',
   },
 }))

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, resolve, sep } from 'node:path'
 import { expect, test } from 'vitest'
@@ -113,4 +114,65 @@ test.each(light.folders)('%s reaches no engine and nothing native', (folder) => 
   const entries = files.filter((file) => relative(src, file).startsWith(folder + sep) && !isTest(file))
   for (const entry of entries) visit(entry, entry)
   expect([...packages]).toEqual([])
+})
+
+/** Folders that run in a browser too: `runtime` but for its `node/`, and its public face for Node. */
+const portable = ['core', 'nn', 'diffusion', 'models', 'runtime']
+const isPortable = (file: string) => {
+  const path = relative(src, file).split(sep)
+  return portable.includes(path[0]!) && path[1] !== 'node' && path.join('/') !== 'runtime/index.ts' && !isTest(file)
+}
+
+/** A source without its comments and strings, roughly: what names Node's globals there only speaks of them. */
+const codeOf = (source: string) => source.replace(/\/\*[\s\S]*?\*\/|(?<!:)\/\/.*$|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`/gm, "''")
+
+const nodeOnly =
+  /(?<![.\w])(?:process\.(?:env|platform|arch|cwd|on|once|exit|argv|std|pid|version|kill|emit|memory|available)|(?:Buffer|require|__dirname|setImmediate)(?=[.([]))|import\.meta\.(?:dirname|filename|resolve)/
+
+test('what a browser runs too imports nothing of Node but the backend, which is loaded at first use', () => {
+  const found = files.filter(isPortable).flatMap((file) => {
+    const path = relative(src, file)
+    const uses = imports.get(file)!.filter(({ specifier, value }) => value && needsNode(file, specifier))
+    return [
+      ...uses.map(({ specifier }) => `${path} imports ${specifier}`),
+      ...(nodeOnly.exec(codeOf(readFileSync(file, 'utf8'))) ?? []).map((name) => `${path} uses ${name}`),
+    ]
+  })
+  // The first asks whether there is a `process`, to say which Node is too old.
+  expect(found).toEqual(['core/platform.ts uses process.version', 'runtime/backend.ts imports ./node/backend.ts'])
+})
+
+function needsNode(file: string, specifier: string): boolean {
+  if (!specifier.startsWith('.'))
+    return specifier.startsWith('node:') || specifier === 'onnxruntime-node' || specifier === 'sharp'
+  const target = resolve(dirname(file), specifier)
+  const path = relative(src, target)
+  return path.startsWith(join('runtime', 'node') + sep) || path === join('runtime', 'index.ts')
+}
+
+test('the reader of code sees what only Node has', () => {
+  for (const source of ['process.cwd()', 'a(process.env.X)', 'x = Buffer.from(y)', 'import.meta.dirname'])
+    expect(codeOf(source)).toMatch(nodeOnly)
+  for (const source of [
+    "'process.cwd()'",
+    '// Buffer.from',
+    '/* require(x) */',
+    'a.process.b',
+    'processes.x',
+    'process.drift(x)',
+  ])
+    expect(codeOf(source)).not.toMatch(nodeOnly)
+})
+
+test('no code is compiled from strings, which a Content-Security-Policy forbids', () => {
+  const script = `
+    const { input } = await import('${src}/core/index.ts')
+    const { lower } = await import('${src}/core/onnx/lower.ts')
+    const { encodeModel } = await import('${src}/core/onnx/proto.ts')
+    for (const entry of ['core', 'nn', 'diffusion', 'models']) await import(\`${src}/\${entry}/index.ts\`)
+    const { model } = lower({ outputs: { y: input('x', [2, 3]).silu().sum() } }, { target: 'portable' })
+    console.log(encodeModel(model).length)`
+  const run = spawnSync(process.execPath, ['--disallow-code-generation-from-strings', '--input-type=module', '-e', script])
+  expect(run.stderr.toString()).toBe('')
+  expect(Number(run.stdout.toString())).toBeGreaterThan(100)
 })

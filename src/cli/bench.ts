@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { type Environment, environment } from '../runtime/environment.ts'
+import { type Environment, environment } from '../runtime/node/environment.ts'
 import { type Benchmark, type BenchmarkName, type BenchmarkResult, benchmarks, compare, subject } from './bench/compare.ts'
 import { defineCommand } from './command.ts'
 

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { z } from 'zod'
 import { LangevinError } from '../core/errors.ts'
 import type { Device } from '../runtime/devices.ts'
-import { type Environment, environment } from '../runtime/environment.ts'
+import { type Environment, environment } from '../runtime/node/environment.ts'
 import { defineCommand, printResult } from './command.ts'
 
 function readBytes(file: string): Buffer {

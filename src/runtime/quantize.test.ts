@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { openSafetensors, writeSafetensors } from '../checkpoints/safetensors.ts'
+import { packInMemory } from '../core/onnx/fill.ts'
 import { lower } from '../core/onnx/lower.ts'
 import { nibbles, perRow } from '../core/ops/quantized.ts'
 import { input } from '../core/tensor.ts'
@@ -10,7 +11,6 @@ import { conv, linear } from '../nn/layers.ts'
 import { Params } from '../nn/params.ts'
 import { toTokens } from '../nn/transformer.ts'
 import { NdArray } from './ndarray.ts'
-import { arranged, PreparedWeights } from './prepared.ts'
 import { evaluate } from './program.ts'
 import { Calibration, type Quantize } from './quantize.ts'
 import { Generator } from './random.ts'
@@ -119,7 +119,7 @@ describe('int4', () => {
     const { y: float } = await evaluate(given, { x })
     const { y: packed } = await evaluate(given, { x }, { quantization: { kind: 'int4' } })
     expect(quality(packed, float)).toBeGreaterThan(35)
-    const [codes, scales] = arranged(whole, nibbles([64, 2, 32]))
+    const [codes, scales] = packInMemory(nibbles([64, 2, 32]), whole)
     expect(scales!.data.every((scale) => scale === 1)).toBe(true)
     expect((codes!.data[0] as number) & 15).toBe(0)
     expect((codes!.data[0] as number) >> 4).toBe(7)
@@ -128,7 +128,7 @@ describe('int4', () => {
 
 test('rows of weights: the largest takes the limit, zeros stay zero, and no error is above half a step', () => {
   const values = Float32Array.from([0.5, -1, 0.25, 0, 0, 0, 3, 2.99, -3])
-  const [integers, scales] = arranged(values, perRow([3, 3], 64)).map(({ data }) => data) as [Int8Array, Float32Array]
+  const [integers, scales] = packInMemory(perRow([3, 3], 64), values).map(({ data }) => data) as [Int8Array, Float32Array]
   expect([...integers]).toEqual([32, -64, 16, 0, 0, 0, 64, 64, -64])
   values.forEach((value, i) => {
     const scale = scales[Math.floor(i / 3)] as number
@@ -140,7 +140,7 @@ describe('weights in a file', () => {
   const dir = mkdtempSync(join(tmpdir(), 'langevin-quantize-'))
   afterAll(() => rmSync(dir, { recursive: true }))
 
-  test('are arranged and quantised as those in memory, of f16 too', async () => {
+  test('are packed and quantised as those in memory, of f16 too', async () => {
     const { ranges } = await calibrated()
     for (const floats of ['f32', 'f16'] as const) {
       const file = join(dir, `${floats}.safetensors`)
@@ -154,24 +154,29 @@ describe('weights in a file', () => {
     }
   })
 
-  test('those of matrix products in 16 bits leave something to fold', () => {
+  test('those of matrix products in 16 bits are widened once, or kept: either way nothing is left to fold', () => {
     const own = new Params()
     const y = linear(own.at('l'), 256, 128)(input('x', [16, 256]))
     for (const floats of ['f32', 'f16'] as const) {
       const file = join(dir, `product-${floats}.safetensors`)
       writeSafetensors(file, own.initialise(random), {}, { floats })
-      const stored = openSafetensors(file).tensors
-      const { foldable } = lower(
-        { outputs: { y }, weights: stored },
-        { target: 'cpu', channelBlock: 8, preparer: new PreparedWeights(stored) },
-      )
-      expect(foldable).toBe(floats === 'f16')
+      const graph = { outputs: { y }, weights: openSafetensors(file).tensors }
+      const types = [false, true].map((keepHalf) => {
+        const { model, packing, foldable } = lower(graph, { target: 'cpu', channelBlock: 8, packs: true, keepHalf })
+        expect(foldable).toBe(false)
+        return { casts: model.graph.node.filter(({ opType }) => opType === 'Cast').length, packed: packing.length }
+      })
+      const [plain, widened, kept] = [
+        { casts: 0, packed: 0 },
+        { casts: 0, packed: 2 },
+        { casts: 1, packed: 1 },
+      ]
+      expect(types).toEqual(floats === 'f32' ? [plain, plain] : [widened, kept])
     }
   })
 
-  test('those that are arranged leave no stored ones in the graph', () => {
-    const preparer = new PreparedWeights(computation.weights)
-    const { model, layoutLeft, foldable } = lower(computation, { target: 'cpu', channelBlock: 8, preparer })
+  test('those that are packed leave no stored ones in the graph', () => {
+    const { model, layoutLeft, foldable } = lower(computation, { target: 'cpu', channelBlock: 8, packs: true })
     const names = model.graph.initializer.map(({ name }) => name)
     expect([layoutLeft, foldable]).toEqual([false, false])
     expect(names.filter((name) => name.startsWith('first'))).toEqual(['first.weight', 'first.bias'])

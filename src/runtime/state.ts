@@ -1,22 +1,23 @@
-import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-common'
+import type { Tensor as OrtTensor } from 'onnxruntime-common'
 import { ArgumentError } from '../core/errors.ts'
 import { lower } from '../core/onnx/lower.ts'
 import type { Spec } from '../core/ops/op.ts'
 import { input, type Tensor } from '../core/tensor.ts'
-import { createSession, type DeviceName, feedable, fromOrt, toOrt } from './engine.ts'
+import type { DeviceName, Session } from './backend.ts'
+import { createSession, feedable, fromOrt, toOrt } from './engine.ts'
 import type { NdArray } from './ndarray.ts'
 
 interface Entry extends Spec {
   value: OrtTensor
   /** The session that made a value on the GPU. */
-  maker: InferenceSession | undefined
+  maker: Session | undefined
 }
 
 /** Named values that programs read and update, such as parameters in training. On WebGPU they stay on the GPU. */
 export class State {
   private readonly entries: Map<string, Entry>
   /** Sessions to be freed when nothing that they made is left here. */
-  private readonly leaving = new Set<InferenceSession>()
+  private readonly leaving = new Set<Session>()
 
   private constructor(entries: Map<string, Entry>) {
     this.entries = entries
@@ -51,7 +52,7 @@ export class State {
   }
 
   /** Takes over a session's output. The value before it is freed where it lies on the GPU. */
-  replace(name: string, value: OrtTensor, maker: InferenceSession): void {
+  replace(name: string, value: OrtTensor, maker: Session): void {
     const entry = this.entries.get(name)
     if (!entry) throw new ArgumentError(`the state has no "${name}"`)
     const before = entry.maker
@@ -68,7 +69,7 @@ export class State {
    * Frees a session: at once, or when the last value that it made has been replaced, since the engine frees a session's
    * buffers on the GPU with it and aborts the process when they are used then.
    */
-  async free(session: InferenceSession): Promise<void> {
+  async free(session: Session): Promise<void> {
     if (this.holds(session)) this.leaving.add(session)
     else await session.release()
   }
@@ -82,7 +83,7 @@ export class State {
     for (const session of sessions) await session.release()
   }
 
-  private holds(session: InferenceSession): boolean {
+  private holds(session: Session): boolean {
     return [...this.entries.values()].some(({ maker }) => maker === session)
   }
 
@@ -105,8 +106,8 @@ export class State {
   }
 }
 
-const sessions = new Map<string, Promise<InferenceSession>>()
-function passThrough(x: Tensor, device: DeviceName): Promise<InferenceSession> {
+const sessions = new Map<string, Promise<Session>>()
+function passThrough(x: Tensor, device: DeviceName): Promise<Session> {
   const key = `${x.dtype} ${x.shape.join(' ')}`
   const known = sessions.get(key)
   if (known) return known

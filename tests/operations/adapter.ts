@@ -1,7 +1,7 @@
 import { existsSync, globSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { probeWebgpu } from '../../src/runtime/devices.ts'
+import { probeWebgpu } from '../../src/runtime/node/devices.ts'
 
 /** The environment in which a child process has WebGPU, or why there is none. */
 export type Adapter = { readonly env: NodeJS.ProcessEnv; readonly description: string } | { readonly reason: string }

@@ -1,6 +1,6 @@
 import { closeSync, fstatSync } from 'node:fs'
 import { NdArray } from '../../runtime/ndarray.ts'
-import { fileStamp } from '../../runtime/stamp.ts'
+import { fileStamp } from '../../runtime/node/stamp.ts'
 import type { FileTensor } from '../../runtime/weights.ts'
 import { PickleError } from '../errors.ts'
 import { openFile, readAt } from '../reading.ts'

@@ -5,8 +5,8 @@ import { autoencoderKL, autoencoderKLConfig, clipText, clipTextConfig } from '..
 import { Params } from '../../nn/params.ts'
 import { finish, type LoadOptions, loadStableDiffusion, modelFolder } from '../../pipelines/index.ts'
 import { savePipelineFrame } from '../../recipes/tasks/text-to-image/pipeline-folder.ts'
-import { cacheFolder } from '../../runtime/cache.ts'
 import { type FileTensor, Generator, type NdArray } from '../../runtime/index.ts'
+import { cacheFolder } from '../../runtime/node/cache.ts'
 import type { benchmarks } from './compare.ts'
 import { sdCheckpoint } from './sd-unet.ts'
 

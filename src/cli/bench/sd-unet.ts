@@ -4,8 +4,8 @@ import { openWeights, saveModel } from '../../checkpoints/folder.ts'
 import { input } from '../../core/tensor.ts'
 import { unet2dCondition, unet2dConditionConfig } from '../../models/index.ts'
 import { Params } from '../../nn/params.ts'
-import { cacheFolder } from '../../runtime/cache.ts'
 import { Calibration, type Computation, compile, NdArray, type Quantize, type Ranges } from '../../runtime/index.ts'
+import { cacheFolder } from '../../runtime/node/cache.ts'
 import { Generator } from '../../runtime/random.ts'
 
 /** Stable Diffusion 1.5's U-Net: 859,520,964 parameters. */

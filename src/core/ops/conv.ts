@@ -91,7 +91,7 @@ export const conv = op<ConvAttrs>('conv', {
     if (node.dtype === 'f32' && canBlock(b, x.shape, w.shape, node.attrs)) {
       const fixed = b.isConstant(w)
       const winograd = canWinograd(b, x.shape, w.shape, node.attrs, fixed)
-      if (fixed && !b.isArrangeable(w)) b.leaveLayout()
+      if (fixed && !b.canPack(w)) b.leaveLayout()
       else if (winograd || !fixed || paysToBlock(node.shape, w.shape)) {
         const y = winograd ? winogradConv(b, x, w, inputs[2]) : blockedConv(b, x, w, node.attrs, inputs[2])
         return unblocked(b, keptInBlocks(b, node, y), at(w.shape, 0))

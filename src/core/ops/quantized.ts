@@ -1,7 +1,7 @@
 import type { Shape } from '../shape.ts'
 import type { Tensor } from '../tensor.ts'
 import { type ConvAttrs, onnxConv } from './conv.ts'
-import { type Arrangement, at, type Lowering } from './op.ts'
+import { at, type Lowering, type Packing } from './op.ts'
 
 /*
  * Layers in few bits, as the graph is lowered: no network knows of them. A layer is quantised where its weight is a fixed
@@ -73,16 +73,19 @@ function int8Conv(
   const [x, w, bias] = [at(inputs, 0), at(inputs, 1), inputs[2]]
   const name = b.storedName(w)
   const range = name === undefined ? undefined : ranges.get(name)
-  const biasValues = bias ? b.storedValues(bias) : new Float32Array(at(w.shape, 0))
-  if (!range || !biasValues) return undefined
+  if (!range) return undefined
   const [from, to] = [affine([range[0], range[1]]), affine([range[2], range[3]])]
-  const { results, fill } = perRow(w.shape, limitOf(saturates))
-  const made = b.prepared(w, 'int8', {
-    results: [...results, { type: 'i32', shape: [biasValues.length] }],
-    fill: (values, made) => {
-      fill(values, made)
+  const rows = at(w.shape, 0)
+  const integers = perRow(w.shape, limitOf(saturates))
+  const made = b.packed(w, {
+    form: `${integers.form}, bias by ${from.scale}`,
+    results: [...integers.results, { type: 'i32', shape: [rows] }],
+    ...(bias && { needs: [bias] }),
+    fill: (values, made, [biasValues]) => {
+      integers.fill(values, made, [])
       const [, scales, sums] = made as [Int8Array, Float32Array, Int32Array]
-      for (const [i, value] of biasValues.entries()) sums[i] = Math.round(value / (from.scale * (scales[i] as number)))
+      for (let i = 0; i < rows; i++)
+        sums[i] = biasValues ? Math.round((biasValues[i] as number) / (from.scale * (scales[i] as number))) : 0
     },
   })
   if (!made) return undefined
@@ -92,7 +95,7 @@ function int8Conv(
   const { scale, zero } = from
   const u8 = ({ scale, zero }: typeof from) => [b.scalar(scale, 'f32'), b.scalar(zero, 'u8')] as const
   const picture = b.cached(x, `u8 ${scale} ${zero}`, () => b.emit('QuantizeLinear', [b.value(x), ...u8(from)]))
-  const zeros = b.raw({ type: 's8', shape: [biasValues.length], data: new Int8Array(biasValues.length) })
+  const zeros = b.raw({ type: 's8', shape: [rows], data: new Int8Array(rows) })
   const operands = [picture, ...u8(from), weight, scales, zeros, ...u8(to), sums]
   return b.emit('DequantizeLinear', [b.emit('QLinearConv', operands, onnxConv(attrs, w.shape.slice(2))), ...u8(to)])
 }
@@ -100,7 +103,7 @@ function int8Conv(
 /** A convolution in float whose weight is stored in 8 bits: the graph makes it float again at every run. */
 function storedConv(b: Lowering, { inputs, attrs }: Tensor<ConvAttrs>): string | undefined {
   const [x, w, bias] = [at(inputs, 0), at(inputs, 1), inputs[2]]
-  const made = b.prepared(w, 'int8 stored', perRow(w.shape, 127))
+  const made = b.packed(w, perRow(w.shape, 127))
   if (!made) return undefined
   const [integers, scales] = made as [string, string]
   const weight = b.emit('DequantizeLinear', [integers, after(b, x, scales)], { axis: 0 })
@@ -120,12 +123,13 @@ function after(b: Lowering, x: Tensor, constant: string): string {
 /** The activations' range is that of each product: the engine's kernel finds it as fast as it would read a fixed one. */
 function int8Linear(b: Lowering, x: Tensor, w: Tensor, bias: string | undefined, saturates: boolean): string | undefined {
   const [M, K] = w.shape as [number, number]
-  const { results, fill } = perRow(w.shape, limitOf(saturates))
-  const made = b.prepared(w, 'int8 transposed', {
+  const { form, results, fill } = perRow(w.shape, limitOf(saturates))
+  const made = b.packed(w, {
+    form: `${form}, transposed`,
     results: results.with(0, { type: 's8', shape: [K, M] }),
     fill: (values, [out, scales]) => {
       const integers = new Int8Array(values.length)
-      fill(values, [integers, scales as Float32Array])
+      fill(values, [integers, scales as Float32Array], [])
       transpose(integers, out as Int8Array, M, K)
     },
   })
@@ -135,7 +139,8 @@ function int8Linear(b: Lowering, x: Tensor, w: Tensor, bias: string | undefined,
 }
 
 /** Weights [rows, …] as whole numbers from −limit to limit, and a scale for each row. */
-export const perRow = (shape: Shape, limit: number): Arrangement => ({
+export const perRow = (shape: Shape, limit: number): Packing => ({
+  form: `rows to ${limit}`,
   results: [
     { type: 's8', shape },
     { type: 'f32', shape: [at(shape, 0)] },
@@ -175,7 +180,7 @@ function transpose(values: Int8Array, out: Int8Array, rows: number, columns: num
 function int4Linear(b: Lowering, x: Tensor, w: Tensor, bias: string | undefined, saturates: boolean): string | undefined {
   const [M, K] = w.shape as [number, number]
   if (K % GROUP !== 0) return undefined
-  const made = b.prepared(w, 'int4', nibbles([M, K / GROUP, GROUP]))
+  const made = b.packed(w, nibbles([M, K / GROUP, GROUP]))
   if (!made) return undefined
   const attributes = {
     K,
@@ -192,7 +197,8 @@ function int4Linear(b: Lowering, x: Tensor, w: Tensor, bias: string | undefined,
  * Groups of weights in 4 bits, two in a byte, the first in its low half: w ≈ scale · (q − 8) with q from 0 to 15. The scale's
  * sign is that of the element of greatest size, which becomes −8.
  */
-export const nibbles = ([rows, groups, size]: readonly [number, number, number]): Arrangement => ({
+export const nibbles = ([rows, groups, size]: readonly [number, number, number]): Packing => ({
+  form: `4 bits by ${size}`,
   results: [
     { type: 'u8', shape: [rows, groups, size / 2] },
     { type: 'f32', shape: [rows * groups] },

@@ -6,8 +6,8 @@ import { openSafetensors, readTensor, writeSafetensors } from '../../checkpoints
 import { ArgumentError, LangevinError } from '../../core/errors.ts'
 import { sharp } from '../../images/sharp.ts'
 import { drawSvg } from '../../images/svg.ts'
-import { cacheFolder } from '../../runtime/cache.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
+import { cacheFolder } from '../../runtime/node/cache.ts'
 import { mapConcurrently } from '../concurrent.ts'
 import { type Icon, iconFile, type Style, stickerCatalogue } from './catalogue.ts'
 

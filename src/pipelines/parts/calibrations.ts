@@ -3,8 +3,8 @@ import { existsSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { writeJson } from '../../checkpoints/json.ts'
-import { cacheFolder } from '../../runtime/cache.ts'
 import type { Ranges } from '../../runtime/index.ts'
+import { cacheFolder } from '../../runtime/node/cache.ts'
 import type { Weights } from '../../runtime/weights.ts'
 
 const number = z.number()

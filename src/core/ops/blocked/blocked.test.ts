@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest'
 import { channelBlock, evaluate, type NdArray, State } from '../../../runtime/index.ts'
-import { PreparedWeights } from '../../../runtime/prepared.ts'
 import { Generator } from '../../../runtime/random.ts'
 import { concat, conv, groupNorm } from '../../functions.ts'
 import { vjp } from '../../grad.ts'
@@ -190,11 +189,10 @@ describe('between convolutions', () => {
     expect(graphOf(outputs, weights).filter((type) => type === 'InstanceNormalization')).toHaveLength(2)
   })
 
-  /** Types of nodes, with the filters arranged as `compile` does it. */
+  /** Types of nodes, with the filters packed as `compile` does it. */
   const graphOf = (outputs: Readonly<Record<string, Tensor>>, weights: ReadonlyMap<string, NdArray>) => {
-    return lower(
-      { outputs, weights },
-      { target: 'cpu', channelBlock: 8, preparer: new PreparedWeights(weights) },
-    ).model.graph.node.map(({ opType }) => opType)
+    return lower({ outputs, weights }, { target: 'cpu', channelBlock: 8, packs: true }).model.graph.node.map(
+      ({ opType }) => opType,
+    )
   }
 })

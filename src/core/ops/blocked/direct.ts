@@ -27,7 +27,8 @@ export function blockedInputGrad(b: Lowering, g: Tensor, w: Tensor, flipped: Con
 function forwardFilter(b: Lowering, w: Tensor): string {
   const [O, C, h, k] = w.shape as [number, number, number, number]
   const n = b.channelBlock
-  const fixed = b.prepared(w, 'blocked', {
+  const fixed = b.packed(w, {
+    form: `blocked ${n}`,
     results: [{ type: 'f32', shape: w.shape }],
     fill: (values, [out]) => arrange(values, out as Float32Array, [O, C, h * k], n),
   })

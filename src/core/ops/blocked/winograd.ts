@@ -122,7 +122,8 @@ function transformedTaps(b: Lowering, taps: string, shape: Shape): string[] {
 function forwardTaps(b: Lowering, w: Tensor): readonly string[] {
   const [O, C] = w.shape as [number, number]
   const n = b.channelBlock
-  const fixed = b.prepared(w, 'winograd', {
+  const fixed = b.packed(w, {
+    form: `winograd ${n}`,
     results: range(16).map(() => ({ type: 'f32', shape: [O, C, 1, 1] })),
     fill: (values, places) => arrange(values, places as readonly Float32Array[], [O, C], n),
   })

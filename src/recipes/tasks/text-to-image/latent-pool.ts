@@ -5,8 +5,8 @@ import { openSafetensors, readTensor, SafetensorsError, writeSafetensors } from 
 import type { SceneDataset } from '../../../data/index.ts'
 import type { AutoencoderKLConfig } from '../../../models/vae/index.ts'
 import { type Autoencoder, createAutoencoder } from '../../../pipelines/index.ts'
-import { cacheFolder } from '../../../runtime/cache.ts'
 import { NdArray } from '../../../runtime/ndarray.ts'
+import { cacheFolder } from '../../../runtime/node/cache.ts'
 import type { Weights } from '../../../runtime/weights.ts'
 import { positionsFrom } from '../../positions.ts'
 

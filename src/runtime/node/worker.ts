@@ -1,7 +1,7 @@
 /* The thread of a `WorkerProgram`: one session, run for each message. */
 import { parentPort, workerData } from 'node:worker_threads'
-import { createSession, fromOrt, toOrt } from './engine.ts'
-import { NdArray } from './ndarray.ts'
+import { createSession, fromOrt, toOrt } from '../engine.ts'
+import { NdArray } from '../ndarray.ts'
 import type { Answer, Message, Request, Start } from './worker-program.ts'
 
 const port = parentPort as NonNullable<typeof parentPort>
@@ -22,7 +22,9 @@ port.on('message', async (message: Request | 'release') => {
     const buffers = Object.values(outputs).map(({ data }) => data.buffer as ArrayBuffer)
     answer({ outputs, carrier: message.carrier }, [...new Set(buffers), message.carrier])
   } catch (error) {
-    answer({ error: `the program failed beside others: ${(error as Error).message}` })
+    answer({ error: `the program failed beside others: ${(error as Error).message}`, carrier: message.carrier }, [
+      message.carrier,
+    ])
   }
 })
 

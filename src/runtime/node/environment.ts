@@ -18,7 +18,7 @@ const versionIn = (folder: string | undefined): string =>
 /** Versions, and the machine. Costs no engine. */
 export function environment() {
   return {
-    langevin: JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version as string,
+    langevin: JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')).version as string,
     node: process.version,
     platform: `${platform()} ${arch()}, ${release()}`,
     cpu: { model: cpus()[0]?.model.trim() ?? 'unknown', cores: availableParallelism() },

@@ -1,7 +1,8 @@
 import { availableParallelism } from 'node:os'
 import { expect, test } from 'vitest'
-import { ArgumentError } from '../core/errors.ts'
-import { chooseDevice, DeviceError, listDevices, probeWebgpu } from './devices.ts'
+import { ArgumentError } from '../../core/errors.ts'
+import { chooseDevice, DeviceError, listDevices } from '../devices.ts'
+import { probeWebgpu } from './devices.ts'
 
 test('every device is listed; what is missing says why', { timeout: 120_000 }, async () => {
   const devices = await listDevices()

@@ -1,13 +1,15 @@
-import { closeSync, fsyncSync, openSync, readSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { basename } from 'node:path'
-import { bytesPer } from '../core/dtype.ts'
-import { ArgumentError } from '../core/errors.ts'
-import { topologicalOrder } from '../core/grad.ts'
-import { lower, type StoredValue } from '../core/onnx/lower.ts'
-import { encodeModel } from '../core/onnx/proto.ts'
-import { sizeOf } from '../core/shape.ts'
-import { isParameter } from '../core/tensor.ts'
-import type { Computation } from './program.ts'
+import { ArgumentError } from '../../core/errors.ts'
+import { topologicalOrder } from '../../core/grad.ts'
+import { lower } from '../../core/onnx/lower.ts'
+import { encodeModel } from '../../core/onnx/proto.ts'
+import { bytesOfStored, external } from '../../core/onnx/stored.ts'
+import type { StoredValue } from '../../core/onnx/types.ts'
+import { isParameter } from '../../core/tensor.ts'
+import { fillByRange } from '../fill-by-range.ts'
+import type { Computation } from '../program.ts'
+import { readFully } from './read.ts'
 
 export interface ExportOptions {
   /** Weights within the file, or in `<name>.data` beside it: an ONNX file holds 2 GiB at most. */
@@ -18,6 +20,8 @@ export interface ExportOptions {
 const EMBEDDED_LIMIT = 2 ** 31 - 2 ** 26
 /** Weights in a file of their own start at whole pages, so that a runtime can map them. */
 const PAGE = 4096
+/** Bytes that are copied at a time. */
+const CHUNK = 2 ** 24
 
 /**
  * Writes a computation as an ONNX file of standard operators only (opset 21, no custom domain). Parameters take their
@@ -38,7 +42,7 @@ export async function exportOnnx(
     if (!value) throw new ArgumentError(`export of ${path}: parameter "${name}" has no value; give it in weights or in state`)
     values.set(name, value)
   }
-  const total = [...values.values()].reduce((sum, value) => sum + bytesOf(value), 0)
+  const total = [...values.values()].reduce((sum, value) => sum + bytesOfStored(value), 0)
   if (place === 'embedded' && total > EMBEDDED_LIMIT) {
     throw new ArgumentError(
       `export of ${path}: ${total} bytes of weights do not fit an ONNX file; export with { weights: 'external' }`,
@@ -48,9 +52,13 @@ export async function exportOnnx(
   const data = `${path}.data`
   const [modelPart, dataPart] = [`${path}.part`, `${data}.part`]
   try {
-    const stored = place === 'embedded' ? embedded(values) : writeData(dataPart, basename(data), values)
-    const { model } = lower({ outputs, weights: stored }, { target: 'portable' })
-    write(modelPart, encodeModel(model))
+    const stored = place === 'embedded' ? values : writeData(dataPart, basename(data), values)
+    const graph = lower({ outputs, weights: stored }, { target: 'portable' })
+    if (place === 'embedded') await fillByRange(graph, async (range, length) => readFully(range, new Uint8Array(length)))
+    else
+      for (const { tensor, stored } of graph.direct)
+        if ('file' in stored) Object.assign(tensor, external(stored.file, stored.offset, bytesOfStored(stored)))
+    write(modelPart, encodeModel(graph.model))
     if (place === 'external') renameSync(dataPart, data)
     renameSync(modelPart, path)
   } finally {
@@ -59,14 +67,6 @@ export async function exportOnnx(
   }
   return place === 'external' ? [path, data] : [path]
 }
-
-const bytesOf = ({ shape, dtype }: StoredValue) => sizeOf(shape) * bytesPer[dtype]
-
-/** Weights in memory: those that lie in files are read. */
-const embedded = (values: ReadonlyMap<string, StoredValue>): Map<string, StoredValue> =>
-  new Map(
-    [...values].map(([name, value]) => [name, 'data' in value ? value : { ...value, data: Buffer.concat([...chunks(value)]) }]),
-  )
 
 /** Writes all weights into one file, and says where each lies in it under the name that the file will have. */
 function writeData(path: string, name: string, values: ReadonlyMap<string, StoredValue>): Map<string, StoredValue> {
@@ -78,7 +78,7 @@ function writeData(path: string, name: string, values: ReadonlyMap<string, Store
       const offset = Math.ceil(end / PAGE) * PAGE
       writeFileSync(file, Buffer.alloc(offset - end))
       for (const chunk of chunks(value)) writeFileSync(file, chunk)
-      end = offset + bytesOf(value)
+      end = offset + bytesOfStored(value)
       stored.set(key, { dtype: value.dtype, shape: value.shape, file: name, offset })
     }
     fsyncSync(file)
@@ -88,24 +88,15 @@ function writeData(path: string, name: string, values: ReadonlyMap<string, Store
   return stored
 }
 
-/** A weight's bytes, in parts of at most 16 MiB where it lies in a file. */
+/** A weight's bytes, in chunks where it lies in a file. */
 function* chunks(value: StoredValue): Generator<Uint8Array> {
   if ('data' in value) {
     yield new Uint8Array(value.data.buffer, value.data.byteOffset, value.data.byteLength)
     return
   }
-  const file = openSync(value.file, 'r')
-  try {
-    for (let done = 0, total = bytesOf(value); done < total; ) {
-      const part = Buffer.alloc(Math.min(2 ** 24, total - done))
-      const read = readSync(file, part, 0, part.length, value.offset + done)
-      if (read === 0) throw new ArgumentError(`${value.file} ends before a weight of ${total} bytes at ${value.offset}`)
-      yield part.subarray(0, read)
-      done += read
-    }
-  } finally {
-    closeSync(file)
-  }
+  const total = bytesOfStored(value)
+  for (let done = 0; done < total; done += CHUNK)
+    yield readFully({ ...value, offset: value.offset + done }, new Uint8Array(Math.min(CHUNK, total - done)))
 }
 
 function write(path: string, bytes: Uint8Array): void {

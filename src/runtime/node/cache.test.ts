@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, expect, test, vi } from 'vitest'
-import { LangevinError } from '../core/errors.ts'
+import { LangevinError } from '../../core/errors.ts'
 import { cacheFolder } from './cache.ts'
 
 const desk = mkdtempSync(join(tmpdir(), 'langevin-cache-'))

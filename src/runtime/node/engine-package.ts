@@ -4,14 +4,14 @@ import { createRequire } from 'node:module'
 import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import { LangevinError } from '../core/errors.ts'
+import { LangevinError } from '../../core/errors.ts'
 
 /** ONNX Runtime is not installed and cannot be brought. */
 export class EngineMissingError extends LangevinError {}
 
 const name = 'onnxruntime-node'
 const own = () => createRequire(import.meta.url)
-const { optionalDependencies } = own()('../../package.json') as { optionalDependencies: Readonly<Record<string, string>> }
+const { optionalDependencies } = own()('../../../package.json') as { optionalDependencies: Readonly<Record<string, string>> }
 
 /** Where `bin/engine.mjs` puts the package if npm has left it out: its install script fails on a host that cannot download CUDA. */
 const cache = join(homedir(), '.cache/langevin/engine', optionalDependencies[name] as string, 'node_modules')
@@ -38,7 +38,7 @@ export async function importEngine(): Promise<typeof import('onnxruntime-common'
 }
 
 function bring(): Promise<string> {
-  const program = fileURLToPath(new URL('../../bin/engine.mjs', import.meta.url))
+  const program = fileURLToPath(new URL('../../../bin/engine.mjs', import.meta.url))
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [program], { stdio: ['ignore', 'pipe', 'inherit'] })
     let output = ''

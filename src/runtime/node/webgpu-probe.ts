@@ -2,10 +2,10 @@
  * Run by `probeWebgpu` in a process of its own, since a driver that crashes takes its process along: tries the GPU and
  * prints what it found as one line of JSON.
  */
-import { input } from '../core/tensor.ts'
-import { fusedAttentionWorks } from './gpu.ts'
-import { NdArray } from './ndarray.ts'
-import { compile, evaluate } from './program.ts'
+import { input } from '../../core/tensor.ts'
+import { fusedAttentionWorks } from '../gpu.ts'
+import { NdArray } from '../ndarray.ts'
+import { compile, evaluate } from '../program.ts'
 
 const size = 256
 const x = input('x', [size, size])
