@@ -50,6 +50,7 @@ def cases_of(side):
     """@param side the pictures' side in pixels, where no other is asked for"""
     yield case("sd1", "sd1", "", paths=True)
     yield case("sd1-negative", "sd1", "", negative=BAD, guidance=5.5, seed=3)
+    yield case("sd1-negative-guidance", "sd1", "", guidance=-2, seed=4)
     yield case("sd1-unguided", "sd1", "", guidance=1, seed=4)
     yield case("sd1-wide", "sd1", "", prompt=FOX, width=2 * side, height=side + side // 2, steps=3)
     yield case("sd1-long", "sd1", "", prompt=", ".join([CAT, FOX] * 6))
@@ -109,6 +110,7 @@ def cases_of(side):
     yield case("sd2-masked", "sd2", "Inpaint", painted, strength=0.9, width=side, height=side)
     yield case("depth", "depth", "Depth2Img", {"image": "picture", "depth": "depth"}, strength=0.8, paths=True)
     yield case("upscale", "upscaler", "Upscale", {"image": "small"}, paths=True, steps=4)
+    yield case("upscale-several", "upscaler", "Upscale", {"image": "small"}, num=2, steps=3)
     yield case("upscale-noise", "upscaler", "Upscale", {"image": "small"}, noiseLevel=200, negative=BAD, guidance=4, steps=3)
     yield case("instruct", "instruct", "InstructPix2Pix", {"image": "picture"}, prompt="make it autumn", paths=True)
     yield case("instruct-image", "instruct", "InstructPix2Pix", {"image": "picture"}, imageGuidance=2.2, guidance=5, negative=BAD)
@@ -132,11 +134,17 @@ def cases_of(side):
     yield case("xl-masked", "xl", "XLInpaint", painted, strength=0.8, width=side, height=side)
     yield case("xl-inpaint", "xl-inpaint", "XLInpaint", painted, strength=0.99, width=side, height=side, paths=True)
     yield case("xl-refined", "xl", "XL", refiner="xl-refiner", switchAt=0.6, steps=10)
+    whole = {"width": side, "height": side}
+    yield case("xl-refined-inpaint", "xl", "XLInpaint", painted, refiner="xl-refiner", switchAt=0.6, steps=10, strength=0.99, **whole)
     yield case("xl-refiner", "xl-refiner", "XLImg2Img", {"image": "picture"}, strength=0.5, paths=True, steps=8)
     scores = {"aesthetic": 7.5, "negativeAesthetic": 1.5}
     yield case("xl-refiner-scores", "xl-refiner", "XLImg2Img", {"image": "picture"}, **scores, negative=BAD)
     deep = [{"net": "controlnet-xl", "picture": "edges", "scale": 0.6}]
     yield case("xl-control", "xl", "XLControlNet", controls=deep)
+    pooled = [{**deep[0], "pooled": True}]
+    yield case("xl-control-pooled", "xl", "XLControlNet", controls=pooled)
+    yield case("xl-control-pooled-img2img", "xl", "XLControlNetImg2Img", {"image": "picture"}, controls=pooled, strength=0.7)
+    yield case("xl-control-pooled-inpaint", "xl", "XLControlNetInpaint", painted, controls=pooled, strength=0.9, **whole)
     yield case("xl-control-img2img", "xl", "XLControlNetImg2Img", {"image": "picture"}, controls=deep, strength=0.7)
     yield case("xl-control-inpaint", "xl", "XLControlNetInpaint", painted, controls=deep, strength=0.9, width=side, height=side)
 

@@ -78,6 +78,9 @@ def load(folder, case):
     extra = {"depth_estimator": None, "feature_extractor": None} if "Depth" in case["pipeline"] else {}
     if controls := case.get("controls"):
         nets = [diffusers.ControlNetModel.from_pretrained(folder / one["net"], torch_dtype=torch.float32) for one in controls]
+        for one, net in zip(controls, nets):
+            if one.get("pooled"):
+                net.register_to_config(global_pool_conditions=True)
         extra["controlnet"] = nets if len(nets) > 1 else nets[0]
     if adapters := case.get("adapters"):
         nets = [diffusers.T2IAdapter.from_pretrained(folder / one["net"], torch_dtype=torch.float32) for one in adapters]
@@ -152,9 +155,10 @@ def refined(pipe, folder, case, options, seed):
     share = options.pop("switchAt")
     common = {key: value for key, value in options.items() if key not in ("width", "height")}
     latents = pipe(**options, denoising_end=share, generator=torch.Generator().manual_seed(seed), output_type="latent").images
-    refiner = load(folder, {"pipeline": "StableDiffusionXLImg2ImgPipeline", "checkpoint": case["refiner"]})
+    kind = "Inpaint" if "mask" in case.get("inputs", {}) else "Img2Img"
+    refiner = load(folder, {"pipeline": f"StableDiffusionXL{kind}Pipeline", "checkpoint": case["refiner"]})
     generator = torch.Generator().manual_seed(seed)
-    return refiner(**common, image=latents, denoising_start=share, generator=generator, output_type="np").images
+    return refiner(**{**common, "image": latents}, denoising_start=share, generator=generator, output_type="np").images
 
 
 levels = lambda pictures: (pictures * 255).round().astype(np.uint8)  # noqa: E731

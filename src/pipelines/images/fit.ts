@@ -1,3 +1,4 @@
+import { ArgumentError } from '../../core/errors.ts'
 import { type Kernel, type Picture, type Pixels, pixelsOf, toRgb, toTensor } from '../../images/index.ts'
 import { type Box, cropLevels, pasteLevels, resizeLevels } from '../../images/pillow.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
@@ -7,8 +8,17 @@ export interface Size {
   readonly width: number
 }
 
-/** A given picture as levels [H, W, 3]. */
-export const levelsOf = (picture: NdArray): Pixels => toRgb(pixelsOf(picture as Picture))
+/** How far beyond [−1, 1] a decoder's pictures go at most. */
+const FARTHEST = 3
+
+/** A given picture as levels [H, W, 3]. @throws ArgumentError for values that are no picture's in [−1, 1] */
+export function levelsOf(picture: NdArray): Pixels {
+  if (picture.dtype !== 'u8' && picture.abs().max().item() > FARTHEST) {
+    const [low, high] = [picture.min().item(), picture.max().item()]
+    throw new ArgumentError(`a picture has values in [−1, 1], and this one in [${low}, ${high}]: bring levels x to x/127.5 − 1`)
+  }
+  return toRgb(pixelsOf(picture as Picture))
+}
 
 export const sizeOfPicture = ({ shape: [height, width] }: Pixels): Size => ({ height: height as number, width: width as number })
 

@@ -5,7 +5,7 @@ import type { Conditioner } from '../parts/denoiser.ts'
 import { noised } from '../sampling/run.ts'
 import { distilledTimesteps, startOf, stepsBefore } from '../sampling/schedule.ts'
 import { conditions } from './conditions.ts'
-import { type SamplingLatents, sampleTask } from './latent-run.ts'
+import { latentsOf, type SamplingLatents, sampleTask } from './latent-run.ts'
 import type { StableDiffusionModel } from './model.ts'
 import type { Settings } from './options.ts'
 import type { SamplingPlan } from './plan.ts'
@@ -38,16 +38,10 @@ export async function* imageToImage(
     start,
     timesteps: distilled,
     async prepare(generator, picture) {
-      const data = given ? latentsOf(given, picture) : await coder.encode(pixels as NdArray<'f32'>, generator)
+      const data = given ? latentsOf(given, picture, settings.num) : await coder.encode(pixels as NdArray<'f32'>, generator)
       if (later) return { x: data, channels }
       return { x: data, blend: noised(data, generator.randn(data.shape)), channels }
     },
     onPrepared: () => model.done(coder),
   })
-}
-
-/** The given latents of one picture; where there is one for all, that. */
-export const latentsOf = (given: NdArray, picture: number): NdArray<'f32'> => {
-  const all = given.cast('f32')
-  return all.shape[0] === 1 ? all : all.slice(0, picture, picture + 1)
 }

@@ -11,22 +11,25 @@ import type { Conditioner } from '../parts/denoiser.ts'
 import { noised, type Prepared } from '../sampling/run.ts'
 import { startOf, stepsBefore } from '../sampling/schedule.ts'
 import { conditions } from './conditions.ts'
-import { type SamplingLatents, sampleTask } from './latent-run.ts'
+import { latentsOf, type SamplingLatents, sampleTask } from './latent-run.ts'
 import type { StableDiffusionModel } from './model.ts'
 import type { Settings } from './options.ts'
 import type { SamplingPlan } from './plan.ts'
 
-/** What is worked on: the whole picture, or a box of it. */
+/** What is worked on: the whole picture, or a box of it. Without a picture it is what the given latents show. */
 export interface Canvas {
-  readonly image: Pixels
+  readonly image: Pixels | undefined
   readonly mask: Pixels
   readonly box: Box | undefined
 }
 
 /** @throws ArgumentError where the picture or its mask is missing, or they differ in size */
 export function canvasOf(settings: Settings, plan: SamplingPlan): Canvas {
-  if (!settings.image || !settings.mask) throw new ArgumentError('inpaint: a picture and its mask are needed, image and mask')
-  const [image, mask] = [levelsOf(settings.image), softened(levelsOf(settings.mask), settings.maskBlur)]
+  if (!settings.mask || !(settings.image || (settings.latents && settings.maskPadding === undefined)))
+    throw new ArgumentError('inpaint: a picture and its mask are needed, image and mask')
+  const mask = softened(levelsOf(settings.mask), settings.maskBlur)
+  if (!settings.image) return { image: undefined, mask, box: undefined }
+  const image = levelsOf(settings.image)
   const [of, is] = [image, mask].map(({ shape: [height, width] }) => `${width} × ${height}`)
   if (settings.maskPadding === undefined) return { image, mask, box: undefined }
   if (of !== is) throw new ArgumentError(`mask: it is ${is} pixels and the picture ${of}: to crop to it both must be of one size`)
@@ -52,11 +55,14 @@ export async function* inpaint(
   if (!sees && channels !== coder.channels) {
     throw new ArgumentError(`${components.place}: its U-Net takes ${channels} channels, and in-painting 4 or 9`)
   }
+  const { latents: given, num } = settings
+  if (sees && !image)
+    throw new ArgumentError(`image: the U-Net of ${components.place} sees the picture outside the mask: latents are not enough`)
   const entries = await conditions(model, settings, plan.guidance, plan)
   const fitting = { ...plan, box }
-  const pixels = asBatch(fitted(image, fitting))
+  const pixels = image && asBatch(fitted(image, fitting))
   const mask = binaryMask(painted, fitting)
-  const kept = pixels.mul(mask.mul(-1).add(1))
+  const kept = pixels?.mul(mask.mul(-1).add(1))
   const small = thinned(mask, factor)
   const later = settings.denoisingStart !== undefined && settings.denoisingStart > 0 && settings.denoisingStart < 1
   const start = later ? stepsBefore(scheduler, steps, settings.denoisingStart as number) : startOf(plan)
@@ -67,11 +73,12 @@ export async function* inpaint(
   let masked: NdArray<'f32'> | undefined
   async function prepare(generator: Generator, picture: number, initialSigma: number): Promise<Prepared> {
     const pure = strength === 1 && !later
-    if (picture === 0 && !(pure && sees)) data = await coder.encode(pixels, generator)
+    if (given) data = latentsOf(given, picture, num)
+    else if (picture === 0 && !(pure && sees)) data = await coder.encode(pixels as NdArray<'f32'>, generator)
     const noise = generator.randn(shape)
-    if (picture === 0 && sees) masked = await coder.encode(kept, generator)
+    if (picture === 0 && sees) masked = await coder.encode(kept as NdArray<'f32'>, generator)
     // A network of four channels does not see the masked picture, and diffusers draws for it all the same.
-    else if (picture === 0) coder.skip(shape, generator)
+    else if (picture === 0 && !given) coder.skip(shape, generator)
     const behind = masked && NdArray.concat([small, masked], 1)
     const first = (x: NdArray, level: Level): NdArray => (pure || later ? x : noised(data as NdArray, noise)(x, level, 0))
     const x = pure ? noise.mul(initialSigma) : (data as NdArray<'f32'>)
@@ -100,6 +107,6 @@ export async function* inpaint(
 
 /** Pictures of a box laid over the picture that was given; without a box as they are. */
 export function laidOver(pictures: NdArray<'f32'>, { image, mask, box }: Canvas): NdArray<'f32'> {
-  if (!box) return pictures
+  if (!box || !image) return pictures
   return NdArray.stack(imagesOf(pictures).map((made) => toTensor(overlaid(toPixels(made), image, mask, box))))
 }

@@ -1,3 +1,5 @@
+import { ArgumentError } from '../../core/errors.ts'
+import type { NdArray } from '../../runtime/ndarray.ts'
 import type { BatchEntry, Conditioner } from '../parts/denoiser.ts'
 import type { Combine } from '../sampling/guidance.ts'
 import { guidedBy } from '../sampling/guidance.ts'
@@ -46,3 +48,14 @@ export function sampleTask(
 }
 
 const endOf = (end: number | undefined) => (end === undefined ? {} : { end })
+
+/** The given latents of one picture of so many; where there is one for all, that. @throws ArgumentError for another number */
+export function latentsOf(given: NdArray, picture: number, num: number): NdArray<'f32'> {
+  const count = given.shape[0] as number
+  if (given.shape.length !== 4 || (count !== 1 && count !== num)) {
+    const shape = given.shape.join(', ')
+    throw new ArgumentError(`latents: expected [1 or ${num}, C, h, w] for ${num} pictures, got [${shape}]`)
+  }
+  const all = given.cast('f32')
+  return count === 1 ? all : all.slice(0, picture, picture + 1)
+}

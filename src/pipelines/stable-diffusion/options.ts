@@ -16,7 +16,7 @@ export const generateOptions = z.object({
   prompt2: z.string().optional().meta({ description: 'XL: what its second text encoder reads; the prompt unless given' }),
   negative2: z.string().optional().meta({ description: 'XL: the negative prompt of its second text encoder' }),
   steps: count.optional().meta({ description: "sampling steps; as many as the model's own pipeline takes unless given" }),
-  guidance: z.number().min(0).optional().meta({ description: 'how strongly the prompt guides; 1 is not at all' }),
+  guidance: z.number().optional().meta({ description: 'how strongly the prompt guides; 1 or less is not at all' }),
   seed: seedOption,
   width: count.optional().meta({ description: "in pixels; the model's own unless given" }),
   height: count.optional().meta({ description: 'in pixels' }),
@@ -26,7 +26,7 @@ export const generateOptions = z.object({
     .optional()
     .meta({ description: "the sampler by name or class, or a scheduler_config.json; the model's own unless given" }),
   strength: share.optional().meta({ description: 'how far a given picture may change' }),
-  imageGuidance: z.number().min(0).optional().meta({ description: 'how strongly the picture guides an instructed edit' }),
+  imageGuidance: z.number().optional().meta({ description: 'how strongly the picture guides an instructed edit' }),
   noiseLevel: z.int().min(0).optional().meta({ description: 'noise that the ×4 upscaler adds to its picture' }),
   rescale: share.default(0).meta({ description: 'how far guidance is kept from burning colours out' }),
   clipSkip: z.int().min(0).optional().meta({ description: "layers of the text encoder left out at the prompt's end" }),
@@ -45,7 +45,7 @@ export const generateOptions = z.object({
   depth: picture.optional(),
   /** A picture for each ControlNet, how strongly it acts, and from which share of the way to which. */
   controls: z
-    .array(z.object({ picture, scale: z.number().min(0).optional(), start: share.default(0), end: share.default(1) }))
+    .array(z.object({ picture, scale: z.number().optional(), start: share.default(0), end: share.default(1) }))
     .optional(),
   /** A picture for each IP-Adapter, and how strongly it acts beside the text. */
   imagePrompts: z.array(z.object({ picture, scale: z.number().default(1) })).optional(),
@@ -120,4 +120,31 @@ export function optionsOf(xl: boolean, tasks: readonly PictureTask[]): z.ZodObje
   const names = new Set<OptionName>([...always, ...tasks.flatMap((task) => taken[task]), ...(xl ? ofXl : [])])
   const shape = Object.entries(generateOptions.shape).filter(([name]) => names.has(name as OptionName))
   return z.object(Object.fromEntries(shape))
+}
+
+/** Where nothing is said. */
+export const defaultSettings: Settings = generateOptions.parse({ prompt: '' })
+
+/** What options are for that a task may have no use for. */
+const purposes: Readonly<Partial<Record<OptionName, string>>> = {
+  strength: 'a picture to start from',
+  mask: 'a picture to repaint',
+  maskPadding: 'a mask',
+  maskBlur: 'a mask',
+  denoisingStart: 'a picture or latents to start from',
+  imageGuidance: 'an InstructPix2Pix model',
+  noiseLevel: 'the ×4 upscaler',
+  depth: 'the depth model',
+}
+
+/** Options that are given and that a task has no use for, each with what it is for. */
+export function idleOptions(settings: Settings, task: PictureTask, xl: boolean): string[] {
+  const used = new Set<string>([...always, ...taken[task], ...(xl ? ofXl : []), 'syntax', 'output', 'signal', 'prompt'])
+  return Object.entries(settings).flatMap(([name, value]) => {
+    if (used.has(name) || value === undefined) return []
+    const plain = defaultSettings[name as OptionName]
+    if (plain !== undefined && JSON.stringify(value) === JSON.stringify(plain)) return []
+    const purpose = purposes[name as OptionName] ?? (ofXl.includes(name as OptionName) ? 'XL' : undefined)
+    return [purpose ? `${name} (${purpose})` : name]
+  })
 }

@@ -1,7 +1,10 @@
-import { existsSync } from 'node:fs'
+import { cpSync, existsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, expect, test } from 'vitest'
+import { temporaryFolder } from '../../../tests/checkpoints.ts'
 import { fixture } from '../../../tests/fixture.ts'
+import { loadConfig } from '../../checkpoints/index.ts'
 import { readJson } from '../../checkpoints/json.ts'
 import { finish } from '../../diffusion/index.ts'
 import { decodeImage, imagesOf, toPixels } from '../../images/index.ts'
@@ -24,6 +27,8 @@ interface Case {
     readonly scale?: number
     readonly start?: number
     readonly end?: number
+    /** With `global_pool_conditions` in its config. */
+    readonly pooled?: boolean
   }[]
   readonly imagePrompts?: readonly { readonly adapter: string; readonly picture: string; readonly scale: number }[]
   readonly adapters?: readonly { readonly net: string; readonly picture: string; readonly scale: number }[]
@@ -37,10 +42,18 @@ const folder = fileURLToPath(new URL('../../../parity/fixtures/stable-diffusion'
 const { cases } = readJson(`${folder}/cases.json`) as unknown as { cases: Case[] }
 const pictures = fixture('stable-diffusion/pictures')
 
+/** A copy of a ControlNet that pools its conditions. */
+function pooled(net: string): string {
+  const dir = join(temporaryFolder(), net)
+  cpSync(`${folder}/${net}`, dir, { recursive: true })
+  writeFileSync(join(dir, 'config.json'), JSON.stringify({ ...loadConfig(dir), global_pool_conditions: true }))
+  return dir
+}
+
 const loadOptions = ({ controls, imagePrompts, adapters, loras, inversions, tinyAutoencoder }: Case): LoadOptions => ({
   ...(imagePrompts && { ipAdapters: imagePrompts.map(({ adapter }) => `${folder}/ip-adapter/${adapter}`) }),
   ...(adapters && { adapters: adapters.map(({ net }) => `${folder}/${net}`) }),
-  ...(controls && { controlnets: controls.map(({ net }) => `${folder}/${net}`) }),
+  ...(controls && { controlnets: controls.map(({ net, pooled: on }) => (on ? pooled(net) : `${folder}/${net}`)) }),
   ...(loras && { loras: loras.map(([file, weight]) => ({ file: `${folder}/loras/${file}`, weight })) }),
   ...(inversions && { inversions: inversions.map((file) => ({ file: `${folder}/inversions/${file}` })) }),
   ...(tinyAutoencoder && { vae: `${folder}/${tinyAutoencoder}` }),
@@ -74,7 +87,7 @@ async function generateOptions({
     ...(adapters && { adapters: await shown(adapters) }),
     ...(controls && {
       controls: await Promise.all(
-        controls.map(async ({ net: __, picture, ...rest }) => ({ picture: await read(picture), scale: 1, ...rest })),
+        controls.map(async ({ net: __, pooled: ___, picture, ...rest }) => ({ picture: await read(picture), scale: 1, ...rest })),
       ),
     }),
   }

@@ -4,7 +4,7 @@ import { levelsOf, type Size, sizeOfPicture, wholeLatents } from '../images/fit.
 import { schedulerFor } from '../sampling/schedulers.ts'
 import { classFor, type Defaults, families, type PictureTask, type PipelineClass } from './families.ts'
 import type { StableDiffusionModel } from './model.ts'
-import type { Settings } from './options.ts'
+import { defaultSettings, idleOptions, type Settings } from './options.ts'
 
 /** What a run takes where the caller left it to the pipeline. */
 export interface SamplingPlan extends Required<Defaults>, Size {
@@ -24,10 +24,12 @@ export function planOf(model: StableDiffusionModel, settings: Settings): Samplin
   for (const [side, pixels] of Object.entries({ height, width })) {
     if (pixels % factor !== 0) throw new ArgumentError(`${side}: ${pixels} is no multiple of ${factor}, the pixels of one latent`)
   }
+  const scheduler = schedulerFor(className, components.scheduler, settings.scheduler as string | SchedulerConfig | undefined)
+  refuseIdle(model, settings, { task, className, scheduler })
   return {
     className,
     task,
-    scheduler: schedulerFor(className, components.scheduler, settings.scheduler as string | SchedulerConfig | undefined),
+    scheduler,
     height,
     width,
     steps: settings.steps ?? defaults.steps,
@@ -37,6 +39,22 @@ export function planOf(model: StableDiffusionModel, settings: Settings): Samplin
     noiseLevel: settings.noiseLevel ?? defaults.noiseLevel ?? 0,
     controlScale: defaults.controlScale ?? 1,
   }
+}
+
+/** @throws ArgumentError for options that would do nothing, which says when they do something */
+function refuseIdle(
+  { components, controlnets, xl }: StableDiffusionModel,
+  settings: Settings,
+  { task, className, scheduler }: Pick<SamplingPlan, 'task' | 'className' | 'scheduler'>,
+): void {
+  const idle = idleOptions(settings, task, xl)
+  if (settings.guess && controlnets.length === 0) idle.push('guess (a ControlNet)')
+  if (settings.eta !== 0 && !scheduler.takes.includes('eta')) idle.push('eta (the scheduler ddim or tcd)')
+  if (components.options.requires_aesthetics_score !== true)
+    for (const name of ['aesthetic', 'negativeAesthetic'] as const)
+      if (settings[name] !== defaultSettings[name]) idle.push(`${name} (XL's refiner)`)
+  if (idle.length === 0) return
+  throw new ArgumentError(`${className} of ${components.place} has no use for ${idle.join(', ')}: leave it out`)
 }
 
 /** What is to be done, by the model's class and by what is given. */
@@ -58,7 +76,7 @@ function taskOf({ components }: StableDiffusionModel, { image, mask, latents }: 
 function sizeOfTask({ factor, xl }: StableDiffusionModel, settings: Settings, task: PictureTask): Size | undefined {
   const { image, latents, controls: given, adapters } = settings
   const [, , h, w] = latents?.shape ?? []
-  if (task === 'image-to-image' && h && w) return { height: h * factor, width: w * factor }
+  if ((task === 'image-to-image' || (task === 'inpaint' && !image)) && h && w) return { height: h * factor, width: w * factor }
   if (task === 'inpaint' && !given) return undefined
   if (task === 'pix2pix' && xl) return undefined
   if (task === 'variation') return undefined

@@ -23,12 +23,13 @@ export async function* upscale(model: StableDiffusionModel, settings: Settings, 
   const classLabels = new NdArray(BigInt64Array.of(BigInt(noiseLevel)), [1], 'i64')
   const entries = (await conditions(model, settings, guidance, plan)).map((entry) => ({ ...entry, classLabels }))
   const bar = barOf(lowResScheduler, noiseLevel)
+  let channels: NdArray<'f32'> | undefined
   return yield* sampleTask(model, settings, plan, {
     entries,
     combine: guidedBy(guidance),
     prepare(generator, _, initialSigma) {
-      const noise = generator.randn(pixels.shape)
-      const channels = pixels.mul(Math.sqrt(bar)).add(noise.mul(Math.sqrt(1 - bar)))
+      // In diffusers the first picture's generator noises the given picture for all of them.
+      channels ??= pixels.mul(Math.sqrt(bar)).add(generator.randn(pixels.shape).mul(Math.sqrt(1 - bar)))
       return { x: generator.randn([1, model.latents.channels, height, width]).mul(initialSigma), channels }
     },
   })
