@@ -31,10 +31,10 @@ test('npm start runs a model that is bundled', () => {
   expect(words.filter((word) => bundledModels().includes(word))).toHaveLength(1)
 })
 
-test('npm start knows every command, so that all else is a prompt', () => {
+test('npm start knows every command, so that all else is a prompt', async () => {
   const script = readFileSync(resolve(import.meta.dirname, '../scripts/start.mjs'), 'utf8')
   const [, list] = /const commands = (\[.*\])/.exec(script) ?? []
   const silent = { write: () => undefined }
-  const names = program({ out: silent, err: silent }).commands.map((command) => command.name())
+  const names = (await program({ out: silent, err: silent })).commands.map((command) => command.name())
   expect(JSON.parse((list ?? '').replaceAll("'", '"')).sort()).toEqual(names.sort())
 })

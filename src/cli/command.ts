@@ -20,6 +20,8 @@ export interface CommandSpec<S extends Schema> {
   readonly options: S
   /** Keys of `options` given by place, without a flag. */
   readonly positional?: readonly (keyof z.infer<S> & string)[]
+  /** Other names of flags, as `--negative-prompt` for `--negative`. */
+  readonly aliases?: Readonly<Record<string, string>>
   /** Command lines with what each does, shown by `--help`. */
   readonly examples: readonly (readonly [line: string, meaning: string])[]
   run(options: z.infer<S>, io: Io): Promise<void> | void
@@ -31,7 +33,7 @@ export type Register = (program: Command, io: Io) => void
 export function defineCommand<S extends Schema>(spec: CommandSpec<S>): Register {
   return (program, io) => {
     const command = program.command(spec.name).summary(spec.summary).description(spec.description)
-    const options = addOptions(command, spec.options, spec.positional)
+    const options = addOptions(command, spec.options, spec.positional, spec.aliases)
     const width = Math.max(...spec.examples.map(([line]) => line.length))
     const examples = spec.examples.map(([line, meaning]) => `  ${line.padEnd(width)}  ${meaning}`)
     command.addHelpText('after', `\nExamples:\n${examples.join('\n')}`)

@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander'
 import { z } from 'zod'
+import { regrouped, renamed } from './arguments.ts'
 import { UsageError } from './errors.ts'
 
 /** What the flags and arguments of a command may be: the keys become flags, `.meta({ description })` their help. */
@@ -63,9 +64,14 @@ function read(property: Property, text: unknown): unknown {
  *
  * `guidance_scale` and `guidanceScale` both become `--guidance-scale`; a boolean that is true by default becomes
  * `--no-…`. Keys in `positional` become arguments, in that order. The reader throws UsageError, naming every
- * flag that is wrong.
+ * flag that is wrong. `aliases` are other names of flags, as `--negative-prompt` for `--negative`.
  */
-export function addOptions<S extends Schema>(command: Command, schema: S, positional: readonly string[] = []): () => z.infer<S> {
+export function addOptions<S extends Schema>(
+  command: Command,
+  schema: S,
+  positional: readonly string[] = [],
+  aliases: Readonly<Record<string, string>> = {},
+): () => z.infer<S> {
   const { properties = {}, required = [] } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as {
     properties?: Record<string, Property>
     required?: string[]
@@ -87,6 +93,21 @@ export function addOptions<S extends Schema>(command: Command, schema: S, positi
           : flagOf(key)
     command.addOption(new Option(flag, describe(property)))
   }
+
+  const parse = command.parseOptions.bind(command)
+  const takes = (name: string): 'none' | 'one' | 'list' | undefined => {
+    const option = command.options.find(({ long, short }) => long === name || short === name)
+    return option && (option.variadic ? 'list' : option.required ? 'one' : 'none')
+  }
+  const wanted = positional.filter((key) => required.includes(key) || key === positional[0]).length
+  command.parseOptions = (args) =>
+    parse(
+      regrouped(
+        args.map((arg) => renamed(arg, aliases)),
+        takes,
+        wanted,
+      ),
+    )
 
   return () => {
     const given: Record<string, unknown> = {}

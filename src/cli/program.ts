@@ -1,21 +1,25 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
-import { bench } from './bench.ts'
-import { card } from './card.ts'
-import type { Io } from './command.ts'
-import { demo } from './demo.ts'
+import type { Io, Register } from './command.ts'
 import { exitCodeOf, explain } from './errors.ts'
-import { evaluate } from './evaluate.ts'
-import { generate } from './generate.ts'
-import { info } from './info.ts'
 import { normalise } from './options.ts'
-import { sample } from './sample.ts'
-import { train } from './train.ts'
 
 const { version, description } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
 
-/** The `langevin` program with all its commands. */
-export function program(io: Io): Command {
+/** The commands, each loaded when it is asked for. */
+const commands: Readonly<Record<string, () => Promise<Register>>> = {
+  sample: async () => (await import('./sample.ts')).sample,
+  generate: async () => (await import('./generate.ts')).generate,
+  train: async () => (await import('./train.ts')).train,
+  evaluate: async () => (await import('./evaluate.ts')).evaluate,
+  card: async () => (await import('./card.ts')).card,
+  demo: async () => (await import('./demo.ts')).demo,
+  bench: async () => (await import('./bench.ts')).bench,
+  info: async () => (await import('./info.ts')).info,
+}
+
+/** The `langevin` program with one of its commands, or with all. */
+export async function program(io: Io, only?: string): Promise<Command> {
   const command = new Command('langevin')
     .description(description)
     .version(version, '-V, --version', 'print the version')
@@ -28,14 +32,15 @@ export function program(io: Io): Command {
       '\nFlags may be written --like-this or --like_this. Results go to standard output, the rest to standard error.',
     )
     .addHelpText('after', 'Exit codes: 0 done, 1 failed, 2 wrong flags or arguments, 130 interrupted.')
-  for (const register of [sample, generate, train, evaluate, card, demo, bench, info]) register(command, io)
+  const asked = only !== undefined && Object.hasOwn(commands, only) ? [only] : Object.keys(commands)
+  for (const name of asked) (await (commands[name] as () => Promise<Register>)())(command, io)
   return command
 }
 
 /** Runs one command line (without node and script) and gives its exit code. Prints an error once. */
 export async function main(args: readonly string[], io: Io): Promise<number> {
   try {
-    await program(io).parseAsync(normalise(args.length > 0 ? args : ['--help']), { from: 'user' })
+    await (await program(io, args[0])).parseAsync(normalise(args.length > 0 ? args : ['--help']), { from: 'user' })
     return 0
   } catch (error) {
     const code = exitCodeOf(error)

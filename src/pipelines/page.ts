@@ -22,6 +22,8 @@ export interface Progress {
   /** Which of the run's pictures (films, texts), from 0; and which of its steps. */
   readonly picture: number
   readonly i: number
+  /** Of a cascade: which of its stages, from 0; each counts its own calls. */
+  readonly stage?: number
   /** Calls of the network so far, of so many. */
   readonly done: number
   readonly total: number

@@ -17,17 +17,40 @@ import { textToImage } from './text-to-image.ts'
 import { upscale } from './upscale.ts'
 import { variation } from './variation.ts'
 
-/** Pictures, or their latents, by the task that the settings ask for. */
+/** Pictures, or their latents, by the task that the settings ask for; with a refiner, by two models one after the other. */
 export async function* generate(model: StableDiffusionModel, settings: Settings): Generation {
+  const { refiner } = model
+  if (!refiner || settings.output === 'latents') return yield* stage(model, settings)
+  const { switchAt } = settings
+  const canvas = canvasIn(planOf(model, settings), settings)
+  const first = yield* stage(model, { ...settings, denoisingEnd: switchAt, output: 'latents' })
+  const { latents } = first as Extract<typeof first, { type: 'latents' }>
+  const { controls: _, imagePrompts: __, adapters: ___, strength: ____, image, ...rest } = settings
+  const second = { ...rest, guess: false, ...(canvas && { image }), latents, denoisingStart: switchAt }
+  return yield* stage(refiner, second, 1)
+}
+
+async function* stage(model: StableDiffusionModel, settings: Settings, number?: number): Generation {
   const plan = planOf(model, settings)
-  const canvas = plan.task === 'inpaint' ? canvasOf(settings, plan) : undefined
+  const canvas = canvasIn(plan, settings)
   const conditioners = await conditionersOf(model, settings, plan, canvas)
-  const z = yield* sampled(model, settings, plan, canvas, conditioners)
+  const z = yield* numbered(sampled(model, settings, plan, canvas, conditioners), number)
   await model.done(model.unet)
   if (settings.output === 'latents') return { type: 'latents', latents: z }
   const pictures = await model.latents.decode(z)
   await model.done(model.latents)
   return { type: 'pictures', pictures: canvas ? laidOver(pictures, canvas) : pictures }
+}
+
+const canvasIn = (plan: SamplingPlan, settings: Settings): Canvas | undefined =>
+  plan.task === 'inpaint' ? canvasOf(settings, plan) : undefined
+
+/** The steps of a cascade's stage under its number. */
+async function* numbered(sampling: SamplingLatents, stage: number | undefined): SamplingLatents {
+  for (let next = await sampling.next(); ; next = await sampling.next()) {
+    if (next.done) return next.value
+    yield stage === undefined ? next.value : { ...next.value, stage }
+  }
 }
 
 /** What acts on the U-Net in a run beside the text. */

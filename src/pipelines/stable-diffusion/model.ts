@@ -1,16 +1,20 @@
 import { type LoraWeight, mergeLoras, openLora } from '../../checkpoints/index.ts'
+import { ArgumentError } from '../../core/errors.ts'
 import type { Weights } from '../../runtime/weights.ts'
 import { addInversions, readInversion } from '../../text/index.ts'
 import { type OpenControlNet, openControlNet } from '../conditioning/controlnet.ts'
 import { type ImagePrompting, openImagePrompting } from '../conditioning/ip-adapter.ts'
 import { type AdapterFeatures, openAdapter } from '../conditioning/t2i-adapter.ts'
 import type { ConfigOf } from '../open/classes.ts'
+import { openSource } from '../open/open.ts'
+import { openParts } from '../open/parts.ts'
+import { openedOf } from '../opened.ts'
 import type { LoadOptions as CommonOptions, Opened } from '../page.ts'
 import { type LatentCoder, latentCoder } from '../parts/autoencoder.ts'
 import { type Denoiser, denoiser } from '../parts/denoiser.ts'
 import { imageEncoder, type WorkingImageEncoder } from '../parts/image-encoder.ts'
 import { traceUnet } from '../parts/unet.ts'
-import type { Components } from './components.ts'
+import { type Components, componentsOf, stableDiffusionParts } from './components.ts'
 import { families, type PipelineClass } from './families.ts'
 import { type Prompts, prompts } from './prompts.ts'
 
@@ -26,6 +30,8 @@ export interface LoadOptions extends CommonOptions {
   readonly adapters?: readonly string[]
   /** Files of textual-inversion embeddings; `token` as prompts write it. */
   readonly inversions?: readonly { readonly file: string; readonly token?: string }[]
+  /** XL: a second model that makes the last steps. */
+  readonly refiner?: string | undefined
 }
 
 /** A checkpoint of Stable Diffusion whose networks can run. */
@@ -41,6 +47,7 @@ export interface StableDiffusionModel {
   readonly controlnets: readonly OpenControlNet[]
   readonly imagePrompting: ImagePrompting | undefined
   readonly adapters: readonly AdapterFeatures[]
+  readonly refiner: StableDiffusionModel | undefined
   /** Frees what has done its work in a run, unless it is kept. */
   done(part: { release(): Promise<void> }): Promise<void>
   release(): Promise<void>
@@ -61,8 +68,10 @@ export async function openModel(stored: Components, opened: Opened<LoadOptions>)
     imagePrompting: await openImagePrompting(ipAdapters, components, load, compile),
     adapters: await Promise.all(adapters.map((name) => openAdapter(name, load, compile))),
   }
+  const refiner = load.refiner === undefined ? undefined : await openRefiner(load.refiner, components, load)
   return {
     ...working,
+    refiner,
     components,
     xl,
     factor: latents.factor,
@@ -73,6 +82,27 @@ export async function openModel(stored: Components, opened: Opened<LoadOptions>)
         await part?.release()
     },
   }
+}
+
+/** The second stage of a cascade, held against the first before either runs. @throws ArgumentError for another family */
+async function openRefiner(name: string, base: Components, load: LoadOptions): Promise<StableDiffusionModel> {
+  const { controlnets: _, ipAdapters: __, imageEncoder: ___, adapters: ____, loras: _____, inversions: ______, ...rest } = load
+  const options = { ...rest, vae: undefined, refiner: undefined }
+  const source = await openSource(name, options)
+  const [own, first] = [source, base].map(({ className }) => families[className])
+  if (!own?.xl || !first?.xl || own.task === 'pix2pix') {
+    throw new ArgumentError(
+      `refiner: ${source.place} is a ${source.className}, and ${base.place} a ${base.className}: both must be XL, the first for text, pictures or in-painting`,
+    )
+  }
+  const components = componentsOf(await openParts(source, stableDiffusionParts, options), source)
+  const [given, taken] = [base.vae, components.vae].map(({ config }) => config.latent_channels)
+  if (given !== taken) {
+    throw new ArgumentError(
+      `refiner: ${source.place} has latents of ${taken} channels, and ${base.place} of ${given}: they must agree`,
+    )
+  }
+  return openModel(components, openedOf(source, options))
 }
 
 async function withLoras(components: Components, loras: NonNullable<LoadOptions['loras']>): Promise<Components> {

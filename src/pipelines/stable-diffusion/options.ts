@@ -9,6 +9,9 @@ const pair = z.tuple([z.int(), z.int()])
 /** f32 [3, H, W] in [−1, 1], as `decodeImage` gives it. */
 const picture = z.instanceof(NdArray)
 
+/** No flag comes of these by itself: programs give them, or a command gathers them from several flags. */
+const apart = { apart: true } as const
+
 /** One schema gives the options' type, the command's flags and their help. Where nothing is given, diffusers' pipeline decides. */
 export const generateOptions = z.object({
   prompt: z.string().meta({ description: 'what the picture shows' }),
@@ -34,40 +37,49 @@ export const generateOptions = z.object({
   syntax: z.enum(['a1111', 'compel', 'plain']).default('a1111').meta({
     description: 'how the prompt says what weighs more: (word:1.2), word++, or, as in diffusers, not at all and cut at 75 tokens',
   }),
-  image: picture.optional(),
+  image: picture.optional().meta({ media: 'picture', description: 'a picture to start from' }),
   /** f32 [1|3, H, W] in [−1, 1]: white is repainted. */
-  mask: picture.optional(),
+  mask: picture.optional().meta({ media: 'picture', description: 'a picture as large: what is white is repainted' }),
   /** Pixels around the mask's box to which the work is cropped; by default the whole picture is worked on. */
   maskPadding: z.int().min(0).optional().meta({ description: 'work on the mask and so many pixels around it, enlarged' }),
   /** Deviation in pixels of a Gaussian over the mask. */
   maskBlur: z.int().min(0).default(0).meta({ description: "pixels by which the mask's edge is softened" }),
   /** f32 [1|3, H, W] in [−1, 1], of any range: the depth that the depth model keeps. */
-  depth: picture.optional(),
+  depth: picture.optional().meta({ media: 'map', description: 'the depth map that a depth model keeps' }),
   /** A picture for each ControlNet, how strongly it acts, and from which share of the way to which. */
   controls: z
     .array(z.object({ picture, scale: z.number().optional(), start: share.default(0), end: share.default(1) }))
-    .optional(),
+    .optional()
+    .meta(apart),
   /** A picture for each IP-Adapter, and how strongly it acts beside the text. */
-  imagePrompts: z.array(z.object({ picture, scale: z.number().default(1) })).optional(),
+  imagePrompts: z
+    .array(z.object({ picture, scale: z.number().default(1) }))
+    .optional()
+    .meta(apart),
   /** A picture for each T2I-Adapter, and how strongly it acts. */
-  adapters: z.array(z.object({ picture, scale: z.number().default(1) })).optional(),
+  adapters: z
+    .array(z.object({ picture, scale: z.number().default(1) }))
+    .optional()
+    .meta(apart),
   guess: z.boolean().default(false).meta({ description: 'let ControlNets work without a prompt' }),
   /** XL: the size and crop that the picture pretends to come from, height and width, and the size aimed at. */
-  originalSize: pair.optional(),
-  crop: pair.default([0, 0]),
-  targetSize: pair.optional(),
-  negativeOriginalSize: pair.optional(),
-  negativeCrop: pair.default([0, 0]),
-  negativeTargetSize: pair.optional(),
-  aesthetic: z.number().default(6),
-  negativeAesthetic: z.number().default(2.5),
+  originalSize: pair.optional().meta({ description: 'XL: the size that the picture pretends to come from, HEIGHT,WIDTH' }),
+  crop: pair.default([0, 0]).meta({ description: 'XL: where it pretends to be cut out, TOP,LEFT' }),
+  targetSize: pair.optional().meta({ description: 'XL: the size that it pretends to be made for, HEIGHT,WIDTH' }),
+  negativeOriginalSize: pair.optional().meta({ description: 'XL: the same for the negative prompt' }),
+  negativeCrop: pair.default([0, 0]).meta({ description: 'XL: the same for the negative prompt' }),
+  negativeTargetSize: pair.optional().meta({ description: 'XL: the same for the negative prompt' }),
+  aesthetic: z.number().default(6).meta({ description: "XL's refiner: the score that it aims at" }),
+  negativeAesthetic: z.number().default(2.5).meta({ description: "XL's refiner: the score that it turns from" }),
+  /** XL, opened with a refiner: the share of the way at which that takes over. */
+  switchAt: z.number().gt(0).lt(1).default(0.8).meta({ description: 'XL: the share of the way at which the refiner takes over' }),
   /** XL: ends with the latents at this share of the way, for a refiner that starts there. */
-  denoisingEnd: share.optional(),
-  denoisingStart: share.optional(),
+  denoisingEnd: share.optional().meta(apart),
+  denoisingStart: share.optional().meta(apart),
   /** Latents [num, C, h, w] to start from instead of a picture: what `denoisingEnd` left. */
-  latents: picture.optional(),
+  latents: picture.optional().meta(apart),
   /** Gives the latents and not the pictures. */
-  output: z.enum(['pictures', 'latents']).default('pictures'),
+  output: z.enum(['pictures', 'latents']).default('pictures').meta(apart),
 })
 
 export type GenerateOptions = z.input<typeof generateOptions> & {
@@ -111,7 +123,7 @@ const taken: Readonly<Record<PictureTask, readonly OptionName[]>> = {
 
 /** What XL takes beside: a second prompt, sizes and crops. */
 const ofXl: readonly OptionName[] = [
-  ...['prompt2', 'negative2', 'originalSize', 'crop', 'targetSize'],
+  ...['prompt2', 'negative2', 'originalSize', 'crop', 'targetSize', 'switchAt'],
   ...['negativeOriginalSize', 'negativeCrop', 'negativeTargetSize', 'aesthetic', 'negativeAesthetic'],
 ] as OptionName[]
 

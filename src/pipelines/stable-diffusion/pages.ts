@@ -1,4 +1,4 @@
-import { type Page, page } from '../page.ts'
+import { type Page, type Plan, page } from '../page.ts'
 import { componentsOf, stableDiffusionParts } from './components.ts'
 import { families, type PictureTask, sharedTasks } from './families.ts'
 import { generate } from './generate.ts'
@@ -16,23 +16,43 @@ const stableDiffusion = (xl: boolean, tasks: readonly PictureTask[]): Page =>
     output: 'pictures',
     parts: stableDiffusionParts,
     options: optionsOf(xl, tasks),
-    loads: [...opening, ...(tasks === sharedTasks ? conditioning : [])],
+    loads: [
+      ...opening,
+      ...(tasks === sharedTasks ? conditioning : []),
+      ...(tasks === sharedTasks && xl ? (['refiner'] as const) : []),
+    ],
     open: (parts, opened) => openModel(componentsOf(parts, opened.source), opened),
-    plan(model, settings) {
-      const { className, scheduler, steps, guidance, strength, task } = planOf(model, settings as Settings)
-      const given = task === 'image-to-image' || task === 'inpaint' || task === 'depth'
-      return {
-        className,
-        settings: {
-          Steps: steps,
-          Sampler: scheduler.className,
-          'CFG scale': guidance,
-          'Denoising strength': given ? strength : undefined,
-        },
-      }
-    },
+    plan: (model, settings) => inWords(model, settings as Settings),
     generate: (model, settings) => generate(model, settings as Settings),
   })
+
+/** A run in the words of a picture's metadata; what changes nothing is left out. */
+function inWords(model: StableDiffusionModel, settings: Settings): Plan {
+  const { className, scheduler, steps, guidance, strength, task, imageGuidance, noiseLevel } = planOf(model, settings)
+  const given = task === 'image-to-image' || task === 'inpaint' || task === 'depth'
+  const unless = <T>(value: T, plain: T): T | undefined => (value === plain ? undefined : value)
+  const { clipSkip, rescale, eta, maskBlur, maskPadding, controls, prompt2, negative2, switchAt } = settings
+  return {
+    className,
+    settings: {
+      Steps: steps,
+      Sampler: scheduler.className,
+      'CFG scale': guidance,
+      'Denoising strength': given ? strength : undefined,
+      'Image CFG scale': task === 'pix2pix' ? imageGuidance : undefined,
+      'Noise level': task === 'upscale' ? noiseLevel : undefined,
+      'Clip skip': clipSkip === undefined ? undefined : clipSkip + 1,
+      'CFG rescale': unless(rescale, 0),
+      Eta: unless(eta, 0),
+      'Mask blur': unless(maskBlur, 0),
+      'Masked area padding': maskPadding,
+      'Second prompt': prompt2,
+      'Second negative prompt': negative2,
+      'Control scales': controls?.map(({ scale = 1 }) => scale).join('; '),
+      'Refiner switch at': model.refiner && switchAt,
+    },
+  }
+}
 
 /** diffusers' pipelines of Stable Diffusion 1, 2 and XL. */
 export const stableDiffusionPages: readonly Page[] = [

@@ -43,16 +43,18 @@ export function planOf(model: StableDiffusionModel, settings: Settings): Samplin
 
 /** @throws ArgumentError for options that would do nothing, which says when they do something */
 function refuseIdle(
-  { components, controlnets, xl }: StableDiffusionModel,
+  model: StableDiffusionModel,
   settings: Settings,
   { task, className, scheduler }: Pick<SamplingPlan, 'task' | 'className' | 'scheduler'>,
 ): void {
+  const { components, controlnets, xl } = model
   const idle = idleOptions(settings, task, xl)
   if (settings.guess && controlnets.length === 0) idle.push('guess (a ControlNet)')
   if (settings.eta !== 0 && !scheduler.takes.includes('eta')) idle.push('eta (the scheduler ddim or tcd)')
   if (components.options.requires_aesthetics_score !== true)
     for (const name of ['aesthetic', 'negativeAesthetic'] as const)
       if (settings[name] !== defaultSettings[name]) idle.push(`${name} (XL's refiner)`)
+  if (settings.switchAt !== defaultSettings.switchAt && !model.refiner) idle.push('switchAt (a refiner)')
   if (idle.length === 0) return
   throw new ArgumentError(`${className} of ${components.place} has no use for ${idle.join(', ')}: leave it out`)
 }
