@@ -1,6 +1,8 @@
 /** Writes docs/schedulers.md: every class in parity with diffusers, the options its loops cover, and the largest error measured. */
 import { writeFileSync } from 'node:fs'
+import { samplerTable, scheduleTable } from '../src/diffusion/index.ts'
 import { cases, diffusers, runCase } from '../tests/scheduler-cases.ts'
+import { optionCases } from '../tests/scheduler-options.ts'
 
 const rows = new Map<string, { loops: number; options: Set<string>; error: number }>()
 for (const [i, { class: name, config, run }] of cases.entries()) {
@@ -30,8 +32,30 @@ const network = (x: NdArray, t: number) => x.mul(0.9 - t / 10_000)
 for await (const { i, denoised } of scheduler.run(network, noise, { steps: 20, seed: 0 })) console.log(i, denoised.std().item())
 \`\`\`
 
-\`run\` is an async generator: it yields before every step and returns the sample. An unknown class or option is an error that
-lists the known ones.
+\`run\` is an async generator: it yields before every step and returns the sample. An unknown class or value is an error that lists
+the known ones. An option that no class reads (notes, options of other versions) is left aside, with a sentence in \`scheduler.warnings\`.
+
+\`timesteps\` or \`sigmas\` of your own take the place of \`steps\` in the classes that accept them (\`scheduler.accepts\`). Levels fall, and
+their final 0 may be given or left out.
+
+## By name
+
+\`schedulerByName(config, name)\` lays a sampler over a model's own config, by the name that AUTOMATIC1111, ComfyUI or diffusers has
+for it; the network's betas and prediction type stay. Case, hyphens and underscores do not count. \`mergeSchedulerConfig\` does the
+same with a class and options.
+
+\`\`\`ts
+import { mergeSchedulerConfig, schedulerByName } from 'langevin/diffusion'
+
+const own = { _class_name: 'PNDMScheduler', beta_start: 0.00085, beta_end: 0.012, beta_schedule: 'scaled_linear' }
+console.log(schedulerByName(own, 'DPM++ 2M Karras').options)
+console.log(schedulerByName(own, 'dpmpp_2m', 'karras').className)
+console.log(mergeSchedulerConfig(own, { _class_name: 'EulerDiscreteScheduler', use_beta_sigmas: true }))
+\`\`\`
+
+Samplers: ${samplerTable.map((s) => s.name).join(', ')}, and any class of the table. Schedules: ${scheduleTable.map((s) => s.name).join(', ')}.
+
+## Parity
 
 The table is what \`parity/schedulers-table.ts\` measured against diffusers ${diffusers.metadata.diffusers} and PyTorch
 ${diffusers.metadata.torch}: ${cases.length} full loops with a smooth, non-odd network, whole final tensors compared. The error is the largest
@@ -41,8 +65,21 @@ ${diffusers.metadata.torch}: ${cases.length} full loops with a smooth, non-odd n
 | --- | --- | --- | --- |
 ${table.join('\n')}
 
-Known limits: \`DPMSolverSDEScheduler\` draws its noise from the seeded generator, not from torchsde's Brownian tree, so its
-samples follow the same law but not the same draws (the loops above give diffusers our draws). \`solver_p\`, \`tau_func\` and
-\`scale_factors\` take code, not numbers, and are refused.
+Beside these, \`parity/scheduler_options.py\` runs every class with every option of every class, one at a time and several at once, and
+records what diffusers gives, refuses or fails at: ${optionCases.length} configs. The tests hold that langevin obeys the same options and ignores the
+same.
+
+## Known limits
+
+- \`DPMSolverSDEScheduler\` draws its noise from the seeded generator, not from torchsde's Brownian tree, so its samples follow the
+  same law but not the same draws (the loops above give diffusers our draws).
+- \`solver_p\`, \`tau_func\` and \`scale_factors\` take code, not numbers, and are refused.
+- Where rounding gives NumPy's \`arange\` one trailing timestep more than the steps (61 of 1000), diffusers makes a step more, at t = −1,
+  with its tables read from their noisy end. Here a run has as many steps as were asked for.
+- Fresh noise on inverted flow levels (\`stochastic_sampling\` or \`FlowMatchLCMScheduler\` with \`invert_sigmas\`) ends in pure noise in
+  diffusers, and is refused. So are \`use_dynamic_shifting\` without \`mu\`, and a predicted flow in \`DEISMultistepScheduler\` without
+  \`use_flow_sigmas\`.
+- EDM's classes with one step of exponential levels start at σ_max, whose noise they are given; diffusers starts them at σ_min.
+- Classes take every \`beta_schedule\` and every \`prediction_type\`, also those that diffusers has in other classes only.
 `,
 )

@@ -24,6 +24,11 @@ const model =
     return channels === 1 ? out : NdArray.concat([out, x.mul(0.5).tanh()], 1)
   }
 
+const score: Model = async (x, sigma) => (await model(1)(x, sigma)).sub(x).div(1 + sigma * sigma)
+
+/** The network of a class's loops: that of ScoreSdeVeScheduler gives a score. */
+export const network = (name: string, channels: 1 | 2): Model => (name === 'ScoreSdeVeScheduler' ? score : model(channels))
+
 /** Runs a case; the error is max |Δ| of the whole final tensor over max(1, max |x|). */
 export async function runCase(index: number): Promise<{ readonly error: number; readonly timesteps: readonly number[] }> {
   const { class: name, config, run: given, channels } = cases[index] as SchedulerCase
@@ -32,13 +37,12 @@ export async function runCase(index: number): Promise<{ readonly error: number; 
   const run = jumps ? { ...plain, known: { data, mask, jumpLength: jumps[0], jumpTimes: jumps[1] } } : plain
   const scheduler = schedulerFromConfig({ _class_name: name, ...config })
   const timesteps: number[] = []
-  const score: Model = async (x, sigma) => (await model(1)(x, sigma)).sub(x).div(1 + sigma * sigma)
-  const network: Model = (x, t) => {
+  const counted: Model = (x, t) => {
     timesteps.push(t)
-    return (name === 'ScoreSdeVeScheduler' ? score : model(channels))(x, t)
+    return network(name, channels)(x, t)
   }
   const noise = tensorOf(diffusers, 'noise').mul(scheduler.initialSigma(run))
-  const sampling = scheduler.run(network, noise, { ...run, seed: Number(diffusers.metadata.seed) })
+  const sampling = scheduler.run(counted, noise, { ...run, seed: Number(diffusers.metadata.seed) })
   let step = await sampling.next()
   while (!step.done) step = await sampling.next()
   const expected = tensorOf(diffusers, `case.${index}`)

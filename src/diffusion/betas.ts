@@ -64,9 +64,10 @@ export function rescaleZeroTerminalSnr(betas: Float32Array): Float32Array {
   return bars.map((bar, i) => 1 - Math.fround(i === 0 ? bar : bar / (bars[i - 1] as number)))
 }
 
-/** PyTorch's float32 linspace: it counts from both ends. */
+/** PyTorch's float32 linspace: it counts from both ends; one step gives the start. */
 export function linspace(start: number, end: number, steps: number): Float32Array {
   const [from, to] = [Math.fround(start), Math.fround(end)]
+  if (steps === 1) return Float32Array.of(from)
   const step = Math.fround(Math.fround(to - from) / (steps - 1))
   return Float32Array.from({ length: steps }, (_, i) => (i < steps / 2 ? from + step * i : to - step * (steps - 1 - i)))
 }

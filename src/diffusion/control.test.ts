@@ -5,12 +5,14 @@ import { Generator } from '../runtime/random.ts'
 import { type Denoise, finish, levelOf, ve, vp } from './denoiser.ts'
 import { constrained, fromPicture, greyBasis, inBasis, noised, repaint, repaintVisits, replacement, slerp } from './editing.ts'
 import {
+  adaptivePerturbedScale,
   type Conditional,
   classifierFree,
   composed,
   contrast,
   extrapolate,
   gradientGuided,
+  perturbedGuidance,
   projected,
   regional,
   rescaled,
@@ -231,4 +233,34 @@ test('slerp between noises keeps their length; its ends are the noises', () => {
   expect(slerp(a, b, 0.5).norm().item() / a.norm().item()).toBeCloseTo(1, 1)
   expect(close(slerp(a, a, 0.3), a)).toBeLessThan(1e-5)
   expect(close(noised(a, b, levelOf(ve, 2)), a.add(b.mul(2)))).toBe(0)
+})
+
+test('perturbed guidance: u + s(c − u) + p(c − ĉ), within its interval, and not evaluated where p is 0', async () => {
+  let calls = 0
+  const perturbed: Conditional<number> = (at, sigma, labels) => {
+    calls++
+    return NdArray.concat(labels.map(() => at.mul(0.1 * sigma)))
+  }
+  const options = { condition: 1, unconditional: -1, scale: 3, perturbed, perturbedScale: 2 }
+  const [c, u] = [await oracle(x, 0.6, [1]), await oracle(x, 0.6, [-1])]
+  const plain = extrapolate(c, u, 3)
+  const all = plain.add(c.sub(x.mul(0.06)).mul(2))
+  expect(close(await perturbedGuidance(oracle, options)(x, 0.6), all)).toBeLessThan(1e-5)
+  expect(close(await perturbedGuidance(oracle, { ...options, rescale: 0.7 })(x, 0.6), rescaled(all, c, 0.7))).toBeLessThan(1e-5)
+  expect(calls).toBe(2)
+  expect(close(await perturbedGuidance(oracle, { ...options, interval: [0, 0.5] })(x, 0.6), plain)).toBeLessThan(1e-5)
+  expect(close(await perturbedGuidance(oracle, { ...options, perturbedScale: () => 0 })(x, 0.6), plain)).toBeLessThan(1e-5)
+  expect(calls).toBe(2)
+  const alone = await perturbedGuidance(oracle, { ...options, scale: 1 })(x, 0.6)
+  expect(close(alone, c.add(c.sub(x.mul(0.06)).mul(2)))).toBeLessThan(1e-5)
+  expect([1000, 900, 200].map(adaptivePerturbedScale(3, 0.01))).toEqual([3, 2, 0])
+})
+
+test('a condition of a composition may act in its mask only', async () => {
+  const mask = NdArray.from([[1, 0]])
+  const [c, u] = [await oracle(x, 0.5, [1]), await oracle(x, 0.5, [-1])]
+  const guided = await composed(oracle, -1, [{ condition: 1, scale: 2, mask }])(x, 0.5)
+  expect(close(guided.slice(1, 0, 1), extrapolate(c, u, 2).slice(1, 0, 1))).toBeLessThan(1e-5)
+  expect(close(guided.slice(1, 1), u.slice(1, 1))).toBeLessThan(1e-5)
+  expect(() => composed(oracle, -1, [])).toThrow(/at least one condition/)
 })

@@ -198,3 +198,9 @@ test('tokens are drawn with their probabilities; bad arguments are refused', () 
   expect(() => new DiscreteDiffusion('uniform', 3, [0.5, 0])).toThrow('betas[1] is 0')
   expect(() => new BinomialDiffusion(1)).toThrow(ArgumentError)
 })
+
+test('shares that leave no way to an unmasked token leave it as it is', () => {
+  const process = new DiscreteDiffusion('absorbing', 3, [0.5, 1])
+  expect(process.reverse(0, [0, 1, 0], 0, 1)).toEqual([1, 0, 0])
+  expect(process.reverse(2, [0.25, 0.75, 0], -1, 0)).toEqual([0.25, 0.75, 0])
+})

@@ -101,6 +101,8 @@ export class DiscreteDiffusion {
       }
     }
     const total = out.reduce((a, b) => a + b, 0)
+    // The predicted shares leave no way to this token: nothing that they allow can have led here. It stays as it is.
+    if (!(total > 0)) return out.map((_, j) => (j === now ? 1 : 0))
     return out.map((p) => p / total)
   }
 

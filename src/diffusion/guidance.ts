@@ -62,6 +62,37 @@ export function contrast(good: Denoise, worse: Denoise, scale: number): Denoise 
   }
 }
 
+export interface PerturbedGuidance<C> extends Guidance<C> {
+  /** The network with part of it put out of action: attention maps made the identity, or layers left out. */
+  readonly perturbed: Conditional<C>
+  /** How far from its prediction, by level; 0 does not evaluate it. */
+  readonly perturbedScale: number | ((level: number) => number)
+}
+
+/**
+ * u + s(c − u) + p(c − ĉ), with ĉ what the network gives for the condition when it is perturbed: perturbed-attention guidance (Ahn et
+ * al. 2024, eq. 15 with classifier-free guidance) and skip-layer guidance (as SD 3.5 uses it) differ in what is perturbed. `interval`
+ * bounds the levels at which the perturbed network counts; classifier-free guidance acts at all.
+ */
+export function perturbedGuidance<C>(f: Conditional<C>, options: PerturbedGuidance<C>): Denoise {
+  const { condition, unconditional, scale, rescale = 0, interval, perturbed, perturbedScale } = options
+  return async (x, level) => {
+    const outside = interval && !(level > interval[0] && level <= interval[1])
+    const strength = outside ? 0 : typeof perturbedScale === 'number' ? perturbedScale : perturbedScale(level)
+    const conditions = scale === 1 ? [condition] : [condition, unconditional]
+    const [c, u] = (await predictions(f, x, level, conditions)) as [NdArray, NdArray | undefined]
+    const guided = u ? extrapolate(c, u, scale) : c
+    if (strength === 0) return rescaled(guided, c, rescale)
+    return rescaled(guided.add(c.sub(await perturbed(x, level, [condition])).mul(strength)), c, rescale)
+  }
+}
+
+/** A perturbed scale that falls with the timestep, p − a(1000 − t) and not below 0, as diffusers' adaptive scaling. */
+export const adaptivePerturbedScale =
+  (scale: number, adaptive: number): ((t: number) => number) =>
+  (t) =>
+    Math.max(0, scale - adaptive * (1000 - t))
+
 export interface ProjectedGuidance<C> extends Omit<Guidance<C>, 'rescale' | 'interval'> {
   /** How much of the difference along the conditional prediction is kept; 0 keeps none, 1 is plain guidance. */
   readonly parallel?: number
@@ -141,17 +172,28 @@ export function regional<C>(f: Conditional<C>, regions: readonly Region<C>[]): D
   }
 }
 
-/** Several conditions everywhere: u + Σ s_k(c_k − u), a product of experts (Liu et al. 2022b, eq. 11). */
-export function composed<C>(
-  f: Conditional<C>,
-  unconditional: C,
-  parts: readonly { readonly condition: C; readonly scale: number }[],
-): Denoise {
+/** A condition of a composition; with a mask, which broadcasts to x, it acts there only. */
+export interface Part<C> {
+  readonly condition: C
+  readonly scale: number
+  readonly mask?: NdArray
+}
+
+/**
+ * Several conditions at once: u + Σ s_k m_k(c_k − u), a product of experts (Liu et al. 2022b, eq. 11) and AUTOMATIC1111's AND, each
+ * everywhere or in its mask m_k.
+ */
+export function composed<C>(f: Conditional<C>, unconditional: C, parts: readonly Part<C>[]): Denoise {
+  if (parts.length === 0) throw new ArgumentError('composed: expected at least one condition')
   return async (x, level) => {
     const [u, ...conditional] = (await predictions(f, x, level, [unconditional, ...parts.map((p) => p.condition)])) as [
       NdArray,
       ...NdArray[],
     ]
-    return conditional.reduce((sum, c, k) => sum.add(c.sub(u).mul((parts[k] as { scale: number }).scale)), u)
+    return conditional.reduce((sum, c, k) => {
+      const { scale, mask } = parts[k] as Part<C>
+      const difference = c.sub(u).mul(scale)
+      return sum.add(mask ? difference.mul(mask) : difference)
+    }, u)
   }
 }

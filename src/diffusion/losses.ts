@@ -72,6 +72,8 @@ export function drawTimes(density: TimeDensity, count: number, generator: Genera
       return generator.randn([count]).map((z) => 1 / (1 + Math.exp(-(mean + std * z))))
     }
     case 'mode':
+      if (!(density.scale >= -1 && density.scale <= 2 / (Math.PI - 2)))
+        throw new ArgumentError(`mode: scale is ${density.scale}; expected −1 … 1.75, where times follow from u alone`)
       return generator.rand([count]).map((u) => 1 - u - density.scale * (Math.cos((Math.PI / 2) * u) ** 2 - 1 + u))
     case 'cosmap':
       return generator.rand([count]).map((u) => 1 - 1 / (Math.tan((Math.PI / 2) * u) + 1))
@@ -101,6 +103,7 @@ export class LossSecondMoment {
     if (this.losses.some((l) => l.length < this.history)) return new Array<number>(steps).fill(1 / steps)
     const roots = this.losses.map((l) => Math.sqrt(l.reduce((sum, v) => sum + v * v, 0) / l.length))
     const total = roots.reduce((a, b) => a + b, 0)
+    if (total === 0) return new Array<number>(steps).fill(1 / steps)
     return roots.map((r) => (r / total) * (1 - this.uniform) + this.uniform / steps)
   }
 

@@ -16,14 +16,25 @@ function checkRange({ min, max, steps }: SigmaRange): void {
 /** Noise levels even in σ^(1/ρ), falling from max to min (Karras et al. 2022, eq. 5). */
 export function karrasSigmas({ min, max, steps, rho = 7 }: SigmaRange & { readonly rho?: number }): number[] {
   checkRange({ min, max, steps })
-  const [low, high] = [min ** (1 / rho), max ** (1 / rho)]
-  return numpyLinspace(0, 1, steps).map((ramp) => (high + ramp * (low - high)) ** rho)
+  return spreads.karras(max, min, steps, rho)
+}
+
+/** The same levels from any level to any other, for configs whose levels may rise. */
+export const spreads = {
+  karras: (from: number, to: number, steps: number, rho = 7): number[] => {
+    const [first, last] = [from ** (1 / rho), to ** (1 / rho)]
+    return numpyLinspace(0, 1, steps).map((ramp) => (first + ramp * (last - first)) ** rho)
+  },
+  exponential: (from: number, to: number, steps: number): number[] =>
+    numpyLinspace(Math.log(from), Math.log(to), steps).map(Math.exp),
+  beta: (from: number, to: number, steps: number, a = 0.6, b = 0.6): number[] =>
+    numpyLinspace(0, 1, steps).map((t) => to + betaQuantile(1 - t, a, b) * (from - to)),
 }
 
 /** Noise levels even in ln σ, falling; also the uniform-λ levels of Lu et al. 2022 (their λ is −ln σ). */
 export function exponentialSigmas({ min, max, steps }: SigmaRange): number[] {
   checkRange({ min, max, steps })
-  return numpyLinspace(Math.log(max), Math.log(min), steps).map(Math.exp)
+  return spreads.exponential(max, min, steps)
 }
 
 /** Noise levels at the quantiles of a Beta distribution, denser at both ends (Lee et al. 2024). */
@@ -35,7 +46,7 @@ export function betaSigmas({
   b = 0.6,
 }: SigmaRange & { readonly a?: number; readonly b?: number }): number[] {
   checkRange({ min, max, steps })
-  return numpyLinspace(0, 1, steps).map((t) => min + betaQuantile(1 - t, a, b) * (max - min))
+  return spreads.beta(max, min, steps, a, b)
 }
 
 /** The x with a share p of Beta(a, b) below it. */
@@ -138,5 +149,6 @@ export const alignYourSteps = {
 /** A ten-step schedule stretched to another number of steps: linear in ln σ between its levels (Sabour et al. 2024, appendix). */
 export function resampleSigmas(sigmas: readonly number[], steps: number): number[] {
   const logs = sigmas.filter((sigma) => sigma > 0).map(Math.log)
+  if (logs.length < 2) throw new ArgumentError(`resampleSigmas: expected at least 2 levels above 0, got ${logs.length}`)
   return [...numpyLinspace(0, logs.length - 1, steps).map((at) => Math.exp(interpolate(logs, at))), 0]
 }

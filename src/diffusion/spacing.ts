@@ -21,8 +21,23 @@ export function timestepsBySpacing(spacing: Spacing, steps: number, { trainSteps
     case 'leading':
       return Array.from({ length: steps }, (_, i) => (steps - 1 - i) * Math.floor(trainSteps / steps) + offset)
     case 'trailing':
-      return Array.from({ length: steps }, (_, i) => roundHalfEven(trainSteps - i * (trainSteps / steps)) - 1)
+      return trailingTimesteps(steps, { trainSteps })
   }
+}
+
+/**
+ * Timesteps counted down from `end` (T, or one above the noisiest timestep) in strides of T/steps, by the arithmetic of NumPy's
+ * `arange(end, 0, −T/steps)`. Where rounding gives that one number more than the steps, diffusers makes a step more, at t = −1, which
+ * reads its tables from their noisy end; here there are never more timesteps than steps.
+ */
+export function trailingTimesteps(
+  steps: number,
+  { trainSteps, end = trainSteps }: { trainSteps: number; end?: number },
+): number[] {
+  const stride = trainSteps / steps
+  const delta = end - stride - end
+  const length = Math.min(steps, Math.ceil(end / stride))
+  return Array.from({ length }, (_, i) => roundHalfEven(end + i * delta) - 1)
 }
 
 /** A number of sampling steps: whole, at least 1, at most T. */
@@ -40,6 +55,13 @@ export function checkTimesteps(timesteps: readonly number[], trainSteps = Infini
     if (t >= before)
       throw new ArgumentError(`timesteps must fall, but timesteps[${i - 1}] is ${before} and timesteps[${i}] is ${t}`)
   }
+}
+
+/** Timesteps of the caller's own as tables of whole timesteps read them: without their fractions, as diffusers takes them. */
+export function wholeTimesteps(timesteps: readonly number[], trainSteps?: number): readonly number[] {
+  const whole = timesteps.map(Math.trunc)
+  checkTimesteps(whole, trainSteps)
+  return whole
 }
 
 /** `steps` numbers from start to end, both included; one step gives the start, as NumPy does. */

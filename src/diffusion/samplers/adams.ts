@@ -1,3 +1,4 @@
+import { ArgumentError } from '../../core/errors.ts'
 import type { NdArray } from '../../runtime/ndarray.ts'
 import {
   checkSigmas,
@@ -45,6 +46,7 @@ export async function* lms(
   { order = 4, before = [] }: LmsOptions = {},
 ): Sampling {
   checkSigmas(sigmas, 'lms')
+  if (!(Number.isInteger(order) && order >= 1)) throw new ArgumentError(`lms: order is ${order}; expected a whole number ≥ 1`)
   const all = [...before, ...sigmas]
   const slopes: NdArray[] = []
   for (const [i, [sigma, next]] of pairs(sigmas).entries()) {
@@ -68,6 +70,8 @@ export async function* lms(
  */
 export async function* ipndm(denoise: Denoise, x: NdArray, sigmas: readonly number[], { path = vp, order = 4 } = {}): Sampling {
   checkSigmas(sigmas, 'ipndm')
+  if (!(Number.isInteger(order) && order >= 1 && order <= adamsBashforth.length))
+    throw new ArgumentError(`ipndm: order is ${order}; expected 1, 2, 3 or 4`)
   const noises: NdArray[] = []
   for (const [i, [sigma, next]] of pairs(sigmas).entries()) {
     const [from, to] = [levelOf(path, sigma), levelOf(path, next)]

@@ -145,6 +145,8 @@ export interface MultistepSolver extends Omit<Integrand, 'tau'> {
 export interface MultistepOptions {
   readonly path?: Path
   readonly generator?: Generator
+  /** Where each step lands, when that is not the next level. */
+  readonly targets?: readonly number[]
 }
 
 /** How many evaluations are remembered; higher orders are unstable long before. */
@@ -171,7 +173,7 @@ export async function* multistep(
   x: NdArray,
   sigmas: readonly number[],
   solver: MultistepSolver,
-  { path = vp, generator }: MultistepOptions = {},
+  { path = vp, generator, targets }: MultistepOptions = {},
 ): Sampling {
   checkSigmas(sigmas, 'multistep', 'any')
   const twice = repeatedLevel(sigmas, solver)
@@ -180,12 +182,13 @@ export async function* multistep(
       `multistep: sigmas[${twice - 1}] and sigmas[${twice}] are both ${sigmas[twice]}, and no polynomial goes through two evaluations at one level`,
     )
   const levels = sigmas.map((sigma) => levelOf(path, sigma))
+  const landings = targets ? targets.map((sigma) => levelOf(path, sigma)) : levels.slice(1)
   const steps = levels.length - 1
   const { form, weigh, order, correct, tau = () => 0, draws = () => 0 } = solver
   let history: Evaluation[] = []
   let last: { x: NdArray; z?: NdArray; tau: number } | undefined
   for (let i = 0; i < steps; i++) {
-    const [before, from, to] = [levels[i - 1], levels[i] as Level, levels[i + 1] as Level]
+    const [before, from, to] = [levels[i - 1], levels[i] as Level, landings[i] as Level]
     const denoised = await denoise(x, from.sigma)
     yield { i, sigma: from.sigma, x, denoised }
     history = [{ level: from, output: form === 'data' ? denoised : noiseIn(x, denoised, from) }, ...history.slice(0, longest)]

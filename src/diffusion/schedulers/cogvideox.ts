@@ -1,4 +1,3 @@
-import { ArgumentError } from '../../core/errors.ts'
 import { zeroTerminal } from '../betas.ts'
 import { levelOf, vp } from '../denoiser.ts'
 import { type Prediction, toData } from '../predictions.ts'
@@ -6,7 +5,8 @@ import { ddim } from '../samplers/ddim.ts'
 import { dpmSolver } from '../samplers/dpm-solver.ts'
 import { multistep } from '../samplers/exponential.ts'
 import { type Spacing, timestepsBySpacing } from '../spacing.ts'
-import { alphaTable, betaOptions, kind, type RunOptions, vpSigma } from './scheduler.ts'
+import { type RunOptions, spec } from './scheduler.ts'
+import { alphaTable, betaOptions, vpSigma } from './tables.ts'
 
 // CogVideoX: a schedule with its signal-to-noise ratio divided by snr_shift_scale², as longer sequences need.
 
@@ -43,7 +43,7 @@ function gridOf(options: typeof shared, run: RunOptions) {
   }
 }
 
-export const CogVideoXDDIMScheduler = kind({
+export const CogVideoXDDIMScheduler = spec({
   defaults: shared,
   plan: (options, run) => {
     const { timesteps, sigmas, targets } = gridOf(options, run)
@@ -56,14 +56,10 @@ export const CogVideoXDDIMScheduler = kind({
   },
 })
 
-export const CogVideoXDPMScheduler = kind({
+export const CogVideoXDPMScheduler = spec({
   defaults: shared,
   plan: (options, run) => {
     const { timesteps, sigmas, targets, hop } = gridOf(options, run)
-    if (timesteps.some((t, i) => i > 0 && (timesteps[i - 1] as number) - t !== hop))
-      throw new ArgumentError(
-        `CogVideoXDPMScheduler: its steps are all of ${hop}; choose a number of steps that divides, or another timestep_spacing`,
-      )
     // The first step and the one to the clean sample are of first order. diffusers draws twice in the others.
     const first = (i: number) => i === 0 || (timesteps[i] as number) < hop
     const solver = { ...dpmSolver({ stochastic: true }, (i) => (first(i) ? 1 : 2)), draws: (i: number) => (first(i) ? 1 : 2) }
@@ -71,7 +67,8 @@ export const CogVideoXDPMScheduler = kind({
       timesteps,
       initialSigma: 1,
       data: (output, x, sigma) => toData(options.prediction_type, output, x, levelOf(vp, sigma)),
-      sample: (denoise, x) => multistep(denoise, x, [...sigmas, targets.at(-1) as number], solver, { generator: run.generator }),
+      sample: (denoise, x) =>
+        multistep(denoise, x, [...sigmas, targets.at(-1) as number], solver, { generator: run.generator, targets }),
     }
   },
 })

@@ -4,8 +4,9 @@ import { levelOf, vp } from '../denoiser.ts'
 import { type Prediction, toData, toNoise } from '../predictions.ts'
 import { ddim } from '../samplers/ddim.ts'
 import { ddpm, fixedLarge, fixedSmall, learnedRange, type ReverseStd } from '../samplers/ddpm.ts'
-import { checkTimesteps, type Spacing, timestepsBySpacing } from '../spacing.ts'
-import { alphaTable, betaOptions, clipOptions, clipper, halves, kind, type RunOptions, vpSigma } from './scheduler.ts'
+import { type Spacing, timestepsBySpacing, wholeTimesteps } from '../spacing.ts'
+import { type RunOptions, spec } from './scheduler.ts'
+import { alphaTable, betaOptions, clipOptions, clipper, halves, vpSigma } from './tables.ts'
 
 const shared = {
   ...betaOptions,
@@ -18,16 +19,16 @@ const shared = {
 
 function chosen(options: typeof shared, { timesteps, steps }: RunOptions): readonly number[] {
   const { num_train_timesteps: trainSteps, steps_offset: offset } = options
-  if (timesteps) checkTimesteps(timesteps, trainSteps)
-  return timesteps ?? timestepsBySpacing(options.timestep_spacing, steps as number, { trainSteps, offset })
+  if (timesteps) return wholeTimesteps(timesteps, trainSteps)
+  return timestepsBySpacing(options.timestep_spacing, steps as number, { trainSteps, offset })
 }
 
 type Variance = 'fixed_small' | 'fixed_small_log' | 'fixed_large' | 'fixed_large_log' | 'learned' | 'learned_range'
 
-export const DDPMScheduler = kind({
+export const DDPMScheduler = spec({
   defaults: { ...shared, variance_type: 'fixed_small' as Variance },
   choices: { variance_type: ['fixed_small', 'fixed_small_log', 'fixed_large', 'fixed_large_log', 'learned', 'learned_range'] },
-  takes: ['timesteps'],
+  accepts: ['timesteps'],
   plan: (options, run) => {
     const bars = alphaTable(options, options.rescale_betas_zero_snr)
     const timesteps = chosen(options, run).slice(run.start)
@@ -61,16 +62,18 @@ export const DDPMScheduler = kind({
   },
 })
 
-export const DDIMScheduler = kind({
+export const DDIMScheduler = spec({
   defaults: { ...shared, set_alpha_to_one: true },
-  takes: ['timesteps', 'eta', 'useClippedModelOutput'],
+  accepts: ['timesteps', 'eta', 'useClippedModelOutput'],
   plan: (options, run) => {
     const bars = alphaTable(options, options.rescale_betas_zero_snr)
     const all = chosen(options, run)
     const timesteps = all.slice(run.start)
     const hop = Math.floor(options.num_train_timesteps / all.length)
     const final = options.set_alpha_to_one ? 0 : vpSigma(bars, 0)
-    const targets = timesteps.map((t) => (t >= hop ? vpSigma(bars, t - hop) : final))
+    // Even timesteps land a stride below themselves, as in diffusers; timesteps of one's own, which diffusers does not take, on the next.
+    const landing = (t: number, i: number) => (run.timesteps ? (timesteps[i + 1] ?? -1) : t - hop)
+    const targets = timesteps.map(landing).map((t) => (t >= 0 ? vpSigma(bars, t) : final))
     const clip = clipper(options)
     const { generator, eta } = run
     const both = run.useClippedModelOutput ? clip : (data: NdArray) => data
@@ -90,16 +93,17 @@ export const DDIMScheduler = kind({
 })
 
 /** Encodes data into the noise that DDIM would sample it from; `run` starts from data. */
-export const DDIMInverseScheduler = kind({
+export const DDIMInverseScheduler = spec({
   defaults: { ...shared, set_alpha_to_one: true },
-  takes: ['timesteps'],
+  accepts: ['timesteps'],
   plan: (options, run) => {
     const bars = alphaTable(options, options.rescale_betas_zero_snr)
     const all = [...chosen(options, run)].reverse()
     const timesteps = all.slice(run.start)
     const hop = Math.floor(options.num_train_timesteps / all.length)
     const first = options.set_alpha_to_one ? 0 : vpSigma(bars, 0)
-    const sigmas = timesteps.map((t) => (t >= hop ? vpSigma(bars, t - hop) : first))
+    const leaving = (t: number, i: number) => (run.timesteps ? (all[i + (run.start ?? 0) - 1] ?? -1) : t - hop)
+    const sigmas = timesteps.map(leaving).map((t) => (t >= 0 ? vpSigma(bars, t) : first))
     const clip = clipper({ ...options, thresholding: false })
     // At σ = 0 the data says nothing of the noise, so it is read from the network's output.
     let output: NdArray
@@ -120,7 +124,7 @@ export const DDIMInverseScheduler = kind({
   },
 })
 
-export const UnCLIPScheduler = kind({
+export const UnCLIPScheduler = spec({
   defaults: {
     num_train_timesteps: 1000,
     variance_type: 'fixed_small_log' as 'fixed_small_log' | 'learned_range',
@@ -130,7 +134,7 @@ export const UnCLIPScheduler = kind({
     beta_schedule: 'squaredcos_cap_v2' as typeof betaOptions.beta_schedule,
   },
   choices: { variance_type: ['fixed_small_log', 'learned_range'], beta_schedule: ['squaredcos_cap_v2'] },
-  takes: ['timesteps'],
+  accepts: ['timesteps'],
   plan: (options, run) => {
     const betas = betaSchedule(options.beta_schedule, { steps: options.num_train_timesteps })
     const bars = alphaTable({ ...betaOptions, ...options })

@@ -3,8 +3,9 @@ import { levelOf, ve, vp } from '../denoiser.ts'
 import { consistencyScaling } from '../edm.ts'
 import { type Prediction, toData } from '../predictions.ts'
 import { consistency, tcd } from '../samplers/consistency.ts'
-import { checkTimesteps } from '../spacing.ts'
-import { alphaTable, betaOptions, clipOptions, clipper, kind, type RunOptions, vpSigma } from './scheduler.ts'
+import { checkTimesteps, wholeTimesteps } from '../spacing.ts'
+import { type RunOptions, spec } from './scheduler.ts'
+import { alphaTable, betaOptions, clipOptions, clipper, vpSigma } from './tables.ts'
 
 // Networks distilled to need few steps: latent consistency, trajectory consistency, consistency models.
 
@@ -27,19 +28,16 @@ const latent = {
 /** `steps` of the timesteps that the network was distilled on, from the noisiest down. */
 function distilledTimesteps(options: typeof latent, { steps, timesteps, start }: RunOptions): readonly number[] {
   const { num_train_timesteps: trainSteps, original_inference_steps: original } = options
-  if (timesteps) {
-    checkTimesteps(timesteps, trainSteps)
-    return timesteps.slice(start)
-  }
+  if (timesteps) return wholeTimesteps(timesteps, trainSteps).slice(start)
   const count = steps as number
   if (count > original) throw new ArgumentError(`steps: ${count} is more than original_inference_steps, ${original}`)
   const hop = Math.floor(trainSteps / original)
   return Array.from({ length: count }, (_, i) => (original - Math.floor((i * original) / count)) * hop - 1).slice(start)
 }
 
-export const LCMScheduler = kind({
+export const LCMScheduler = spec({
   defaults: latent,
-  takes: ['timesteps'],
+  accepts: ['timesteps'],
   plan: (options, run) => {
     const bars = alphaTable(options, options.rescale_betas_zero_snr)
     const timesteps = distilledTimesteps(options, run)
@@ -58,15 +56,17 @@ export const LCMScheduler = kind({
   },
 })
 
-export const TCDScheduler = kind({
+export const TCDScheduler = spec({
   defaults: latent,
-  takes: ['timesteps', 'eta'],
+  accepts: ['timesteps', 'eta'],
   plan: (options, run) => {
     const bars = alphaTable(options, options.rescale_betas_zero_snr)
     const timesteps = distilledTimesteps(options, run)
     const eta = run.eta ?? 0.3
     if (!(eta >= 0 && eta <= 1)) throw new ArgumentError(`eta: expected 0 … 1, got ${eta}`)
-    const landings = timesteps.map((_, i) => vpSigma(bars, Math.floor((1 - eta) * (timesteps[i + 1] ?? 0))))
+    // float32, as PyTorch multiplies: .7 · 90 is 63 there and just below it in float64.
+    const share = (t: number) => Math.floor(Math.fround(Math.fround(1 - eta) * t))
+    const landings = timesteps.map((_, i) => vpSigma(bars, share(timesteps[i + 1] ?? 0)))
     const sigmas = [...timesteps, 0].map((t) => vpSigma(bars, t))
     return {
       timesteps,
@@ -77,7 +77,7 @@ export const TCDScheduler = kind({
   },
 })
 
-export const CMStochasticIterativeScheduler = kind({
+export const CMStochasticIterativeScheduler = spec({
   defaults: {
     num_train_timesteps: 40,
     sigma_min: 0.002,
@@ -87,7 +87,7 @@ export const CMStochasticIterativeScheduler = kind({
     rho: 7,
     clip_denoised: true,
   },
-  takes: ['timesteps'],
+  accepts: ['timesteps'],
   plan: (options, run) => {
     const { num_train_timesteps: trainSteps, sigma_min: min, sigma_max: max, sigma_data: sigmaData, rho } = options
     const hop = Math.floor(trainSteps / (run.steps ?? 1))

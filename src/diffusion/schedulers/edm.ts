@@ -1,3 +1,4 @@
+import { ArgumentError } from '../../core/errors.ts'
 import type { NdArray } from '../../runtime/ndarray.ts'
 import { ve } from '../denoiser.ts'
 import { preconditioning } from '../edm.ts'
@@ -6,7 +7,7 @@ import { dpmSolver } from '../samplers/dpm-solver.ts'
 import { churned, euler } from '../samplers/euler.ts'
 import { multistep } from '../samplers/exponential.ts'
 import { exponentialSigmas, karrasSigmas } from '../sigmas.ts'
-import { kind, type RunOptions } from './scheduler.ts'
+import { type RunOptions, spec } from './scheduler.ts'
 
 const shared = {
   sigma_min: 0.002,
@@ -45,10 +46,10 @@ function dataOf(
 
 const noises = (sigmas: readonly number[]) => sigmas.slice(0, -1).map((sigma) => Math.log(sigma) / 4)
 
-export const EDMEulerScheduler = kind({
+export const EDMEulerScheduler = spec({
   defaults: shared,
   choices,
-  takes: ['churn'],
+  accepts: ['churn'],
   plan: (options, run) => {
     const sigmas = levelsOf(options, run)
     const raise = run.churn && churned(run.churn, run.steps as number, run.generator)
@@ -72,7 +73,7 @@ export const EDMEulerScheduler = kind({
   },
 })
 
-export const EDMDPMSolverMultistepScheduler = kind({
+export const EDMDPMSolverMultistepScheduler = spec({
   defaults: {
     ...shared,
     solver_order: 2 as 1 | 2 | 3,
@@ -84,10 +85,19 @@ export const EDMDPMSolverMultistepScheduler = kind({
     lower_order_final: true,
     euler_at_final: false,
   },
-  choices: { ...choices, algorithm_type: ['dpmsolver++', 'sde-dpmsolver++'], solver_type: ['midpoint', 'heun'] },
+  // Other solvers' types, as shared configs bring them along, stand for the midpoint.
+  choices: {
+    ...choices,
+    algorithm_type: ['dpmsolver++', 'sde-dpmsolver++'],
+    solver_type: ['midpoint', 'heun', 'logrho', 'bh1', 'bh2'],
+  },
   plan: (options, run) => {
     const sigmas = levelsOf(options, run)
-    const { solver_order: order, solver_type: variant, dynamic_thresholding_ratio: ratio, sample_max_value: max } = options
+    if (!(Number.isInteger(options.solver_order) && options.solver_order >= 1))
+      throw new ArgumentError(`solver_order is ${options.solver_order}; expected a whole number ≥ 1`)
+    const order = Math.min(options.solver_order, 3) as 1 | 2 | 3
+    const variant = options.solver_type === 'heun' ? 'heun' : 'midpoint'
+    const { dynamic_thresholding_ratio: ratio, sample_max_value: max } = options
     const short = options.lower_order_final && (run.steps as number) < 15
     const solver = dpmSolver(
       { order, variant, stochastic: options.algorithm_type === 'sde-dpmsolver++', likeDiffusers: true },

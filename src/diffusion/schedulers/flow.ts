@@ -3,9 +3,10 @@ import { flow, levelOf } from '../denoiser.ts'
 import { toData } from '../predictions.ts'
 import { consistency } from '../samplers/consistency.ts'
 import { euler, heun } from '../samplers/euler.ts'
-import { betaSigmas, exponentialSigmas, karrasSigmas, shiftSigma, stretchToTerminal } from '../sigmas.ts'
-import { numpyLinspace } from '../spacing.ts'
-import { kind, type Plan, type RunOptions } from './scheduler.ts'
+import { shiftSigma, stretchToTerminal } from '../sigmas.ts'
+import { checkTimesteps, numpyLinspace } from '../spacing.ts'
+import { spreadOf } from './grids.ts'
+import { type RunOptions, type SamplingPlan, spec } from './scheduler.ts'
 
 // Flow matching: x = (1 − σ)x0 + σε, the network gives the velocity ε − x0, its timestep is 1000σ.
 
@@ -22,6 +23,9 @@ const shared = {
   use_karras_sigmas: false,
   use_exponential_sigmas: false,
   use_beta_sigmas: false,
+  /** The ends of spread levels: no arguments in diffusers, yet read from a shared config. */
+  sigma_min: null as number | null,
+  sigma_max: null as number | null,
   time_shift_type: 'exponential' as 'exponential' | 'linear',
 }
 type Options = typeof shared
@@ -38,18 +42,31 @@ function levelsOf(options: Options, run: RunOptions): number[] {
   const base = run.sigmas ?? run.timesteps?.map((t) => t / trainSteps) ?? even()
   const shifted = base.map((sigma) => shiftSigma(sigma, factor))
   const sigmas = terminal ? stretchToTerminal(shifted, terminal) : shifted
-  const range = { min: sigmas.at(-1) as number, max: sigmas[0] as number, steps: sigmas.length }
-  if (options.use_karras_sigmas) return karrasSigmas(range)
-  if (options.use_exponential_sigmas) return exponentialSigmas(range)
-  return options.use_beta_sigmas ? betaSigmas(range) : sigmas
+  const spread = spreadOf(options, { ...run, timesteps: undefined })
+  return spread ? spread({ min: sigmas.at(-1) as number, max: sigmas[0] as number, steps: sigmas.length }) : sigmas
+}
+
+/** Fresh noise at every step needs levels that fall; with inverted ones diffusers ends in noise. */
+function checkStochastic({ invert_sigmas: inverted }: Options, name: string): void {
+  if (inverted)
+    throw new ArgumentError(
+      `${name} with invert_sigmas: sampling with fresh noise ends in noise in diffusers; leave one of them false`,
+    )
 }
 
 /** `again`: every step but the last also evaluates the network at the next level. */
-function planOf(options: Options, run: RunOptions, again: boolean, sample: (sigmas: readonly number[]) => Plan['sample']): Plan {
+function planOf(
+  options: Options,
+  run: RunOptions,
+  again: boolean,
+  sample: (sigmas: readonly number[]) => SamplingPlan['sample'],
+): SamplingPlan {
   const sigmas = levelsOf(options, run).map(Math.fround).slice(run.start)
   const trainSteps = options.num_train_timesteps
   const inverted = options.invert_sigmas
-  const timesteps = run.timesteps?.slice(run.start) ?? sigmas.map((sigma) => (inverted ? 1 - sigma : sigma) * trainSteps)
+  if (run.timesteps) checkTimesteps(run.timesteps)
+  const own = inverted ? undefined : run.timesteps?.slice(run.start)
+  const timesteps = own ?? sigmas.map((sigma) => (inverted ? 1 - sigma : sigma) * trainSteps)
   return {
     path: flow,
     timesteps: again ? timesteps.flatMap((_, i) => timesteps.slice(i, i + 2)) : timesteps,
@@ -60,28 +77,31 @@ function planOf(options: Options, run: RunOptions, again: boolean, sample: (sigm
   }
 }
 
-export const FlowMatchEulerDiscreteScheduler = kind({
+export const FlowMatchEulerDiscreteScheduler = spec({
   defaults: { ...shared, stochastic_sampling: false },
   choices: { time_shift_type: ['exponential', 'linear'] },
-  takes: ['timesteps', 'sigmas', 'mu'],
-  plan: (options, run) =>
-    planOf(options, run, false, (sigmas) => (denoise, x) => {
+  accepts: ['timesteps', 'sigmas', 'mu'],
+  plan: (options, run) => {
+    if (options.stochastic_sampling) checkStochastic(options, 'stochastic_sampling')
+    return planOf(options, run, false, (sigmas) => (denoise, x) => {
       const { generator } = run
       return options.stochastic_sampling ? consistency(denoise, x, sigmas, { path: flow, generator }) : euler(denoise, x, sigmas)
-    }),
+    })
+  },
 })
 
-export const FlowMatchHeunDiscreteScheduler = kind({
+export const FlowMatchHeunDiscreteScheduler = spec({
   defaults: { num_train_timesteps: 1000, shift: 1 },
   plan: (options, run) => planOf({ ...shared, ...options }, run, true, (sigmas) => (denoise, x) => heun(denoise, x, sigmas)),
 })
 
-export const FlowMatchLCMScheduler = kind({
+export const FlowMatchLCMScheduler = spec({
   defaults: { ...shared, scale_factors: null as readonly number[] | null, upscale_mode: 'bicubic' },
   choices: { time_shift_type: ['exponential', 'linear'] },
-  takes: ['timesteps', 'sigmas', 'mu'],
+  accepts: ['timesteps', 'sigmas', 'mu'],
   plan: (options, run) => {
     if (options.scale_factors) throw new ArgumentError('scale_factors: growing the sample between steps is not supported')
+    checkStochastic(options, 'FlowMatchLCMScheduler')
     const { generator } = run
     return planOf(options, run, false, (sigmas) => (denoise, x) => consistency(denoise, x, sigmas, { path: flow, generator }))
   },

@@ -1,17 +1,9 @@
 import { ArgumentError } from '../../core/errors.ts'
 import type { Prediction } from '../predictions.ts'
-import {
-  betaSigmas,
-  exponentialSigmas,
-  interpolate,
-  karrasSigmas,
-  shiftSigma,
-  sigmaTable,
-  stretchToTerminal,
-  timestepOfSigma,
-} from '../sigmas.ts'
-import { checkTimesteps, numpyLinspace, roundHalfEven, type Spacing } from '../spacing.ts'
-import { alphaTable, betaOptions, type RunOptions } from './scheduler.ts'
+import { exponentialSigmas, interpolate, shiftSigma, sigmaTable, spreads, stretchToTerminal, timestepOfSigma } from '../sigmas.ts'
+import { checkTimesteps, numpyLinspace, roundHalfEven, type Spacing, trailingTimesteps, wholeTimesteps } from '../spacing.ts'
+import type { RunOptions } from './scheduler.ts'
+import { alphaTable, betaOptions } from './tables.ts'
 
 /** Timesteps, one a step, and noise levels, one more. Levels are σ/α, or σ itself of a flow. */
 export interface Grid {
@@ -28,8 +20,11 @@ export const sigmaOptions = {
   use_karras_sigmas: false,
   use_exponential_sigmas: false,
   use_beta_sigmas: false,
+  /** The ends of spread levels. In most classes of diffusers no argument, yet read from a shared config. */
+  sigma_min: null as number | null,
+  sigma_max: null as number | null,
 }
-export type SigmaOptions = typeof sigmaOptions & { readonly sigma_min?: number | null; readonly sigma_max?: number | null }
+export type SigmaOptions = typeof sigmaOptions
 
 /** The table of σ/α. Zero terminal SNR keeps a trace of signal in the last entry, ᾱ = 2⁻²⁴, as diffusers does. */
 export function ratioTable(options: typeof betaOptions, zeroSnr = false): Float32Array {
@@ -40,15 +35,24 @@ export function ratioTable(options: typeof betaOptions, zeroSnr = false): Float3
 
 type Spread = ((range: { min: number; max: number; steps: number }) => number[]) | undefined
 
+type SpreadOptions = Pick<
+  SigmaOptions,
+  'use_karras_sigmas' | 'use_exponential_sigmas' | 'use_beta_sigmas' | 'sigma_min' | 'sigma_max'
+>
+
 /** The one way of spreading noise levels that a config asks for; more than one, or one with custom timesteps, is an error. */
-function spreadOf(options: SigmaOptions, run: RunOptions): Spread {
+export function spreadOf(options: SpreadOptions, run: RunOptions): Spread {
   const ways = (['use_karras_sigmas', 'use_exponential_sigmas', 'use_beta_sigmas'] as const).filter((way) => options[way])
   const [way] = ways
   if (ways.length > 1) throw new ArgumentError(`${ways.join(' and ')} contradict each other; set one`)
   if (way && run.timesteps) throw new ArgumentError(`custom timesteps contradict ${way}`)
-  const spreads = { use_karras_sigmas: karrasSigmas, use_exponential_sigmas: exponentialSigmas, use_beta_sigmas: betaSigmas }
   if (!way) return undefined
-  return ({ min, max, steps }) => spreads[way]({ min: options.sigma_min ?? min, max: options.sigma_max ?? max, steps })
+  const spread = {
+    use_karras_sigmas: spreads.karras,
+    use_exponential_sigmas: spreads.exponential,
+    use_beta_sigmas: spreads.beta,
+  }[way]
+  return ({ min, max, steps }) => spread(options.sigma_max ?? max, options.sigma_min ?? min, steps)
 }
 
 /** Steps and levels of the samplers in σ (Euler, Heun, DPM2, LMS): fractional timesteps, a last level of 0. */
@@ -66,7 +70,7 @@ export function sigmaGrid(options: SigmaOptions, run: RunOptions, table: Float32
           .reverse()
           .map(Math.fround),
       leading: () => Array.from({ length: steps }, (_, i) => (steps - 1 - i) * Math.floor(trainSteps / steps) + offset),
-      trailing: () => Array.from({ length: steps }, (_, i) => roundHalfEven(trainSteps - i * (trainSteps / steps)) - 1),
+      trailing: () => trailingTimesteps(steps, { trainSteps }),
     }[spacing]()
   // Log-linear levels are one more than the steps: the run ends at the lowest, or goes on to 0 with a step more.
   const sigmas = logLinear
@@ -114,6 +118,8 @@ export interface SolverGridOptions {
   /** Flow levels from 1 down (UniPC) instead of from 1 − 1/T (DPM-Solver). */
   readonly flowFromOne?: boolean
   readonly terminal?: number | null
+  /** The class takes no μ, so that use_dynamic_shifting has no effect. */
+  readonly static?: boolean
 }
 
 /** Steps and levels of DPM-Solver, DEIS, UniPC and SA-Solver: whole timesteps, levels of the whole table. */
@@ -124,6 +130,7 @@ export function solverGrid(options: SolverOptions, run: RunOptions, table: Float
   const last = { zero: () => 0, 'first-timestep': () => table[0] as number, repeat: (s: readonly number[]) => s.at(-1) as number }
   if (spread) {
     if (run.timesteps) throw new ArgumentError('custom timesteps contradict use_lu_lambdas')
+    if (run.sigmas) throw new ArgumentError('sigmas of your own contradict levels that the config spreads')
     const sigmas = spread({ min: table[0] as number, max: table.at(-1) as number, steps })
     if (options.use_flow_sigmas && how.flowFromOne) {
       const levels = sigmas.map((sigma) => sigma / (sigma + 1))
@@ -141,10 +148,9 @@ export function solverGrid(options: SolverOptions, run: RunOptions, table: Float
     return { timesteps, sigmas: [...sigmas, last[how.last](sigmas)].map(Math.fround), flow: true }
   }
   if (run.sigmas) throw new ArgumentError('sigmas of your own need use_flow_sigmas')
-  if (run.timesteps) checkTimesteps(run.timesteps, trainSteps)
   const end = noisiest(table, how.clipLambda ?? -Infinity) + 1
   const timesteps =
-    run.timesteps ??
+    (run.timesteps && wholeTimesteps(run.timesteps, trainSteps)) ??
     {
       linspace: () =>
         numpyLinspace(0, end - 1, steps + 1)
@@ -152,7 +158,7 @@ export function solverGrid(options: SolverOptions, run: RunOptions, table: Float
           .reverse()
           .slice(0, steps),
       leading: () => Array.from({ length: steps }, (_, i) => (steps - i) * Math.floor(end / (steps + 1)) + offset),
-      trailing: () => Array.from({ length: steps }, (_, i) => roundHalfEven(end - i * (trainSteps / steps)) - 1),
+      trailing: () => trailingTimesteps(steps, { trainSteps, end }),
     }[options.timestep_spacing]()
   const sigmas = timesteps.map((t) => interpolate(table, t))
   const final = how.last === 'zero' ? 0 : (table[0] as number)
@@ -160,10 +166,11 @@ export function solverGrid(options: SolverOptions, run: RunOptions, table: Float
 }
 
 function flowSigmas(options: SolverOptions, run: RunOptions, steps: number, how: SolverGridOptions): number[] {
-  const { num_train_timesteps: trainSteps, use_dynamic_shifting: dynamic } = options
+  const { num_train_timesteps: trainSteps, time_shift_type: type } = options
+  const dynamic = options.use_dynamic_shifting && !how.static
   if (dynamic && run.mu === undefined)
     throw new ArgumentError('use_dynamic_shifting needs { mu } of the resolution; see dynamicShift')
-  const shift = dynamic ? Math.exp(run.mu as number) : options.flow_shift
+  const shift = !dynamic ? options.flow_shift : type === 'linear' ? (run.mu as number) : Math.exp(run.mu as number)
   const from = how.flowFromOne
     ? (run.sigmas ?? numpyLinspace(1, 1 / trainSteps, steps + 1).slice(0, steps))
     : numpyLinspace(1, 1 / trainSteps, steps + 1)

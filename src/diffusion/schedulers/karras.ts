@@ -8,7 +8,8 @@ import { churned, dpm2, dpm2Ancestral, euler, eulerAncestral, heun } from '../sa
 import { timestepOfSigma } from '../sigmas.ts'
 import { roundHalfEven } from '../spacing.ts'
 import { type Grid, initialSigma, ratioTable, sigmaGrid, sigmaOptions } from './grids.ts'
-import { kind, type Plan, type RunOptions } from './scheduler.ts'
+import { type RunOptions, type SamplingPlan, spec } from './scheduler.ts'
+import { betaOptions } from './tables.ts'
 
 // The samplers in σ: states have the `ve` form x0 + σε; the network gets them scaled to unit variance.
 
@@ -27,7 +28,7 @@ function planOf(
   run: RunOptions,
   sample: (denoise: Denoise, x: NdArray, sigmas: readonly number[]) => Sampling,
   repeat: (i: number, grid: Grid) => readonly number[] = (i, { timesteps }) => [timesteps[i] as number],
-): Plan {
+): SamplingPlan {
   const start = run.start ?? 0
   return {
     path: ve,
@@ -42,12 +43,10 @@ function planOf(
 /** A step's timestep, then that of its second evaluation at the next level, but for the last step. */
 const nextToo = (i: number, { timesteps }: Grid) => timesteps.slice(i, i + 2)
 
-export const EulerDiscreteScheduler = kind({
+export const EulerDiscreteScheduler = spec({
   defaults: {
     ...sigmaOptions,
     interpolation_type: 'linear',
-    sigma_min: null as number | null,
-    sigma_max: null as number | null,
     timestep_type: 'discrete',
     rescale_betas_zero_snr: false,
     final_sigmas_type: 'zero',
@@ -57,14 +56,14 @@ export const EulerDiscreteScheduler = kind({
     timestep_type: ['discrete', 'continuous'],
     final_sigmas_type: ['zero', 'sigma_min'],
   },
-  takes: ['timesteps', 'sigmas', 'churn'],
+  accepts: ['timesteps', 'sigmas', 'churn'],
   plan: (options, run) => {
     const table = ratioTable(options, options.rescale_betas_zero_snr)
     const continuous = options.timestep_type === 'continuous' && options.prediction_type === 'v_prediction'
     const logLinear = options.interpolation_type === 'log_linear' ? (continuous ? 'goes on' : 'ends') : undefined
     const base = sigmaGrid(options, run, table, logLinear)
-    const levels =
-      options.final_sigmas_type === 'zero' || logLinear === 'ends' ? base.sigmas : base.sigmas.with(-1, table[0] as number)
+    const toZero = options.final_sigmas_type === 'zero' || logLinear === 'ends' || run.sigmas
+    const levels = toZero ? base.sigmas : base.sigmas.with(-1, table[0] as number)
     const timesteps = continuous ? levels.slice(0, -1).map((sigma) => 0.25 * Math.log(sigma)) : base.timesteps
     const plain = planOf(options, { timesteps, sigmas: levels }, run, (denoise, x, sigmas) => euler(denoise, x, sigmas))
     if (!run.churn) return plain
@@ -88,20 +87,33 @@ export const EulerDiscreteScheduler = kind({
   },
 })
 
-export const EulerAncestralDiscreteScheduler = kind({
-  defaults: { ...sigmaOptions, rescale_betas_zero_snr: false },
-  takes: ['timesteps', 'sigmas', 'eta'],
-  plan: (options, run) =>
-    planOf(options, sigmaGrid(options, run, ratioTable(options, options.rescale_betas_zero_snr)), run, (denoise, x, sigmas) =>
-      eulerAncestral(denoise, x, sigmas, { generator: run.generator, eta: run.eta ?? 1 }),
-    ),
+const plainSigmas = {
+  ...betaOptions,
+  prediction_type: sigmaOptions.prediction_type,
+  timestep_spacing: sigmaOptions.timestep_spacing,
+  steps_offset: 0,
+}
+
+export const EulerAncestralDiscreteScheduler = spec({
+  defaults: { ...plainSigmas, rescale_betas_zero_snr: false },
+  accepts: ['timesteps', 'sigmas', 'eta'],
+  plan: (own, run) => {
+    // Spread levels are options of every sampler in σ but this one, which diffusers leaves on the levels of its timesteps.
+    const options = { ...sigmaOptions, ...own }
+    return planOf(
+      options,
+      sigmaGrid(options, run, ratioTable(options, options.rescale_betas_zero_snr)),
+      run,
+      (denoise, x, sigmas) => eulerAncestral(denoise, x, sigmas, { generator: run.generator, eta: run.eta ?? 1 }),
+    )
+  },
 })
 
 const late = { beta_start: 0.00085, beta_end: 0.012 }
 
-export const HeunDiscreteScheduler = kind({
+export const HeunDiscreteScheduler = spec({
   defaults: { ...sigmaOptions, ...late, clip_sample: false, clip_sample_range: 1 },
-  takes: ['timesteps', 'sigmas'],
+  accepts: ['timesteps', 'sigmas'],
   plan: (options, run) => {
     const plan = planOf(options, sigmaGrid(options, run, ratioTable(options)), run, (d, x, sigmas) => heun(d, x, sigmas), nextToo)
     const range = options.clip_sample_range
@@ -116,9 +128,9 @@ function dpm2Grid(options: typeof sigmaOptions, run: RunOptions, table: Float32A
   return options.use_karras_sigmas ? { ...grid, timesteps: grid.timesteps.map(roundHalfEven) } : grid
 }
 
-export const KDPM2DiscreteScheduler = kind({
+export const KDPM2DiscreteScheduler = spec({
   defaults: { ...sigmaOptions, ...late },
-  takes: ['timesteps', 'sigmas'],
+  accepts: ['timesteps', 'sigmas'],
   plan: (options, run) => {
     const table = ratioTable(options)
     const middle = (i: number, { timesteps, sigmas }: Grid) => {
@@ -129,9 +141,9 @@ export const KDPM2DiscreteScheduler = kind({
   },
 })
 
-export const KDPM2AncestralDiscreteScheduler = kind({
+export const KDPM2AncestralDiscreteScheduler = spec({
   defaults: { ...sigmaOptions, ...late },
-  takes: ['timesteps', 'sigmas'],
+  accepts: ['timesteps', 'sigmas'],
   plan: (options, run) => {
     const table = ratioTable(options)
     const middle = (i: number, { timesteps, sigmas }: Grid) => {
@@ -144,19 +156,23 @@ export const KDPM2AncestralDiscreteScheduler = kind({
   },
 })
 
-export const LMSDiscreteScheduler = kind({
+/** Karras levels of these classes end where the table does; sigma_min and sigma_max bound the other spreads only, as in diffusers. */
+const tableEnds = <O extends typeof sigmaOptions>(options: O): O =>
+  options.use_karras_sigmas ? { ...options, sigma_min: null, sigma_max: null } : options
+
+export const LMSDiscreteScheduler = spec({
   defaults: sigmaOptions,
-  takes: ['timesteps', 'sigmas'],
+  accepts: ['timesteps', 'sigmas'],
   plan: (options, run) => {
-    const grid = sigmaGrid(options, run, ratioTable(options))
+    const grid = sigmaGrid(tableEnds(options), run, ratioTable(options))
     const before = grid.sigmas.slice(0, run.start ?? 0)
     return planOf(options, grid, run, (denoise, x, sigmas) => lms(denoise, x, sigmas, { before }))
   },
 })
 
-export const DPMSolverSDEScheduler = kind({
+export const DPMSolverSDEScheduler = spec({
   defaults: { ...sigmaOptions, ...late, noise_sampler_seed: null as number | null },
-  takes: ['timesteps', 'sigmas'],
+  accepts: ['timesteps', 'sigmas'],
   plan: (options, run) => {
     const table = ratioTable(options)
     const middle = (i: number, { timesteps, sigmas }: Grid) => {
@@ -164,6 +180,6 @@ export const DPMSolverSDEScheduler = kind({
       return [timesteps[i] as number, ...(next > 0 ? [timestepOfSigma(table, Math.sqrt((sigmas[i] as number) * next))] : [])]
     }
     const { generator } = run
-    return planOf(options, sigmaGrid(options, run, table), run, (d, x, s) => dpmppSde(d, x, s, { generator }), middle)
+    return planOf(options, sigmaGrid(tableEnds(options), run, table), run, (d, x, s) => dpmppSde(d, x, s, { generator }), middle)
   },
 })

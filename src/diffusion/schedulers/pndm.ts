@@ -3,9 +3,10 @@ import { levelOf, vp } from '../denoiser.ts'
 import { type Prediction, toData } from '../predictions.ts'
 import { ipndm, pndm } from '../samplers/adams.ts'
 import { type Spacing, timestepsBySpacing } from '../spacing.ts'
-import { alphaTable, betaOptions, kind, vpSigma } from './scheduler.ts'
+import { spec } from './scheduler.ts'
+import { alphaTable, betaOptions, vpSigma } from './tables.ts'
 
-export const PNDMScheduler = kind({
+export const PNDMScheduler = spec({
   defaults: {
     ...betaOptions,
     skip_prk_steps: false,
@@ -51,7 +52,7 @@ export const PNDMScheduler = kind({
   },
 })
 
-export const IPNDMScheduler = kind({
+export const IPNDMScheduler = spec({
   defaults: { num_train_timesteps: 1000, trained_betas: null as readonly number[] | null },
   plan: (options, run) => {
     const steps = run.steps as number

@@ -5,9 +5,11 @@ import { dynamicThreshold, toData } from '../predictions.ts'
 import { type DpmSolver, dpmSinglestep, dpmSolver, exponentialAdams, singlestepOrders } from '../samplers/dpm-solver.ts'
 import { type MultistepSolver, multistep, repeatedLevel } from '../samplers/exponential.ts'
 import { saSolver, unipc } from '../samplers/unipc.ts'
-import { roundHalfEven } from '../spacing.ts'
-import { noisiest, ratioTable, type SolverGrid, solverGrid, solverOptions } from './grids.ts'
-import { halves, kind, type Plan, type RunOptions } from './scheduler.ts'
+import { shiftSigma, timestepOfSigma } from '../sigmas.ts'
+import { numpyLinspace, roundHalfEven, trailingTimesteps } from '../spacing.ts'
+import { noisiest, ratioTable, type SolverGrid, solverGrid, solverOptions, spreadOf } from './grids.ts'
+import { type RunOptions, type SamplingPlan, spec } from './scheduler.ts'
+import { halves } from './tables.ts'
 
 // The exponential integrators: states have the `vp` (or `flow`) form, levels come as σ/α (or σ of the flow).
 
@@ -17,11 +19,20 @@ type Options = typeof solverOptions
 const isLearned = (variance: string | null) => variance === 'learned' || variance === 'learned_range'
 
 /** Everything of a plan but the sampler; `split` drops the variance half of the output. */
-function planOf(options: Options, grid: SolverGrid, run: RunOptions, split: boolean, sample: (p: Parts) => Plan['sample']): Plan {
+function planOf(
+  options: Options,
+  grid: SolverGrid,
+  run: RunOptions,
+  split: boolean,
+  sample: (p: Parts) => SamplingPlan['sample'],
+): SamplingPlan {
   const path = grid.flow ? flow : vp
   const start = run.start ?? 0
   const timesteps = grid.timesteps.slice(start)
-  const sigmas = grid.sigmas.slice(start).map((sigma) => (grid.flow ? sigma : sigmaFromRatio(path, sigma)))
+  const ratios = grid.sigmas.slice(start)
+  const sigmas = ratios.map((sigma) => (grid.flow ? sigma : sigmaFromRatio(path, sigma)))
+  // Without flow levels diffusers still subtracts a predicted flow times the level as its grid has it, σ/α.
+  const ratioOf = options.prediction_type === 'flow_prediction' && !grid.flow && new Map(sigmas.map((s, i) => [s, ratios[i]]))
   const { dynamic_thresholding_ratio: ratio, sample_max_value: max } = options
   return {
     path,
@@ -29,7 +40,9 @@ function planOf(options: Options, grid: SolverGrid, run: RunOptions, split: bool
     initialSigma: 1,
     data: (output, x, sigma) => {
       const [mean] = split ? halves(output) : [output]
-      const data = toData(options.prediction_type, mean, x, levelOf(path, sigma))
+      const data = ratioOf
+        ? x.sub(mean.mul(ratioOf.get(sigma) as number))
+        : toData(options.prediction_type, mean, x, levelOf(path, sigma))
       return options.thresholding ? dynamicThreshold(data, { ratio, max }) : data
     },
     sample: sample({ path, sigmas, timesteps, steps: grid.timesteps.length }),
@@ -45,7 +58,7 @@ interface Parts {
 
 const many =
   (solver: (p: Parts) => MultistepSolver, run: RunOptions) =>
-  (p: Parts): Plan['sample'] =>
+  (p: Parts): SamplingPlan['sample'] =>
   (denoise, x: NdArray) => {
     const way = solver(p)
     const twice = repeatedLevel(p.sigmas, way)
@@ -73,15 +86,20 @@ const dpmChoices = {
   final_sigmas_type: ['zero', 'sigma_min'],
 }
 
+/** An order that diffusers' integrators can use: a whole number of at least 1. Above a solver's highest they use that. */
+function checkOrder(option: string, order: number): void {
+  if (!(Number.isInteger(order) && order >= 1)) throw new ArgumentError(`${option} is ${order}; expected a whole number ≥ 1`)
+}
+
 function solverOf(options: typeof dpmOptions): DpmSolver {
   const { algorithm_type: algorithm, solver_type: type, solver_order: order, final_sigmas_type: final } = options
   const form = algorithm === 'dpmsolver' || algorithm === 'sde-dpmsolver' ? 'noise' : 'data'
-  if (![1, 2, 3].includes(order)) throw new ArgumentError(`solver_order is ${order}; expected 1, 2 or 3`)
+  checkOrder('solver_order', order)
   if (form === 'noise' && final === 'zero')
     throw new ArgumentError(`algorithm_type ${algorithm} cannot end at noise level 0; set final_sigmas_type to sigma_min`)
-  if (algorithm === 'sde-dpmsolver' && order === 3) throw new ArgumentError('sde-dpmsolver has no third order; use 1 or 2')
+  if (algorithm === 'sde-dpmsolver' && order >= 3) throw new ArgumentError('sde-dpmsolver has no third order; use 1 or 2')
   return {
-    order,
+    order: Math.min(order, 3) as 1 | 2 | 3,
     form,
     variant: type === 'heun' ? 'heun' : 'midpoint',
     stochastic: algorithm.startsWith('sde'),
@@ -89,10 +107,10 @@ function solverOf(options: typeof dpmOptions): DpmSolver {
   }
 }
 
-export const DPMSolverMultistepScheduler = kind({
+export const DPMSolverMultistepScheduler = spec({
   defaults: { ...dpmOptions, euler_at_final: false, use_lu_lambdas: false, rescale_betas_zero_snr: false },
   choices: dpmChoices,
-  takes: ['timesteps', 'mu'],
+  accepts: ['timesteps', 'mu'],
   plan: (options, run) => {
     const last = options.final_sigmas_type === 'zero' ? 'zero' : 'first-timestep'
     const grid = solverGrid(options, run, ratioTable(options, options.rescale_betas_zero_snr), {
@@ -112,28 +130,13 @@ export const DPMSolverMultistepScheduler = kind({
 })
 
 /** Encodes data into noise: DPM-Solver with rising levels. `run` starts from data at the first level. */
-export const DPMSolverMultistepInverseScheduler = kind({
+export const DPMSolverMultistepInverseScheduler = spec({
   defaults: { ...dpmOptions, euler_at_final: false },
   choices: dpmChoices,
   plan: (options, run) => {
-    const spread =
-      options.use_karras_sigmas || options.use_exponential_sigmas || options.use_beta_sigmas || options.use_flow_sigmas
-    if (spread)
-      throw new ArgumentError('DPMSolverMultistepInverseScheduler: spread and flow sigmas are not supported; leave them false')
-    const table = ratioTable(options)
-    const clipLambda = options.lambda_min_clipped
-    const down = solverGrid(options, run, table, { last: 'first-timestep', round: true, clipLambda })
-    const end = noisiest(table, clipLambda)
-    const [hop, offset] = [Math.floor((end + 1) / (down.timesteps.length + 1)), options.steps_offset]
-    const up = {
-      linspace: () => down.timesteps.map((_, i) => roundHalfEven((i * end) / down.timesteps.length)),
-      leading: () => down.timesteps.map((_, i) => i * hop + offset),
-      trailing: () => [...down.timesteps].reverse(),
-    }[options.timestep_spacing]()
-    const sigmas = [...up.map((t) => table[t] as number), table[end] as number]
     return planOf(
       options,
-      { timesteps: up, sigmas, flow: false },
+      risingGrid(options, run),
       run,
       isLearned(options.variance_type),
       ({ sigmas: levels, path, steps: all }) => {
@@ -144,6 +147,41 @@ export const DPMSolverMultistepInverseScheduler = kind({
   },
 })
 
+/** The inverse's rising levels: of its timesteps, of a spread that repeats its last level, or of a flow, which diffusers lets fall. */
+function risingGrid(options: typeof dpmOptions, run: RunOptions): SolverGrid {
+  const { num_train_timesteps: trainSteps, steps_offset: offset, flow_shift: shift } = options
+  const table = ratioTable(options)
+  const steps = run.steps as number
+  const end = noisiest(table, options.lambda_min_clipped)
+  const hop = Math.floor((end + 1) / (steps + 1))
+  const spread = spreadOf(options, run)
+  const flow = options.use_flow_sigmas && !spread
+  const even = () =>
+    ({
+      linspace: () => Array.from({ length: steps }, (_, i) => roundHalfEven((i * end) / steps)),
+      leading: () => Array.from({ length: steps }, (_, i) => i * hop + offset),
+      trailing: () => trailingTimesteps(steps, { trainSteps, end: end + 1 }).reverse(),
+    })[options.timestep_spacing]()
+  const levels = spread
+    ? spread({ min: table.at(-1) as number, max: table[0] as number, steps })
+    : flow
+      ? numpyLinspace(1, 1 / trainSteps, steps + 1)
+          .map((a) => shiftSigma(1 - a, shift))
+          .reverse()
+          .slice(0, steps)
+      : even().map((t) => table[t] as number)
+  const round = options.use_karras_sigmas ? roundHalfEven : Math.trunc
+  const all = spread
+    ? levels.map((sigma) => round(timestepOfSigma(table, sigma)))
+    : flow
+      ? levels.map((s) => Math.trunc(s * trainSteps))
+      : even()
+  // A timestep that comes twice is left out of the timesteps and not of the levels.
+  const timesteps = all.filter((t, i) => all.indexOf(t) === i)
+  const sigmas = [...levels, spread || flow ? (levels.at(-1) as number) : (table[end] as number)].map(Math.fround)
+  return { timesteps, sigmas: sigmas.slice(0, timesteps.length + 1), flow: options.use_flow_sigmas }
+}
+
 /** DPM-Solver with diffusers' rules for using fewer evaluations in the last two steps. */
 function lowering(options: typeof dpmOptions & { euler_at_final: boolean }, all: number, toZero: boolean): MultistepSolver {
   const short = options.lower_order_final && all < 15
@@ -153,10 +191,10 @@ function lowering(options: typeof dpmOptions & { euler_at_final: boolean }, all:
   })
 }
 
-export const DPMSolverSinglestepScheduler = kind({
+export const DPMSolverSinglestepScheduler = spec({
   defaults: { ...dpmOptions, lower_order_final: false },
   choices: dpmChoices,
-  takes: ['timesteps', 'mu'],
+  accepts: ['timesteps', 'mu'],
   plan: (options, run) => {
     const zero = options.final_sigmas_type === 'zero'
     const grid = solverGrid({ ...options, timestep_spacing: 'linspace' }, run, ratioTable(options), {
@@ -176,11 +214,14 @@ export const DPMSolverSinglestepScheduler = kind({
   },
 })
 
-export const DEISMultistepScheduler = kind({
+export const DEISMultistepScheduler = spec({
   defaults: { ...solverOptions, solver_order: 2, algorithm_type: 'deis', solver_type: 'logrho' },
   choices: { algorithm_type: ['deis', 'dpmsolver', 'dpmsolver++'], solver_type: ['logrho', 'midpoint', 'heun', 'bh1', 'bh2'] },
-  takes: ['timesteps', 'mu'],
+  accepts: ['timesteps', 'mu'],
   plan: (options, run) => {
+    checkOrder('solver_order', options.solver_order)
+    if (options.prediction_type === 'flow_prediction' && !options.use_flow_sigmas)
+      throw new ArgumentError('DEISMultistepScheduler: prediction_type flow_prediction needs use_flow_sigmas')
     const grid = solverGrid(options, run, ratioTable(options), { last: 'repeat', round: true })
     const solver = ({ steps: all }: Parts): MultistepSolver => ({
       ...exponentialAdams({ form: 'noise' }),
@@ -193,7 +234,7 @@ export const DEISMultistepScheduler = kind({
   },
 })
 
-export const UniPCMultistepScheduler = kind({
+export const UniPCMultistepScheduler = spec({
   defaults: {
     ...solverOptions,
     solver_order: 2,
@@ -203,8 +244,6 @@ export const UniPCMultistepScheduler = kind({
     solver_p: null,
     final_sigmas_type: 'zero' as 'zero' | 'sigma_min',
     rescale_betas_zero_snr: false,
-    sigma_min: null as number | null,
-    sigma_max: null as number | null,
     shift_terminal: null as number | null,
   },
   choices: {
@@ -212,8 +251,9 @@ export const UniPCMultistepScheduler = kind({
     final_sigmas_type: ['zero', 'sigma_min'],
     time_shift_type: ['exponential', 'linear'],
   },
-  takes: ['timesteps', 'sigmas', 'mu'],
+  accepts: ['timesteps', 'sigmas', 'mu'],
   plan: (options, run) => {
+    checkOrder('solver_order', options.solver_order)
     if (options.solver_p !== null) throw new ArgumentError('solver_p, another scheduler as predictor, is not supported')
     if (options.shift_terminal !== null && !options.use_flow_sigmas)
       throw new ArgumentError('shift_terminal needs use_flow_sigmas')
@@ -237,7 +277,7 @@ export const UniPCMultistepScheduler = kind({
   },
 })
 
-export const SASolverScheduler = kind({
+export const SASolverScheduler = spec({
   defaults: {
     ...solverOptions,
     predictor_order: 2,
@@ -248,13 +288,16 @@ export const SASolverScheduler = kind({
     variance_type: null as string | null,
   },
   choices: { algorithm_type: ['data_prediction', 'noise_prediction'] },
-  takes: ['timesteps'],
+  accepts: ['timesteps'],
   plan: (options, run) => {
     if (options.tau_func !== null)
       throw new ArgumentError('tau_func: a function cannot come from a config; use saSolver directly')
+    checkOrder('predictor_order', options.predictor_order)
+    checkOrder('corrector_order', options.corrector_order)
     const grid = solverGrid(options, run, ratioTable(options), {
       last: 'repeat',
       round: true,
+      static: true,
       clipLambda: options.lambda_min_clipped,
     })
     const solver = ({ timesteps }: Parts) =>

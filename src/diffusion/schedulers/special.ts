@@ -6,10 +6,11 @@ import { repaint, repaintVisits } from '../editing.ts'
 import { toData } from '../predictions.ts'
 import { predictorCorrector } from '../samplers/langevin.ts'
 import { exponentialSigmas } from '../sigmas.ts'
-import { alphaTable, betaOptions, clipOptions, clipper, kind, vpSigma } from './scheduler.ts'
+import { spec } from './scheduler.ts'
+import { alphaTable, betaOptions, clipOptions, clipper, vpSigma } from './tables.ts'
 
 /** The variance-exploding SDE by predictor and corrector; the network gives the score and is told σ. */
-export const ScoreSdeVeScheduler = kind({
+export const ScoreSdeVeScheduler = spec({
   defaults: { num_train_timesteps: 2000, snr: 0.15, sigma_min: 0.01, sigma_max: 1348, sampling_eps: 1e-5, correct_steps: 1 },
   plan: (options, run) => {
     const { snr, sigma_min: min, sigma_max: max, correct_steps: corrections } = options
@@ -28,9 +29,9 @@ export const ScoreSdeVeScheduler = kind({
 })
 
 /** RePaint's in-painting; `run` needs `known`. */
-export const RePaintScheduler = kind({
+export const RePaintScheduler = spec({
   defaults: { ...betaOptions, beta_schedule: 'linear' as BetaSchedule, eta: 0, clip_sample: true },
-  takes: ['known'],
+  accepts: ['known'],
   plan: (options, run) => {
     const { num_train_timesteps: trainSteps, beta_schedule: name, beta_start: start, beta_end: end } = options
     const steps = Math.min(trainSteps, run.steps as number)
