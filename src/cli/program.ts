@@ -16,6 +16,7 @@ const commands: Readonly<Record<string, () => Promise<Register>>> = {
   demo: async () => (await import('./demo.ts')).demo,
   bench: async () => (await import('./bench.ts')).bench,
   info: async () => (await import('./info.ts')).info,
+  pull: async () => (await import('./pull.ts')).pull,
 }
 
 /** The `langevin` program with one of its commands, or with all. */
