@@ -5,6 +5,8 @@ export const activations = {
   silu: (x) => x.silu(),
   swish: (x) => x.silu(),
   gelu: (x) => x.gelu(),
+  /** By tanh: diffusers' `gelu-approximate`, transformers' `gelu_new` and `gelu_pytorch_tanh`. */
+  gelu_tanh: (x) => x.gelu('tanh'),
   relu: (x) => x.relu(),
   /** x·tanh(softplus x) (Misra 2019). */
   mish: (x) => x.mul(x.softplus().tanh()),

@@ -4,17 +4,27 @@ import { fanIn, type Init, normal, onesInit, type Params, zerosInit } from './pa
 
 export type Layer = (x: Tensor) => Tensor
 
+export interface LinearOptions {
+  readonly bias?: boolean
+  /** How weight and bias start; as PyTorch's layers unless given. */
+  readonly init?: Init
+  /** How the bias starts, where other than the weight. */
+  readonly biasInit?: Init
+}
+
 /** x [.., inputs] → [.., outputs]. */
-export function linear(p: Params, inputs: number, outputs: number, { bias = true } = {}): Layer {
-  const weight = p.get('weight', [outputs, inputs], fanIn(inputs))
-  const b = bias ? p.get('bias', [outputs], fanIn(inputs)) : undefined
+export function linear(p: Params, inputs: number, outputs: number, options: LinearOptions = {}): Layer {
+  const { bias = true, init = fanIn(inputs), biasInit = init } = options
+  const weight = p.get('weight', [outputs, inputs], init)
+  const b = bias ? p.get('bias', [outputs], biasInit) : undefined
   return (x) => core.linear(x, weight, b)
 }
 
-/** A linear layer with a bias as layers that give its outputs in equal parts: two results of half the width, not one to cut. */
-export function linearParts(p: Params, inputs: number, outputs: number, parts: number): Layer[] {
-  const weights = p.get('weight', [outputs, inputs], fanIn(inputs)).split(parts, 0)
-  const biases = p.get('bias', [outputs], fanIn(inputs)).split(parts, 0)
+/** A linear layer as layers that give its outputs in equal parts: two results of half the width, not one to cut. */
+export function linearParts(p: Params, inputs: number, outputs: number, parts: number, options: LinearOptions = {}): Layer[] {
+  const { bias = true, init = fanIn(inputs), biasInit = init } = options
+  const weights = p.get('weight', [outputs, inputs], init).split(parts, 0)
+  const biases = bias ? p.get('bias', [outputs], biasInit).split(parts, 0) : []
   return weights.map((weight, i) => (x) => core.linear(x, weight, biases[i]))
 }
 
@@ -50,6 +60,12 @@ export function layerNorm(p: Params, width: number, eps = 1e-5): Layer {
   return (x) => core.layerNorm(x, weight, bias, eps)
 }
 
+/** Layer norm over the last axis without parameters, as modulated blocks have it. */
+export const plainLayerNorm =
+  (eps = 1e-6): Layer =>
+  (x) =>
+    core.layerNorm(x, undefined, undefined, eps)
+
 /** RMS norm over the last axis, with a weight. */
 export function rmsNorm(p: Params, width: number, eps = 1e-5): Layer {
   const weight = p.get('weight', [width], onesInit)
@@ -57,8 +73,8 @@ export function rmsNorm(p: Params, width: number, eps = 1e-5): Layer {
 }
 
 /** Token numbers [...] → vectors [..., width]. */
-export function embedding(p: Params, count: number, width: number): Layer {
-  const weight = p.get('weight', [count, width], normal(1))
+export function embedding(p: Params, count: number, width: number, { init = normal(1) }: { init?: Init } = {}): Layer {
+  const weight = p.get('weight', [count, width], init)
   return (index) => core.embedding(weight, index)
 }
 

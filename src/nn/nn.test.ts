@@ -7,12 +7,12 @@ import { NdArray } from '../runtime/ndarray.ts'
 import { evaluate } from '../runtime/program.ts'
 import { Generator } from '../runtime/random.ts'
 import { DropoutMasks } from './dropout.ts'
+import { gegluFeedForward } from './feed-forward.ts'
 import { firDownsample, firUpsample } from './fir.ts'
 import { Params } from './params.ts'
 import { resnetBlock } from './resnet.ts'
 import { renameAttention } from './spatial-attention.ts'
 import { gaussianFourier, sinusoidal } from './time.ts'
-import { gegluFeedForward } from './transformer.ts'
 
 const at = async (f: (x: Tensor) => Tensor, x: NdArray) => (await evaluate({ y: f(input('x', x.shape)) }, { x })).y as NdArray
 

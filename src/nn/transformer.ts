@@ -1,7 +1,8 @@
-import { attention, concat } from '../core/functions.ts'
+import { attention } from '../core/functions.ts'
 import { dims } from '../core/shape.ts'
 import type { Tensor } from '../core/tensor.ts'
-import { conv, groupNorm, type Layer, layerNorm, linear, linearParts } from './layers.ts'
+import { gegluFeedForward } from './feed-forward.ts'
+import { conv, groupNorm, type Layer, layerNorm, linear } from './layers.ts'
 import type { Params } from './params.ts'
 
 export interface CrossAttentionOptions {
@@ -52,32 +53,6 @@ export function crossAttention(p: Params, options: CrossAttentionOptions): Cross
       attention(q, own('to_k_ip', i)(tokens), own('to_v_ip', i)(tokens), { heads }).mul(scale),
     )
     return toOut(pictures.reduce((sum, picture) => sum.add(picture), seen))
-  }
-}
-
-/** What one part of a layer calculates at a time should stay in the processor's cache, and still fill its matrix products. */
-const VALUES_AT_ONCE = 2 ** 20
-const LEAST_ROWS = 512
-
-/** Into how many equal parts to cut [B, N, …] along N, where each of the B·N rows takes `width` values. */
-function partsOf({ B, N }: { readonly B: number; readonly N: number }, width: number): number {
-  const most = Math.min((B * N) / LEAST_ROWS, (B * N * width) / VALUES_AT_ONCE)
-  let parts = 1
-  while (2 * parts <= most && N % (2 * parts) === 0) parts *= 2
-  return parts
-}
-
-/** Feed-forward layer with a gated unit: half of the projection times the GELU of the other (Shazeer 2020). [B, N, D] → [B, N, D]. */
-export function gegluFeedForward(p: Params, width: number, inner = 4 * width): Layer {
-  const project = linearParts(p.at('net', 0, 'proj'), width, 2 * inner, 2)
-  const out = linear(p.at('net', 2), inner, width)
-  const whole = (x: Tensor) => {
-    const [value, gate] = project.map((part) => part(x)) as [Tensor, Tensor]
-    return out(value.mul(gate.gelu()))
-  }
-  return (x) => {
-    const parts = partsOf(dims(x, 'B N D'), inner)
-    return parts === 1 ? whole(x) : concat(x.split(parts, 1).map(whole), 1)
   }
 }
 

@@ -22,11 +22,8 @@ export interface Sight {
 }
 
 /** A linear layer that starts as CLIP's do: N(0, std²), biases 0. */
-export function dense(p: Params, inputs: number, outputs: number, std: number, { bias = true } = {}): Layer {
-  p.get('weight', [outputs, inputs], normal(std))
-  if (bias) p.get('bias', [outputs], zerosInit)
-  return linear(p, inputs, outputs, { bias })
-}
+export const dense = (p: Params, inputs: number, outputs: number, std: number, { bias = true } = {}): Layer =>
+  linear(p, inputs, outputs, { bias, init: normal(std), biasInit: zerosInit })
 
 /** One layer: attention and a feed-forward part, each after a norm and with its residual (Radford et al. 2021, section 2.4). */
 function layer(p: Params, config: EncoderFields): (x: Tensor, sight: Sight) => Tensor {

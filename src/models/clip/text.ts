@@ -29,9 +29,7 @@ export function clipText(p: Params, config: ClipTextConfig): ClipText {
   const { hidden_size: D, vocab_size: V, max_position_embeddings: longest, eos_token_id: end } = config
   const at = p.at('text_model')
   const start = normal(0.02 * config.initializer_factor)
-  const tokenTable = at.at('embeddings', 'token_embedding')
-  tokenTable.get('weight', [V, D], start)
-  const embedToken = embedding(tokenTable, V, D)
+  const embedToken = embedding(at.at('embeddings', 'token_embedding'), V, D, { init: start })
   const positions = at.at('embeddings', 'position_embedding').get('weight', [longest, D], start)
   const encode = encoder(at.at('encoder'), config)
   const finalNorm = layerNorm(at.at('final_layer_norm'), D, config.layer_norm_eps)

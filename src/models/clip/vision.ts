@@ -32,9 +32,7 @@ export function clipVision(p: Params, config: ClipVisionConfig): ClipVision {
   const at = p.at('vision_model')
   const start = normal(config.initializer_range * config.initializer_factor)
   const classToken = at.at('embeddings').get('class_embedding', [D], normal(D ** -0.5 * config.initializer_factor))
-  const patchTable = at.at('embeddings', 'patch_embedding')
-  patchTable.get('weight', [D, C, patch, patch], start)
-  const embedPatches = conv(patchTable, C, D, patch, { stride: patch, bias: false })
+  const embedPatches = conv(at.at('embeddings', 'patch_embedding'), C, D, patch, { stride: patch, bias: false, init: start })
   const positions = at.at('embeddings', 'position_embedding').get('weight', [patches + 1, D], start)
   // The reference's spelling.
   const normIn = layerNorm(at.at('pre_layrnorm'), D, eps)
