@@ -40,7 +40,8 @@ export function axesOf(axes: number | readonly number[] | undefined, rank: numbe
 }
 
 /** The shape that two shapes broadcast to, by NumPy's rule. */
-export function broadcastShapes(a: Shape, b: Shape, place = 'broadcast'): number[] {
+export function broadcastShapes(a: Shape, b: Shape, place = 'broadcast'): Shape {
+  if (sameShape(a, b)) return a
   const rank = Math.max(a.length, b.length)
   return range(rank).map((i) => {
     const x = a[i - rank + a.length] ?? 1

@@ -1,5 +1,3 @@
-import { ShapeError } from '../core/errors.ts'
-
 export type BinaryOp = keyof typeof kernels
 
 /** n results out[o + i] from a[p + i·s] and b[q + i·t]: a stride is 1, or 0 where an operand repeats. */
@@ -27,17 +25,6 @@ const kernels = {
   minimum: ((out, o, n, a, p, s, b, q, t) => {
     for (let i = 0; i < n; i++) out[o + i] = Math.min(a[p + i * s] as number, b[q + i * t] as number)
   }) as Kernel,
-}
-
-/** The shape two arrays broadcast to: aligned at their last axis, equal or 1. */
-export function broadcastShapes(op: string, a: readonly number[], b: readonly number[]): readonly number[] {
-  if (a.length === b.length && a.every((n, i) => n === b[i])) return a
-  const rank = Math.max(a.length, b.length)
-  return Array.from({ length: rank }, (_, i) => {
-    const [m, n] = [a[a.length - rank + i] ?? 1, b[b.length - rank + i] ?? 1]
-    if (m !== n && m !== 1 && n !== 1) throw new ShapeError(`${op}: [${a.join(', ')}] and [${b.join(', ')}] do not broadcast`)
-    return m === 1 ? n : m
-  })
 }
 
 /** Row-major strides, in elements. */

@@ -128,3 +128,12 @@ test('arithmetic wants float32 and says so; casts keep the shape', () => {
     [0, 0],
   ])
 })
+
+test('shapes that are none are refused by name', () => {
+  const row = NdArray.from([1, 2, 3], [1, 3])
+  expect(() => row.expand([3])).toThrow('expand: [1, 3] does not fit [3]')
+  expect(() => row.expand([-1, 3])).toThrow('expand: [-1, 3] is no shape')
+  expect(() => NdArray.zeros([-2])).toThrow('NdArray.zeros: [-2] is no shape')
+  expect(() => NdArray.full([1.5], 0)).toThrow('NdArray.full: [1.5] is no shape')
+  expect(() => new NdArray(new Float32Array(0), [NaN], 'f32')).toThrow('NdArray: [NaN] is no shape')
+})

@@ -1,6 +1,7 @@
 import { type ArrayOf, allocate, convert, type DType } from '../core/dtype.ts'
 import { ArgumentError, DTypeError, ShapeError } from '../core/errors.ts'
-import { type BinaryOp, broadcastInto, broadcastShapes, stridesOf } from './broadcast.ts'
+import { broadcastShapes, checkShape, isShape, sameShape, sizeOf } from '../core/shape.ts'
+import { type BinaryOp, broadcastInto, stridesOf } from './broadcast.ts'
 
 /** Nested lists of numbers, as deep as the array has axes. */
 export type Nested = number | readonly Nested[]
@@ -9,8 +10,6 @@ export interface Over {
   readonly axes?: readonly number[]
   readonly keep?: boolean
 }
-
-const sizeOf = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1)
 
 /**
  * A host array: a typed array with a shape, row-major. Operations give new arrays and never write to their operands.
@@ -23,6 +22,7 @@ export class NdArray<D extends DType = DType> {
   readonly dtype: D
 
   constructor(data: ArrayOf[D], shape: readonly number[], dtype: D) {
+    checkShape('NdArray', shape)
     const size = sizeOf(shape)
     if (data.length !== size) throw new ShapeError(`NdArray: ${data.length} elements cannot have shape [${shape.join(', ')}]`)
     this.data = data
@@ -33,10 +33,12 @@ export class NdArray<D extends DType = DType> {
   static zeros(shape: readonly number[]): NdArray<'f32'>
   static zeros<D extends DType>(shape: readonly number[], dtype: D): NdArray<D>
   static zeros(shape: readonly number[], dtype: DType = 'f32'): NdArray {
+    checkShape('NdArray.zeros', shape)
     return new NdArray(allocate(dtype, sizeOf(shape)), shape, dtype)
   }
 
   static full(shape: readonly number[], value: number): NdArray<'f32'> {
+    checkShape('NdArray.full', shape)
     return new NdArray(new Float32Array(sizeOf(shape)).fill(value), shape, 'f32')
   }
 
@@ -118,7 +120,7 @@ export class NdArray<D extends DType = DType> {
   }
   /** this where the mask is not 0, else the other. */
   where(mask: NdArray, other: NdArray | number): NdArray<'f32'> {
-    const shape = broadcastShapes('where', this.shape, mask.shape)
+    const shape = broadcastShapes(this.shape, mask.shape, 'where')
     const [a, m] = [this.expand(shape), mask.expand(shape)]
     const b = typeof other === 'number' ? NdArray.full(shape, other) : other.expand(shape)
     const [x, y] = [a.floats('where'), b.floats('where')]
@@ -168,16 +170,15 @@ export class NdArray<D extends DType = DType> {
   reshape(shape: readonly number[]): NdArray<D> {
     const free = shape.indexOf(-1)
     const full = free < 0 ? shape : shape.with(free, this.size / -sizeOf(shape))
-    if (!full.every((n) => Number.isInteger(n) && n >= 0))
-      throw new ShapeError(`reshape: [${this.shape.join(', ')}] does not fit [${shape.join(', ')}]`)
+    if (!isShape(full)) throw new ShapeError(`reshape: [${this.shape.join(', ')}] does not fit [${shape.join(', ')}]`)
     return new NdArray(this.data, full, this.dtype)
   }
 
   /** Repeats axes of length 1 up to a broadcast shape. */
   expand(shape: readonly number[]): NdArray<D> {
     if (shape.length === this.shape.length && shape.every((n, i) => n === this.shape[i])) return this
-    const fits = broadcastShapes('expand', this.shape, shape)
-    if (sizeOf(fits) !== sizeOf(shape))
+    checkShape('expand', shape)
+    if (!sameShape(broadcastShapes(this.shape, shape, 'expand'), shape))
       throw new ShapeError(`expand: [${this.shape.join(', ')}] does not fit [${shape.join(', ')}]`)
     const strides = stridesOf(this.shape).map((s, i) => (this.shape[i] === 1 ? 0 : s))
     return this.gather(shape, [...new Array(shape.length - strides.length).fill(0), ...strides])
@@ -340,7 +341,7 @@ export class NdArray<D extends DType = DType> {
     const x = this.floats(op)
     const y = typeof other === 'number' ? Float32Array.of(other) : other.floats(op)
     const yShape = typeof other === 'number' ? [] : other.shape
-    const shape = broadcastShapes(op, this.shape, yShape)
+    const shape = broadcastShapes(this.shape, yShape, op)
     const out = new Float32Array(sizeOf(shape))
     broadcastInto(op, out, shape, x, this.shape, y, yShape)
     return new NdArray(out, shape, 'f32')
