@@ -11,6 +11,7 @@ import { where as whereOp } from './ops/elementwise.ts'
 import { matmul as matmulOp } from './ops/matmul.ts'
 import * as move from './ops/move.ts'
 import * as norm from './ops/norm.ts'
+import { checkDTypes } from './ops/op.ts'
 import { avgPool as avgPoolOp, maxPool as maxPoolOp } from './ops/pool.ts'
 import { axisOf, isCount, range, type Shape, sameShape, showShape, sizeOf } from './shape.ts'
 import { constant, draw, ones, type Tensor, zeros } from './tensor.ts'
@@ -160,6 +161,7 @@ export function resize(x: Tensor, size: Shape, mode: 'nearest' | 'bilinear'): Te
     throw new ArgumentError(
       `resize of ${x.describe()} ${showShape(x.shape)}: ${showShape(size)} must be ${Math.max(1, x.rank - 2)} sizes of spatial axes`,
     )
+  if (mode === 'bilinear') checkDTypes(`resize of ${x.describe()}`, [x], 'floats')
   if (x.shape.slice(2).includes(0)) throw new ArgumentError(`resize: ${x.describe()} ${showShape(x.shape)} has no elements`)
   const factors = size.map((n, i) => n / (x.shape[i + 2] as number))
   const repeats = (f: number, i: number) =>

@@ -39,13 +39,21 @@ const fallsBack = new Set([
     (op) => `${op}/i64`,
   ),
   ...['sum', 'max', 'min', 'argmax', 'cumsum', 'reshape', 'flip', 'pad'].map((op) => `${op}/i64`),
+  ...['argmax/nan', 'where/bool', 'upsample/i64', 'upsample/bool', 'matmul/i64 batches first transposed'],
   ...['argmax/last axis', 'argmax/first axis', 'round/matrix', 'round/halves', 'abs/i32'],
   ...['eq/bool', 'transpose/bool', 'pad/bool', 'eq/u8', 'slice/u8', 'concat/u8'],
   ...['f32 to bf16 and back', 'f16 to bf16 and back', 'i64 to f32', 'i64 to i32', 'through i64'].map((kind) => `cast/${kind}`),
-  ...['rows with repeats', 'axis 1', 'axis 2', 'axis 2 of four by a matrix', 'an index without axes', 'i32 index'].map(
-    (kind) => `gather/${kind}`,
-  ),
-  ...['rows', 'many repeats', 'numbers', 'i32 index', 'onto a tensor'].map((kind) => `scatterAdd/${kind}`),
+  ...[
+    'rows with repeats',
+    'axis 1',
+    'axis 2',
+    'axis 2 of four by a matrix',
+    'an index without axes',
+    'i32 index',
+    'negative, few rows',
+    'negative, many rows',
+  ].map((kind) => `gather/${kind}`),
+  ...['rows', 'many repeats', 'numbers', 'i32 index', 'negative', 'onto a tensor'].map((kind) => `scatterAdd/${kind}`),
   'embedding/tokens',
 ])
 
