@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs'
-import { type Denoise, finish, flow, type Path, type Sampling, sigmaFromRatio, ve, vp } from '../src/diffusion/denoiser.ts'
+import { type Denoise, finish, type Sampling } from '../src/diffusion/denoiser.ts'
 import { GaussianMixture } from '../src/diffusion/oracle.ts'
+import { flow, type Path, sigmaFromRatio, ve, vp } from '../src/diffusion/paths.ts'
 import { ipndm, lms, pndm } from '../src/diffusion/samplers/adams.ts'
 import { ddim } from '../src/diffusion/samplers/ddim.ts'
 import { type DpmSolver, dpmSinglestep, dpmSolver, exponentialAdams } from '../src/diffusion/samplers/dpm-solver.ts'

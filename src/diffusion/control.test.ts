@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { ArgumentError } from '../core/errors.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { Generator } from '../runtime/random.ts'
-import { type Denoise, finish, levelOf, ve, vp } from './denoiser.ts'
+import { type Denoise, finish } from './denoiser.ts'
 import { constrained, fromPicture, greyBasis, inBasis, noised, repaint, repaintVisits, replacement, slerp } from './editing.ts'
 import {
   adaptivePerturbedScale,
@@ -19,6 +19,7 @@ import {
 } from './guidance.ts'
 import { averaging, blurring, type LinearOperator, masking, posteriorGuided, pseudoInverseGuided } from './inverse.ts'
 import { GaussianMixture } from './oracle.ts'
+import { levelOf, ve, vp } from './paths.ts'
 import { ddim } from './samplers/ddim.ts'
 import { ddpm } from './samplers/ddpm.ts'
 import { dpmSolver } from './samplers/dpm-solver.ts'

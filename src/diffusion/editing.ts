@@ -1,7 +1,8 @@
 import { ArgumentError } from '../core/errors.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import type { Generator } from '../runtime/random.ts'
-import { checkSigmas, type Denoise, type Level, levelOf, noiseIn, type Path, type Sampling, vp } from './denoiser.ts'
+import type { Denoise, Sampling } from './denoiser.ts'
+import { checkSigmas, type Level, levelOf, noiseIn, type Path, vp } from './paths.ts'
 import { addedVariance, fixedSmall } from './samplers/ddpm.ts'
 
 /** Data taken to a noise level: αx0 + σε. */

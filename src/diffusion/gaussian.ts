@@ -1,7 +1,7 @@
 import { ArgumentError } from '../core/errors.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { alphasCumprod } from './betas.ts'
-import { type Level, levelOf, vp } from './denoiser.ts'
+import { type Level, levelOf, vp } from './paths.ts'
 import { type Prediction, targetOf } from './predictions.ts'
 
 /** A Gaussian in every element: mean, and a variance per sample, [B, 1, …]. */

@@ -1,6 +1,7 @@
 import { ArgumentError } from '../core/errors.ts'
 import { NdArray } from '../runtime/ndarray.ts'
-import { type Denoise, levelOf, type Path, vp } from './denoiser.ts'
+import type { Denoise } from './denoiser.ts'
+import { levelOf, type Path, vp } from './paths.ts'
 
 /**
  * A denoiser, or a raw network, under conditions: x is [k·B, …], k copies of one batch with a condition each. Its number is a

@@ -1,7 +1,8 @@
 import { ArgumentError } from '../core/errors.ts'
 import { NdArray } from '../runtime/ndarray.ts'
-import { type Denoise, levelOf, type Path, vp } from './denoiser.ts'
+import type { Denoise } from './denoiser.ts'
 import { type DenoiserJvp, finiteDifferences } from './likelihood.ts'
+import { levelOf, type Path, vp } from './paths.ts'
 
 /** A linear operator on samples [B, …] with its transpose. */
 export interface LinearOperator {

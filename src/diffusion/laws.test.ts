@@ -1,10 +1,11 @@
 import { expect, test } from 'vitest'
 import { NdArray } from '../runtime/ndarray.ts'
 import { Generator } from '../runtime/random.ts'
-import { type Denoise, finish, type Level, levelOf, sigmaFromRatio, ve, vp } from './denoiser.ts'
+import { type Denoise, finish } from './denoiser.ts'
 import { bitsPerDimension, finiteDifferences, jacobianTrace, odeLogLikelihood, rademacher } from './likelihood.ts'
 import { probabilityFlow } from './ode.ts'
 import { GaussianMixture } from './oracle.ts'
+import { type Level, levelOf, sigmaFromRatio, ve, vp } from './paths.ts'
 import { annealedLangevin, predictorCorrector } from './samplers/langevin.ts'
 import { sdeSigmas, subVp, subVpSde, veSde, vpSde } from './sde.ts'
 

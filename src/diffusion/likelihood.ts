@@ -1,7 +1,8 @@
 import { NdArray } from '../runtime/ndarray.ts'
 import type { Generator } from '../runtime/random.ts'
-import { type Denoise, finish, levelOf, type Path, sigmaFromRatio, vp } from './denoiser.ts'
+import { type Denoise, finish } from './denoiser.ts'
 import { type OdeOptions, rk45, type Slope } from './ode.ts'
+import { levelOf, type Path, sigmaFromRatio, vp } from './paths.ts'
 
 /** J·v of the denoiser at x; finite differences by default, a network's own Jacobian–vector product when it has one. */
 export type DenoiserJvp = (x: NdArray, sigma: number, v: NdArray) => Promise<NdArray>

@@ -11,7 +11,7 @@ import {
   thermodynamicBound,
   variationalBound,
 } from './bound.ts'
-import { finish, levelOf, ve, vp } from './denoiser.ts'
+import { finish } from './denoiser.ts'
 import { consistencyScaling, preconditioning } from './edm.ts'
 import { GaussianDiffusion } from './gaussian.ts'
 import { between, linearInterpolant, straight, transport, trigonometricInterpolant } from './interpolants.ts'
@@ -28,6 +28,7 @@ import {
   snr,
 } from './losses.ts'
 import { GaussianMixture } from './oracle.ts'
+import { levelOf, ve, vp } from './paths.ts'
 import { type Prediction, targetOf } from './predictions.ts'
 import { vpSde } from './sde.ts'
 

@@ -1,7 +1,7 @@
 import { ArgumentError } from '../core/errors.ts'
 import type { NdArray } from '../runtime/ndarray.ts'
 import type { Generator } from '../runtime/random.ts'
-import type { Level } from './denoiser.ts'
+import type { Level } from './paths.ts'
 import type { Prediction } from './predictions.ts'
 import type { Sde } from './sde.ts'
 

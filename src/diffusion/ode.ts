@@ -1,6 +1,7 @@
 import { ArgumentError, LangevinError } from '../core/errors.ts'
 import type { NdArray } from '../runtime/ndarray.ts'
-import { type Denoise, levelOf, type Path, type Sampling, sigmaFromRatio, vp } from './denoiser.ts'
+import type { Denoise, Sampling } from './denoiser.ts'
+import { levelOf, type Path, sigmaFromRatio, vp } from './paths.ts'
 
 /** dy/dt for a state of several arrays. */
 export type Slope = (t: number, y: readonly NdArray[]) => Promise<readonly NdArray[]>

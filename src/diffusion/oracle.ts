@@ -1,7 +1,8 @@
 import { ArgumentError } from '../core/errors.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import type { Generator } from '../runtime/random.ts'
-import { type Denoise, type Level, levelOf, type Path, ve } from './denoiser.ts'
+import type { Denoise } from './denoiser.ts'
+import { type Level, levelOf, type Path, ve } from './paths.ts'
 
 /** One Gaussian of a mixture: N(mean, std² I) with a weight, and the class it stands for. */
 export interface Component {

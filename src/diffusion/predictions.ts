@@ -1,6 +1,7 @@
 import { ArgumentError } from '../core/errors.ts'
 import type { NdArray } from '../runtime/ndarray.ts'
-import { type Denoise, type Level, levelOf, type Path } from './denoiser.ts'
+import type { Denoise } from './denoiser.ts'
+import { type Level, levelOf, type Path } from './paths.ts'
 
 /**
  * What a network was taught to give, for x = αx0 + σε: the noise ε, the data x0, v = αε − σx0 (Salimans and Ho 2022),

@@ -1,5 +1,5 @@
 import { ArgumentError } from '../core/errors.ts'
-import { type Path, ve, vp } from './denoiser.ts'
+import { type Path, ve, vp } from './paths.ts'
 
 /** sub-VP: α² + σ = 1, so the variance stays below that of `vp` (Song et al. 2021, section 3.4). */
 export const subVp: Path = { name: 'sub-vp', alpha: (sigma) => Math.sqrt(1 - sigma) }

@@ -1,17 +1,7 @@
 import { ArgumentError } from '../../core/errors.ts'
 import type { NdArray } from '../../runtime/ndarray.ts'
-import {
-  checkSigmas,
-  type Denoise,
-  type Level,
-  levelOf,
-  noiseIn,
-  type Path,
-  pairs,
-  type Sampling,
-  slope,
-  vp,
-} from '../denoiser.ts'
+import type { Denoise, Sampling } from '../denoiser.ts'
+import { checkSigmas, type Level, levelOf, noiseIn, type Path, pairs, slope, vp } from '../paths.ts'
 import { combine, lagrange } from './exponential.ts'
 
 /** Adams–Bashforth weights for evenly spaced steps, newest first. */

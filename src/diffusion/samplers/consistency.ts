@@ -1,6 +1,7 @@
 import type { NdArray } from '../../runtime/ndarray.ts'
 import type { Generator } from '../../runtime/random.ts'
-import { checkSigmas, type Denoise, levelOf, noiseIn, noiseSource, type Path, pairs, type Sampling, ve, vp } from '../denoiser.ts'
+import { type Denoise, noiseSource, type Sampling } from '../denoiser.ts'
+import { checkSigmas, levelOf, noiseIn, type Path, pairs, ve, vp } from '../paths.ts'
 import { addedVariance } from './ddpm.ts'
 
 export interface ConsistencyOptions {

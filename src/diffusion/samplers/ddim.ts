@@ -1,16 +1,7 @@
 import type { NdArray } from '../../runtime/ndarray.ts'
 import type { Generator } from '../../runtime/random.ts'
-import {
-  checkSigmas,
-  type Denoise,
-  type Level,
-  levelOf,
-  noiseIn,
-  noiseSource,
-  type Path,
-  type Sampling,
-  vp,
-} from '../denoiser.ts'
+import { type Denoise, noiseSource, type Sampling } from '../denoiser.ts'
+import { checkSigmas, type Level, levelOf, noiseIn, type Path, vp } from '../paths.ts'
 import { fixedSmall } from './ddpm.ts'
 
 export interface DdimOptions {

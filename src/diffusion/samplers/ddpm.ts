@@ -1,6 +1,7 @@
 import type { NdArray } from '../../runtime/ndarray.ts'
 import type { Generator } from '../../runtime/random.ts'
-import { checkSigmas, type Denoise, type Level, levelOf, noiseSource, type Path, pairs, type Sampling, vp } from '../denoiser.ts'
+import { type Denoise, noiseSource, type Sampling } from '../denoiser.ts'
+import { checkSigmas, type Level, levelOf, type Path, pairs, vp } from '../paths.ts'
 
 /** The standard deviation of a reverse step between two levels: one number, or one an element. */
 export type ReverseStd = (from: Level, to: Level) => number | NdArray

@@ -1,17 +1,7 @@
 import type { NdArray } from '../../runtime/ndarray.ts'
 import type { Generator } from '../../runtime/random.ts'
-import {
-  checkSigmas,
-  type Denoise,
-  type Level,
-  levelOf,
-  noiseIn,
-  noiseSource,
-  type Path,
-  pairs,
-  type Sampling,
-  vp,
-} from '../denoiser.ts'
+import { type Denoise, noiseSource, type Sampling } from '../denoiser.ts'
+import { checkSigmas, type Level, levelOf, noiseIn, type Path, pairs, vp } from '../paths.ts'
 import { ancestralStep } from './euler.ts'
 import { advance, type Evaluation, type MultistepSolver, type Weigh } from './exponential.ts'
 

@@ -1,7 +1,8 @@
 import { ArgumentError } from '../../core/errors.ts'
 import type { NdArray } from '../../runtime/ndarray.ts'
 import type { Generator } from '../../runtime/random.ts'
-import { checkSigmas, type Denoise, noiseSource, pairs, type Sampling, slope } from '../denoiser.ts'
+import { type Denoise, noiseSource, type Sampling } from '../denoiser.ts'
+import { checkSigmas, pairs, slope } from '../paths.ts'
 
 /** Before a step: a state and level with a little noise added, or as they were. */
 export type Perturb = (x: NdArray, sigma: number) => readonly [x: NdArray, sigma: number]

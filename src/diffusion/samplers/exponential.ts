@@ -1,17 +1,8 @@
 import { ArgumentError } from '../../core/errors.ts'
 import type { NdArray } from '../../runtime/ndarray.ts'
 import type { Generator } from '../../runtime/random.ts'
-import {
-  checkSigmas,
-  type Denoise,
-  type Level,
-  levelOf,
-  noiseIn,
-  noiseSource,
-  type Path,
-  type Sampling,
-  vp,
-} from '../denoiser.ts'
+import { type Denoise, noiseSource, type Sampling } from '../denoiser.ts'
+import { checkSigmas, type Level, levelOf, noiseIn, type Path, vp } from '../paths.ts'
 
 /**
  * Exponential integrators: with λ = ln(α/σ) the reverse equation is linear but for the denoiser, so one step is exact up to an

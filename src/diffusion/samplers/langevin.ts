@@ -1,7 +1,8 @@
 import { ArgumentError } from '../../core/errors.ts'
 import type { NdArray } from '../../runtime/ndarray.ts'
 import type { Generator } from '../../runtime/random.ts'
-import { checkSigmas, type Denoise, type Level, levelOf, type Path, pairs, type Sampling, ve } from '../denoiser.ts'
+import type { Denoise, Sampling } from '../denoiser.ts'
+import { checkSigmas, type Level, levelOf, type Path, pairs, ve } from '../paths.ts'
 import { addedVariance, fixedSmall } from './ddpm.ts'
 
 /** ∇ ln p(x) = (α·E[x0|x] − x)/σ² (Tweedie's formula). */

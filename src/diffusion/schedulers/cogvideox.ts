@@ -1,5 +1,5 @@
 import { zeroTerminal } from '../betas.ts'
-import { levelOf, vp } from '../denoiser.ts'
+import { levelOf, vp } from '../paths.ts'
 import { type Prediction, toData } from '../predictions.ts'
 import { ddim } from '../samplers/ddim.ts'
 import { dpmSolver } from '../samplers/dpm-solver.ts'

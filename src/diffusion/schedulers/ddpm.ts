@@ -1,6 +1,6 @@
 import type { NdArray } from '../../runtime/ndarray.ts'
 import { betaSchedule } from '../betas.ts'
-import { levelOf, vp } from '../denoiser.ts'
+import { levelOf, vp } from '../paths.ts'
 import { type Prediction, toData, toNoise } from '../predictions.ts'
 import { ddim } from '../samplers/ddim.ts'
 import { ddpm, fixedLarge, fixedSmall, learnedRange, type ReverseStd } from '../samplers/ddpm.ts'

@@ -1,6 +1,6 @@
 import { ArgumentError } from '../../core/errors.ts'
-import { levelOf, ve, vp } from '../denoiser.ts'
 import { consistencyScaling } from '../edm.ts'
+import { levelOf, ve, vp } from '../paths.ts'
 import { type Prediction, toData } from '../predictions.ts'
 import { consistency, tcd } from '../samplers/consistency.ts'
 import { checkTimesteps, wholeTimesteps } from '../spacing.ts'

@@ -1,7 +1,7 @@
 import { ArgumentError } from '../../core/errors.ts'
 import type { NdArray } from '../../runtime/ndarray.ts'
-import { ve } from '../denoiser.ts'
 import { preconditioning } from '../edm.ts'
+import { ve } from '../paths.ts'
 import { dynamicThreshold, type Prediction } from '../predictions.ts'
 import { dpmSolver } from '../samplers/dpm-solver.ts'
 import { churned, euler } from '../samplers/euler.ts'

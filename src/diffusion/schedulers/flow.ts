@@ -1,5 +1,5 @@
 import { ArgumentError } from '../../core/errors.ts'
-import { flow, levelOf } from '../denoiser.ts'
+import { flow, levelOf } from '../paths.ts'
 import { toData } from '../predictions.ts'
 import { consistency } from '../samplers/consistency.ts'
 import { euler, heun } from '../samplers/euler.ts'

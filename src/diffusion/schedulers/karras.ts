@@ -1,6 +1,6 @@
 import type { NdArray } from '../../runtime/ndarray.ts'
 import type { Denoise, Sampling } from '../denoiser.ts'
-import { levelOf, sigmaFromRatio, ve, vp } from '../denoiser.ts'
+import { levelOf, sigmaFromRatio, ve, vp } from '../paths.ts'
 import { type Prediction, toData } from '../predictions.ts'
 import { lms } from '../samplers/adams.ts'
 import { dpmppSde } from '../samplers/dpm-solver.ts'

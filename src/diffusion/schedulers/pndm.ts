@@ -1,5 +1,5 @@
 import { ArgumentError } from '../../core/errors.ts'
-import { levelOf, vp } from '../denoiser.ts'
+import { levelOf, vp } from '../paths.ts'
 import { type Prediction, toData } from '../predictions.ts'
 import { ipndm, pndm } from '../samplers/adams.ts'
 import { type Spacing, timestepsBySpacing } from '../spacing.ts'

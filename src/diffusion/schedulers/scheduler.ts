@@ -1,7 +1,8 @@
 import { ArgumentError } from '../../core/errors.ts'
 import type { NdArray } from '../../runtime/ndarray.ts'
 import { Generator } from '../../runtime/random.ts'
-import { type Denoise, type Level, levelOf, NonFiniteError, type Path, type Sampling, vp } from '../denoiser.ts'
+import { type Denoise, NonFiniteError, type Sampling } from '../denoiser.ts'
+import { type Level, levelOf, type Path, vp } from '../paths.ts'
 import { checkSteps } from '../spacing.ts'
 import type { Choices, Options, SchedulerConfig } from './config.ts'
 

@@ -1,6 +1,6 @@
 import { ArgumentError } from '../../core/errors.ts'
 import type { NdArray } from '../../runtime/ndarray.ts'
-import { flow, levelOf, sigmaFromRatio, vp } from '../denoiser.ts'
+import { flow, levelOf, sigmaFromRatio, vp } from '../paths.ts'
 import { dynamicThreshold, toData } from '../predictions.ts'
 import { type DpmSolver, dpmSinglestep, dpmSolver, exponentialAdams, singlestepOrders } from '../samplers/dpm-solver.ts'
 import { type MultistepSolver, multistep, repeatedLevel } from '../samplers/exponential.ts'
