@@ -48,22 +48,30 @@ export function printResult<T>(io: Io, json: boolean, result: T, text: (result: 
 
 /**
  * A signal that Ctrl-C aborts, with InterruptError as its reason, for commands that have something to finish first.
- * It is seen between runs of the engine, which block the thread. Commands that do not ask for it end at once, as
- * all do at a second Ctrl-C.
+ * It is seen between runs of the engine, which block the thread; a second Ctrl-C ends at once. Commands that do not ask for it end at once.
+ *
+ * @param options.say told at the first Ctrl-C
+ * @param options.terminate whether SIGTERM, by which systems stop a program, does the same
  */
-export function onInterrupt(): AbortSignal {
+export function onInterrupt({ say, terminate = false }: { say?: () => void; terminate?: boolean } = {}): AbortSignal {
   if (!interrupt || interrupt.aborted) {
     const controller = new AbortController()
-    let first: number | undefined
-    const hear = () => {
-      if (first === undefined) controller.abort(new InterruptError())
-      else if (performance.now() - first < 500)
-        return // The same press: the terminal's signal, and the launcher's copy.
-      else process.off('SIGINT', hear).kill(process.pid, 'SIGINT')
-      first ??= performance.now()
-    }
-    process.on('SIGINT', hear)
     interrupt = controller.signal
+    const names: NodeJS.Signals[] = terminate ? ['SIGINT', 'SIGTERM'] : ['SIGINT']
+    let first: number | undefined
+    const heard = (name: NodeJS.Signals) => {
+      if (first === undefined) {
+        first = performance.now()
+        say?.()
+        controller.abort(new InterruptError())
+        return
+      }
+      // One press reaches us from the terminal and again from the launcher.
+      if (performance.now() - first < 500) return
+      for (const other of names) process.off(other, heard)
+      process.kill(process.pid, name)
+    }
+    for (const name of names) process.on(name, heard)
   }
   return interrupt
 }

@@ -1,9 +1,12 @@
 import { basename, join } from 'node:path'
 import { z } from 'zod'
 import { openRecipe, prepare, recipes } from '../recipes/index.ts'
+import { chooseDevice } from '../runtime/devices.ts'
+import type { ProgressStream } from '../training/logs/progress.ts'
 import { type TrainingConfig, trainingSchema } from '../training/options.ts'
 import { runTraining } from '../training/run.ts'
 import { defineCommand, onInterrupt } from './command.ts'
+import { stageBars } from './stages.ts'
 
 /** The training flags without their defaults, which are the recipe's to give. */
 const flags = Object.fromEntries(
@@ -39,13 +42,40 @@ ${list}`,
     ['langevin train my-pictures.json', 'your own folder of pictures, see docs/training.md'],
   ],
   async run({ recipe: name, ...given }, io) {
-    const signal = onInterrupt()
-    const { job, config } = await prepare(openRecipe(name), given as Partial<TrainingConfig>)
-    const dir = config.output_dir ?? join('runs', basename(name, '.json'))
-    const stream = { write: (text: string) => io.err.write(text), isTTY: io.err === process.stderr && process.stderr.isTTY }
     const warn = (message: string) => io.err.write(`${message}\n`)
-    const step = await runTraining(job, config, { dir, stream, signal, warn })
+    const signal = onInterrupt({
+      terminate: true,
+      say: () => warn('stopping after this step; once more stops at once, without saving it'),
+    })
+    const recipe = openRecipe(name)
+    const { device = recipe.training.device ?? 'cpu' } = given as Partial<TrainingConfig>
+    // Before the work: what the machine lacks, and how to get it.
+    if (device !== 'cpu') await chooseDevice(device)
+    const stream = { write: (text: string) => io.err.write(text), isTTY: io.err === process.stderr && process.stderr.isTTY }
+    const check = checkBar(stream)
+    const { job, config } = await prepare(recipe, given as Partial<TrainingConfig>, { onProgress: check.update, warn })
+    check.stop()
+    const dir = config.output_dir ?? join('runs', basename(name, '.json'))
+    const step = await runTraining(job, config, { dir, stream, signal, warn, say: warn })
+    if (signal.aborted) warn(stopped(dir, step, config.max_train_steps))
     signal.throwIfAborted()
     io.out.write(`${step} steps, model in ${join(dir, 'model')}\n`)
   },
 })
+
+const stopped = (dir: string, step: number, total: number): string =>
+  step > 0
+    ? `stopped after step ${step} of ${total}, saved as ${join(dir, `checkpoint-${step}`)}; the same command goes on from there`
+    : 'stopped before the first step'
+
+/** A bar for the check of the pictures, from its second second on. */
+function checkBar(stream: ProgressStream) {
+  const start = performance.now()
+  const bars = stageBars(stream)
+  return {
+    update: (done: number, total: number): void => {
+      if (performance.now() - start > 1000) bars.update({ stage: 'checking the pictures', done, total })
+    },
+    stop: () => bars.stop(),
+  }
+}
