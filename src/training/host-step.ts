@@ -9,9 +9,9 @@ import { NdArray } from '../runtime/ndarray.ts'
 import { WorkerProgram } from '../runtime/node/worker-program.ts'
 import { compile, type Program } from '../runtime/program.ts'
 import { State } from '../runtime/state.ts'
+import type { Feeds, Objective, StepOptions, StepPrograms } from './objective.ts'
 import { type Rule, ruleOf, type Scalars } from './optimizer.ts'
 import { batchesOf, EMA, feedsOf, reported, scalarInputs, stateName, stateShapes, updated } from './state.ts'
-import type { Feeds, Objective, StepOptions, StepPrograms } from './step.ts'
 
 /**
  * Steps on the host. Programs side by side, one a process, compute the gradients of a batch each; a loop then updates every parameter, its

@@ -3,9 +3,9 @@ import { parameter, type Tensor } from '../core/tensor.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { compile, type Program } from '../runtime/program.ts'
 import { State } from '../runtime/state.ts'
+import type { Feeds, Objective, StepOptions, StepPrograms } from './objective.ts'
 import { globalNorm, ruleOf, type Scalars } from './optimizer.ts'
 import { batchesOf, EMA, feedsOf, reported, scalarInputs, stateName, updated } from './state.ts'
-import type { Feeds, Objective, StepOptions, StepPrograms } from './step.ts'
 
 const SUM = 'grad'
 

@@ -2,11 +2,12 @@ import type { NdArray } from '../runtime/ndarray.ts'
 import { Generator } from '../runtime/random.ts'
 import { checkpointFolder, saveCheckpoint, type TrainingCheckpoint } from './checkpoint.ts'
 import { TrainingError } from './errors.ts'
+import type { Objective } from './objective.ts'
 import type { Optimizer } from './optimizer.ts'
 import { emaDecay, learningRate } from './rate.ts'
 import type { Settings } from './settings.ts'
 import { batchesOf } from './state.ts'
-import { type Objective, TrainingStep } from './step.ts'
+import { TrainingStep } from './step.ts'
 import type { StepReport, TrainingTask } from './task.ts'
 
 interface Start {

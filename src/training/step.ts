@@ -1,35 +1,14 @@
 import { ArgumentError, DTypeError, ShapeError } from '../core/errors.ts'
 import { sameShape, showShape } from '../core/shape.ts'
 import type { Tensor } from '../core/tensor.ts'
-import type { Params } from '../nn/params.ts'
-import type { DeviceName } from '../runtime/engine.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { hostStep } from './host-step.ts'
-import type { Optimizer, Scalars } from './optimizer.ts'
+import type { Feeds, Objective, StepOptions, StepPrograms } from './objective.ts'
+import type { Scalars } from './optimizer.ts'
 import { residentStep } from './resident-step.ts'
 import { batchesOf, EMA, stateName } from './state.ts'
 
-/** What is minimised: one element, traced from the parameters and from inputs that `feeds` fill. */
-export interface Objective {
-  readonly params: Params
-  readonly loss: Tensor
-  /** Further numbers to report, one element each. */
-  readonly metrics?: Readonly<Record<string, Tensor>>
-}
-
-export interface StepOptions {
-  readonly optimizer: Optimizer
-  /** Gradients longer than this are scaled down to it. */
-  readonly maxGradNorm?: number
-  /** Times that gradients are added up before one step. */
-  readonly accumulation?: number
-  /** Batches that run side by side each time, each on its share of the cores: data parallel. On a GPU one after another. */
-  readonly processes?: number
-  /** Keeps an exponential moving average of the parameters. */
-  readonly ema?: boolean
-  readonly device?: DeviceName
-  readonly threads?: number
-}
+export type { Feeds, Objective, StepOptions } from './objective.ts'
 
 export interface StepResult {
   readonly loss: number
@@ -37,18 +16,6 @@ export interface StepResult {
   readonly gradNorm: number
   readonly metrics: Readonly<Record<string, number>>
 }
-
-/** Programs that take optimizer steps, and the values that they update. */
-export interface StepPrograms {
-  /** Whether the values are those of a whole step: false after an error between the first value's update and the last one's. */
-  intact(): boolean
-  /** One step, with the numbers that `scalarInputs` names: the outputs reported of each batch, `gradNorm` in the last. */
-  run(batches: readonly Feeds[], scalars: Scalars): Promise<readonly Record<string, NdArray>[]>
-  /** Values by name, all of them unless some are named. They may change with the next step: copy what must not. */
-  read(names?: readonly string[]): Promise<Map<string, NdArray>>
-  release(): Promise<void>
-}
-export type Feeds = Readonly<Record<string, NdArray>>
 
 /** One optimizer step, compiled: it updates each parameter `key`, the optimizer's state `key@…`, and the average `key@ema`. */
 export class TrainingStep {

@@ -1,9 +1,9 @@
 import type { DeviceName } from '../runtime/engine.ts'
 import type { NdArray } from '../runtime/ndarray.ts'
 import type { Generator } from '../runtime/random.ts'
+import type { Objective } from './objective.ts'
 import type { AdamWOptions, OptimizerName } from './optimizer.ts'
 import type { RateSchedule } from './rate.ts'
-import type { Objective } from './step.ts'
 
 /** What is minimised from a step of the run on. */
 export interface LaterStage extends Omit<Objective, 'params'> {
