@@ -96,6 +96,24 @@ test('grey pictures, few timesteps, small grids and broken pictures left out', a
   expect([code, err]).toEqual([1, expect.stringMatching(/checkpoint-2 has data [0-9a-f]{16}, this run [0-9a-f]{16}/)])
 })
 
+test('a sweep prints which rate and optimizer learn fastest, and writes their losses', async () => {
+  const folder = join(dir, 'sweep')
+  const tried = ['--sweep-steps', '4', '--sweep-learning-rates', '1e-4,1e-3', '--sweep-optimizers', 'adamw']
+  const { code, out: table } = await langevin('train', recipe, '--output-dir', folder, '--sweep', ...tried)
+  expect(code).toBe(0)
+  expect(table).toMatch(/^optimizer +learning rate +loss at the end +per step\nadamw +0\.0001 .*\nadamw +0\.001 /)
+  expect(table.match(/best$/gm)).toHaveLength(1)
+  expect(
+    readFileSync(join(folder, 'sweep.csv'), 'utf8')
+      .split('\n')
+      .map((row) => row.split(',')[0]),
+  ).toEqual(['step', '1', '2', '3', '4', ''])
+  expect(readdirSync(folder).sort()).toEqual(['sweep.csv', 'sweep.png'])
+  expect((await langevin('train', recipe, '--sweep', '--sweep-learning-rates', '1e-4,x')).err).toContain(
+    'must be numbers with commas',
+  )
+})
+
 test('what is wrong with a recipe is told, all of it', async () => {
   const broken = join(dir, 'broken.json')
   writeFileSync(broken, JSON.stringify({ recipe: 'ddpm', data: { kind: 'folder' }, colour: 1, training: { lr: 1 } }))

@@ -3,10 +3,12 @@ import { z } from 'zod'
 import { openRecipe, prepare, recipes } from '../recipes/index.ts'
 import { chooseDevice } from '../runtime/devices.ts'
 import type { ProgressStream } from '../training/logs/progress.ts'
+import { optimizerNames } from '../training/optimizer.ts'
 import { type TrainingConfig, trainingSchema } from '../training/options.ts'
 import { runTraining } from '../training/run.ts'
 import { defineCommand, onInterrupt } from './command.ts'
 import { stageBars } from './stages.ts'
+import { runSweep } from './sweep.ts'
 
 /** The training flags without their defaults, which are the recipe's to give. */
 const flags = Object.fromEntries(
@@ -34,14 +36,32 @@ ${list}`,
   options: z.object({
     recipe: z.string().meta({ description: 'a recipe by name, or a .json file' }),
     ...flags,
+    sweep: z
+      .boolean()
+      .default(false)
+      .meta({ description: 'try learning rates and optimizers in short runs instead, on the same batches' }),
+    sweep_steps: z.int().positive().default(200).meta({ description: 'steps of each of these runs' }),
+    sweep_learning_rates: z
+      .string()
+      .transform((text) => text.split(',').map(Number))
+      .pipe(z.array(z.number('must be numbers with commas between them').positive()))
+      .optional()
+      .meta({ description: 'rates to try, as 1e-4,1e-3; a quarter to four times the recipe’s unless given' }),
+    sweep_optimizers: z
+      .string()
+      .default(optimizerNames.join(','))
+      .transform((text) => text.split(','))
+      .pipe(z.array(z.enum(optimizerNames)))
+      .meta({ description: 'optimizers to try' }),
   }),
   positional: ['recipe'],
   examples: [
     ['langevin train ddpm-stickers-32', 'the bundled model again, from nothing'],
     ['langevin train ddpm-stickers-32 --max-train-steps 200 --output-dir /tmp/try', 'a short try'],
+    ['langevin train my-pictures.json --sweep', 'which rate and optimizer to take, before a long run'],
     ['langevin train my-pictures.json', 'your own folder of pictures, see docs/training.md'],
   ],
-  async run({ recipe: name, ...given }, io) {
+  async run({ recipe: name, sweep, sweep_steps, sweep_learning_rates, sweep_optimizers, ...given }, io) {
     const warn = (message: string) => io.err.write(`${message}\n`)
     const signal = onInterrupt({
       terminate: true,
@@ -56,6 +76,10 @@ ${list}`,
     const { job, config } = await prepare(recipe, given as Partial<TrainingConfig>, { onProgress: check.update, warn })
     check.stop()
     const dir = config.output_dir ?? join('runs', basename(name, '.json'))
+    if (sweep) {
+      const tried = { steps: sweep_steps, rates: sweep_learning_rates, optimizers: sweep_optimizers }
+      return runSweep(job.task, config, tried, { io, stream, signal, dir: config.output_dir ?? `${dir}-sweep` })
+    }
     const step = await runTraining(job, config, { dir, stream, signal, warn, say: warn })
     if (signal.aborted) warn(stopped(dir, step, config.max_train_steps))
     signal.throwIfAborted()

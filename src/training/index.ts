@@ -23,4 +23,5 @@ export {
 } from './optimizer.ts'
 export { emaDecay, learningRate, type RateOptions, type RateSchedule, rateSchedules } from './rate.ts'
 export { type Objective, type StepOptions, type StepResult, TrainingStep } from './step.ts'
+export { bestOf, type SweepOptions, type SweepProgress, sweep, type Trial } from './sweep.ts'
 export { type LaterStage, type StepReport, type TrainingOptions, type TrainingTask, train } from './train.ts'
