@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -66,8 +66,7 @@ test('a recipe goes on from a trained model', async () => {
 
 test('grey pictures, few timesteps, small grids and broken pictures left out', async () => {
   const grey = join(dir, 'grey.json')
-  const pictures = join(dir, 'some')
-  mkdirSync(pictures)
+  const pictures = mkdtempSync(join(tmpdir(), 'langevin-grey-'))
   for (let i = 0; i < 2; i++) await savePng(join(pictures, `${i}.png`), new Generator(i).rand([3, 16, 16]))
   writeFileSync(join(pictures, 'broken.png'), 'no picture')
   const unet = {
@@ -94,6 +93,7 @@ test('grey pictures, few timesteps, small grids and broken pictures left out', a
   await savePng(join(pictures, 'third.png'), new Generator(9).rand([3, 16, 16]))
   const { code, err } = await langevin('train', grey, '--output-dir', run, '--max-train-steps', '3')
   expect([code, err]).toEqual([1, expect.stringMatching(/checkpoint-2 has data [0-9a-f]{16}, this run [0-9a-f]{16}/)])
+  rmSync(pictures, { recursive: true })
 })
 
 test('a sweep prints which rate and optimizer learn fastest, and writes their losses', async () => {
