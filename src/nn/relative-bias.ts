@@ -1,5 +1,5 @@
 import { constant, type Tensor } from '../core/tensor.ts'
-import { normal, type Params } from './params.ts'
+import { type Init, normal, type Params } from './params.ts'
 
 export interface RelativeBucketOptions {
   readonly buckets?: number
@@ -25,8 +25,8 @@ export function relativeBucket(distance: number, options: RelativeBucketOptions 
 }
 
 /** T5's bias of attention scores by distance: `tokens` queries and keys → [1, heads, N, M]; the key is `weight` [buckets, heads]. */
-export function relativeBias(p: Params, heads: number, options: RelativeBucketOptions = {}) {
-  const table = p.get('weight', [options.buckets ?? 32, heads], normal(1))
+export function relativeBias(p: Params, heads: number, options: RelativeBucketOptions & { readonly init?: Init } = {}) {
+  const table = p.get('weight', [options.buckets ?? 32, heads], options.init ?? normal(1))
   return (queries: number, keys = queries): Tensor => {
     const index = Int32Array.from({ length: queries * keys }, (_, i) =>
       relativeBucket((i % keys) - Math.floor(i / keys), options),

@@ -1,9 +1,10 @@
 import { attention } from '../../core/functions.ts'
 import * as core from '../../core/index.ts'
 import { dims } from '../../core/shape.ts'
-import { constant, type Tensor } from '../../core/tensor.ts'
+import type { Tensor } from '../../core/tensor.ts'
 import { type Layer, rmsNorm } from '../../nn/layers.ts'
 import { type Init, normal, type Params } from '../../nn/params.ts'
+import { relativeBias } from '../../nn/relative-bias.ts'
 import { feedForwards, type T5Config } from './config.ts'
 
 /** A linear layer without a bias, started from N(0, std²) as T5's all are (Raffel et al. 2020; transformers' `_init_weights`). */
@@ -76,30 +77,12 @@ export function positionBiases(
   config: T5Config,
   { layers, bidirectional }: { layers: number; bidirectional: boolean },
 ) {
-  const { num_heads: heads, relative_attention_num_buckets: buckets, d_model, initializer_factor: factor } = config
-  const tables = Array.from({ length: config.model_type === 'umt5' ? layers : 1 }, (_, i) => {
-    const at = p.at('block', i, 'layer', 0, 'SelfAttention', 'relative_attention_bias')
-    return at.get('weight', [buckets, heads], normal(factor * d_model ** -0.5))
-  })
-  return (tokens: number): Tensor[] => {
-    const rows = Int32Array.from({ length: tokens * tokens }, (_, i) =>
-      bucketOf((i % tokens) - Math.floor(i / tokens), config, bidirectional),
-    )
-    const index = constant(rows, [tokens * tokens])
-    return tables.map((table) => table.gather(index, 0).reshape([tokens, tokens, heads]).transpose(2, 0, 1).unsqueeze(0))
-  }
-}
-
-/** The bucket of a key so many tokens after its query: exact when near, logarithmic beyond, one for all that is further. */
-export function bucketOf(distance: number, config: T5Config, bidirectional: boolean): number {
-  const { relative_attention_num_buckets: all, relative_attention_max_distance: furthest } = config
-  const buckets = bidirectional ? Math.floor(all / 2) : all
-  const side = bidirectional && distance > 0 ? buckets : 0
-  const away = bidirectional ? Math.abs(distance) : Math.max(0, -distance)
-  const exact = Math.floor(buckets / 2)
-  if (away < exact) return side + away
-  const beyond = Math.fround(Math.fround(Math.log(Math.fround(away / exact))) / Math.log(furthest / exact)) * (buckets - exact)
-  return side + Math.min(buckets - 1, exact + Math.trunc(beyond))
+  const { num_heads, relative_attention_num_buckets: buckets, relative_attention_max_distance: maxDistance } = config
+  const options = { buckets, maxDistance, bidirectional, init: normal(config.initializer_factor * config.d_model ** -0.5) }
+  const tables = Array.from({ length: config.model_type === 'umt5' ? layers : 1 }, (_, i) =>
+    relativeBias(p.at('block', i, 'layer', 0, 'SelfAttention', 'relative_attention_bias'), num_heads, options),
+  )
+  return (tokens: number): Tensor[] => tables.map((biasOf) => biasOf(tokens))
 }
 
 /** [B, N] of 1 (a token to attend to) and 0 → [B, 1, queries, N], −10⁹ where a key is not to be seen. */

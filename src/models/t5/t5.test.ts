@@ -3,9 +3,9 @@ import { fixture, tensorOf } from '../../../tests/fixture.ts'
 import { type Described, disagreements, keysOf } from '../../../tests/networks.ts'
 import { input, type Tensor } from '../../core/tensor.ts'
 import { Params } from '../../nn/params.ts'
+import { relativeBucket } from '../../nn/relative-bias.ts'
 import { ModelConfigError } from '../config.ts'
 import { renameT5, t5, t5Config, t5Encoder } from './index.ts'
-import { bucketOf } from './stack.ts'
 
 const transformers = fixture('t5')
 type Case = Described & { readonly class: string }
@@ -46,7 +46,7 @@ test.each(Object.entries(cases))('%s: states, logits and gradients agree with tr
 
 test.each([true, false])('distances fall into the buckets of transformers (both directions: %s)', (both) => {
   const expected = tensorOf(transformers, `buckets ${both ? 'both' : 'before'}`)
-  const found = Array.from({ length: 601 }, (_, i) => bucketOf(i - 300, t5Config({}), both))
+  const found = Array.from({ length: 601 }, (_, i) => relativeBucket(i - 300, { bidirectional: both }))
   expect(found).toEqual(Array.from(expected.data, Number))
 })
 

@@ -1,0 +1,9 @@
+export { type PixartConfig, pixartConfig, pixartSchema, takesSize } from './config.ts'
+export {
+  type CrossBlock,
+  crossBlock,
+  type PixartConditions,
+  type PixartTransformer,
+  pixartTransformer,
+  textProjection,
+} from './network.ts'

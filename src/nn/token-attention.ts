@@ -1,0 +1,96 @@
+import { attention, concat } from '../core/functions.ts'
+import { dims } from '../core/shape.ts'
+import type { Tensor } from '../core/tensor.ts'
+import { type Layer, linear, rmsNorm } from './layers.ts'
+import type { Params } from './params.ts'
+import { type Rotation, rotate } from './positions.ts'
+
+export interface TokenAttentionOptions {
+  readonly width: number
+  readonly heads: number
+  /** Width of one head; width/heads unless given. */
+  readonly headDim?: number
+  /** Width of what is attended to; `width` unless given. */
+  readonly contextWidth?: number
+  /** Of the projections to queries, keys and values; that of the result always has one. */
+  readonly bias?: boolean
+  /** Queries and keys of each head are normalised (Dehghani et al. 2023): with one weight for all heads. */
+  readonly qkNorm?: 'rms_norm' | undefined
+}
+
+/** One stream's way into attention: queries, keys and values [B, N, heads · headDim], normalised head by head where asked for. */
+interface Projections {
+  readonly q: Layer
+  readonly k: Layer
+  readonly v: Layer
+}
+
+interface ProjectionKeys {
+  readonly project: readonly [q: string, k: string, v: string]
+  readonly norm: readonly [q: string, k: string]
+}
+const ownKeys: ProjectionKeys = { project: ['to_q', 'to_k', 'to_v'], norm: ['norm_q', 'norm_k'] }
+const addedKeys: ProjectionKeys = {
+  project: ['add_q_proj', 'add_k_proj', 'add_v_proj'],
+  norm: ['norm_added_q', 'norm_added_k'],
+}
+
+function projections(p: Params, options: TokenAttentionOptions, keys: ProjectionKeys): Projections {
+  const { width, heads, headDim = width / heads, contextWidth = width, bias = true, qkNorm } = options
+  const [q, k, v] = keys.project.map((key, i) => linear(p.at(key), i === 0 ? width : contextWidth, heads * headDim, { bias }))
+  const [normQ, normK] = keys.norm.map((key) => (qkNorm ? perHead(p.at(key), heads, headDim) : (x: Tensor) => x))
+  return { q: (x) => (normQ as Layer)((q as Layer)(x)), k: (x) => (normK as Layer)((k as Layer)(x)), v: v as Layer }
+}
+
+/** RMS norm of each head by itself: x [B, N, heads · d], one weight [d]. */
+function perHead(p: Params, heads: number, headDim: number): Layer {
+  const norm = rmsNorm(p, headDim, 1e-6)
+  return (x) => {
+    const { B, N } = dims(x, 'B N D')
+    return norm(x.reshape([B, N, heads, headDim])).reshape([B, N, heads * headDim])
+  }
+}
+
+/**
+ * Attention with diffusers' keys `to_q`, `to_k`, `to_v`, `to_out.0`: x [B, N, D], context [B, M, C], mask [1|B, 1|heads, N, M] added to
+ * the scores → [B, N, D]. Without a context x sees itself.
+ */
+export function tokenAttention(p: Params, options: TokenAttentionOptions) {
+  const { width, heads, headDim = width / heads } = options
+  const { q, k, v } = projections(p, options, ownKeys)
+  const toOut = linear(p.at('to_out', 0), heads * headDim, width)
+  return (x: Tensor, context: Tensor = x, mask?: Tensor): Tensor =>
+    toOut(attention(q(x), k(context), v(context), mask ? { heads, mask } : { heads }))
+}
+
+export interface JointAttentionOptions extends Omit<TokenAttentionOptions, 'contextWidth'> {
+  /** Whether the second stream goes no further, and has no layer out. */
+  readonly contextEnds?: boolean
+  /** Which stream's tokens come first where positions are turned. */
+  readonly order?: 'picture first' | 'text first'
+}
+
+/**
+ * Two streams of tokens, a picture's and a text's, in one attention (Esser et al. 2024, fig. 2b): each has its own projections in and
+ * out, and every token sees all of both. x [B, N, D], context [B, M, D] → the same two.
+ */
+export function jointAttention(p: Params, options: JointAttentionOptions) {
+  const { width, heads, headDim = width / heads, contextEnds = false, order = 'picture first' } = options
+  const picture = projections(p, options, ownKeys)
+  const text = projections(p, options, addedKeys)
+  const toOut = linear(p.at('to_out', 0), heads * headDim, width)
+  const toAddOut = contextEnds ? undefined : linear(p.at('to_add_out'), heads * headDim, width)
+  return (x: Tensor, context: Tensor, rotation?: Rotation): { readonly x: Tensor; readonly context: Tensor | undefined } => {
+    const { N } = dims(x, 'B N D')
+    const { M } = dims(context, 'B M D')
+    const first = order === 'picture first'
+    const joined = (part: keyof Projections) => {
+      const both = [picture[part](x), text[part](context)]
+      return concat(first ? both : both.reverse(), 1)
+    }
+    const turned = (tokens: Tensor) => (rotation ? rotate(tokens, rotation, heads) : tokens)
+    const y = attention(turned(joined('q')), turned(joined('k')), joined('v'), { heads })
+    const [own, other] = first ? [y.slice(1, 0, N), y.slice(1, N)] : [y.slice(1, M), y.slice(1, 0, M)]
+    return { x: toOut(own), context: toAddOut?.(other) }
+  }
+}
