@@ -38,7 +38,7 @@ export async function hub(
     const json = (value: unknown) => response.setHeader('content-type', 'application/json').end(JSON.stringify(value))
     if (url === `/api/models/${model}/revision/main` || url === `/api/models/${model}/revision/refs/pr/1`)
       return json({ _id: '1', id: model, sha: commit, lastModified: '2026-01-01' })
-    if (url === `/api/models/${model}/tree/${commit}`) {
+    if ([commit, 'main'].some((revision) => url === `/api/models/${model}/tree/${revision}`)) {
       return json(
         Object.entries(contents).map(([path, bytes]) => ({
           type: 'file',

@@ -31,7 +31,9 @@ export class PickleError extends LangevinError {
 
   constructor(file: string, reason?: string, { cause }: { cause?: unknown } = {}) {
     const what =
-      reason === undefined ? 'this is a pickle, which can run code when it is read' : `this pickle is not read: ${reason}`
+      reason === undefined
+        ? 'this is a pickle, which can run code when it is read'
+        : `this is a pickle that is not read: ${reason}`
     super(
       `${file}: ${what}. Convert it to safetensors in Python: ` +
         `safetensors.torch.save_file(torch.load(path, weights_only=True), 'model.safetensors')`,

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { temporaryFolder } from '../../tests/checkpoints.ts'
 import { big, commit, files, hash, hub, model } from '../../tests/fake-hub.ts'
-import { fetchModel, HubError, type HubProgress, pullModel, resolveModel } from './hub.ts'
+import { fetchModel, HubError, type HubProgress, pullModel, resolveLora, resolveModel } from './hub.ts'
 
 const weights = 'unet/diffusion_pytorch_model.safetensors'
 const sum = hash('sha256', big)
@@ -207,4 +207,27 @@ test('pullModel goes on by itself after a cut, tells how far it is, and mends wh
   expect(readFileSync(join(pulled.path, weights)).equals(big)).toBe(true)
   expect(await pullModel(`${model}/${weights}`, { endpoint, cache })).toMatchObject({ kind: 'file', files: [weights] })
   await expect(pullModel(model, { endpoint: 'http://127.0.0.1:9', cache, retries: 0 })).rejects.toThrow('cannot be reached')
+})
+
+test('a LoRA comes by its name on the hub: the usual file, or the only one', async () => {
+  const usual = 'pytorch_lora_weights.safetensors'
+  for (const [contents, expected] of [
+    [{ [usual]: big, 'other.safetensors': big }, usual],
+    [{ 'mine.safetensors': big, 'README.md': Buffer.from('') }, 'mine.safetensors'],
+  ] as const) {
+    const cache = temporaryFolder()
+    const { endpoint } = await hub({ contents: contents as Record<string, Buffer> })
+    const path = await resolveLora(model, { endpoint, cache })
+    expect(path).toBe(join(homeIn(cache), 'snapshots', commit, expected))
+    expect(await resolveLora(model, { cache, offline: true }).catch((e) => e.message)).toMatch(
+      expected === usual ? path : 'lacks',
+    )
+    expect(await resolveLora(`${model}/${expected}`, { cache, offline: true })).toBe(path)
+    expect(await resolveLora(path)).toBe(path)
+  }
+  const { endpoint } = await hub({ contents: { 'a.safetensors': big, 'b.safetensors': big } })
+  await expect(resolveLora(model, { endpoint, cache: temporaryFolder() })).rejects.toThrow(
+    'ask for one, as some-org/tiny.model/a.safetensors',
+  )
+  await expect(resolveLora(temporaryFolder())).rejects.toThrow('give the file itself')
 })

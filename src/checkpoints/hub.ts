@@ -148,6 +148,51 @@ async function selected(
   return files
 }
 
+/**
+ * The file of a LoRA: on the disk, `org/name/some/file.safetensors`, or `org/name`, whose `pytorch_lora_weights.safetensors` it is, or
+ * the only safetensors that the repository has.
+ *
+ * @throws HubError
+ */
+export async function resolveLora(name: string, options: HubOptions = {}): Promise<string> {
+  if (existsSync(name) && !statSync(name).isDirectory()) return name
+  const usual = 'pytorch_lora_weights.safetensors'
+  if (existsSync(name)) {
+    const file = join(name, usual)
+    if (existsSync(file)) return file
+    throw new HubError(name, `a folder without ${usual}: give the file itself`)
+  }
+  const { model, options: chosen, file } = hubName(name, options)
+  if (file !== undefined) return (await resolveModel(name, options)).path
+  const fetched = async (path: string) => join(await fetchModel(model, chosen, [path]), path)
+  try {
+    return await fetched(usual)
+  } catch (error) {
+    if (!(error instanceof HubError) || !error.message.includes('has no file')) throw error
+  }
+  const files = (await repositoryFiles(model, chosen)).filter((path) => path.endsWith('.safetensors') && isSafePath(path))
+  const [only, ...others] = files
+  if (only !== undefined && others.length === 0) return await fetched(only)
+  const some = files.slice(0, 5).map((path) => `${model}/${path}`)
+  throw new HubError(model, files.length === 0 ? 'has no safetensors' : `has several files: ask for one, as ${some.join(', ')}`)
+}
+
+/** Paths of a repository's files, as the hub lists them. */
+async function repositoryFiles(model: string, options: HubOptions): Promise<string[]> {
+  const { listFiles } = await import('@huggingface/hub')
+  const paths: string[] = []
+  try {
+    const { revision = 'main' } = options
+    for await (const entry of listFiles({ ...accessOf(model, options), repo: model, revision, recursive: true })) {
+      if (entry.type === 'file') paths.push(entry.path)
+    }
+  } catch (cause) {
+    options.signal?.throwIfAborted()
+    throw failure(model, cause)
+  }
+  return paths
+}
+
 export interface PullOptions extends HubOptions {
   /** How often a download that the network cut off is taken up again by itself; 5 where nothing is said. */
   readonly retries?: number

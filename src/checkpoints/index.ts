@@ -21,9 +21,10 @@ export {
   type PullOptions,
   pullModel,
   type ResolvedModel,
+  resolveLora,
   resolveModel,
 } from './hub.ts'
-export { type Lora, LoraError, type LoraWeight, mergeLoras, openLora } from './lora.ts'
+export { type Lora, LoraError, type LoraWeight, type MergeOptions, mergeLoras, openLora } from './lora.ts'
 export { CheckpointError, type Expected, type Mismatch, matchWeights } from './match.ts'
 export { openSafetensors, parseHeader, readTensor, type SaveFloat, writeSafetensors } from './safetensors.ts'
 export { openSharded } from './sharded.ts'

@@ -11,7 +11,14 @@ const endings: readonly (readonly [RegExp, string])[] = [
   [/\.lokr_(w[12](?:_[ab])?|t[12])$/, 'lokr'],
   [/\.diff$/, 'diff'],
   [/\.diff_b$/, 'diff_b'],
-  [/\.dora_scale$|\.lora_magnitude_vector(?:\.[^.]+)?(?:\.weight)?$/, 'dora'],
+  [/\.dora_scale$/, 'dora'],
+  [/\.lora_magnitude_vector(?:\.[^.]+)?(?:\.weight)?$/, 'magnitude'],
+  [/\.lora_B(?:\.[^.]+)?\.bias$/, 'up_bias'],
+  [/\.w_norm$/, 'diff'],
+  [/\.b_norm$/, 'diff_b'],
+  [/\.oft_blocks$/, 'oft'],
+  [/\.rescale$/, 'rescale'],
+  [/\.(a[12]|b[12])\.weight$/, 'glora'],
 ]
 
 /** An adapter's key as the module that it changes, in the file's spelling, and the part that it is. */
@@ -27,6 +34,9 @@ export function partOf(key: string): { module: string; part: string } | undefine
   return undefined
 }
 
+/** Whether a key is of an embedding that a trainer put into an adapter's file (`bundle_emb.NAME.…`). */
+export const isBundled = (key: string): boolean => key.startsWith('bundle_emb.')
+
 /** What kohya's scripts call a component. */
 const kohya: Readonly<Record<string, readonly string[]>> = {
   unet: ['lora_unet_', 'lycoris_unet_'],
@@ -37,6 +47,7 @@ const kohya: Readonly<Record<string, readonly string[]>> = {
 /** Every way in which adapters call a network's modules → the component and the key of its weight. */
 export function moduleNames(networks: ReadonlyMap<string, Weights>): ReadonlyMap<string, readonly [string, string]> {
   const names = new Map<string, readonly [string, string]>()
+  const bare = new Map<string, readonly [string, string] | undefined>()
   for (const [component, weights] of networks) {
     const flat = kohya[component] ?? [`lora_${component}_`]
     const back = component === 'unet' ? layoutOf(weights) : undefined
@@ -46,6 +57,15 @@ export function moduleNames(networks: ReadonlyMap<string, Weights>): ReadonlyMap
       const place = [component, key] as const
       const put = (name: string) => names.set(name, place)
       put(`${component}.${module}`)
+      // PEFT's own files of one network do not say which.
+      bare.set(module, bare.has(module) ? undefined : place)
+      // transformers 5 has no `text_model.` in its text encoders.
+      const shorter = module.startsWith('text_model.') ? module.slice('text_model.'.length) : undefined
+      if (shorter !== undefined) {
+        put(`${component}.${shorter}`)
+        bare.set(shorter, bare.has(shorter) ? undefined : place)
+        for (const prefix of flat) put(prefix + shorter.replaceAll('.', '_'))
+      }
       for (const prefix of flat) put(prefix + module.replaceAll('.', '_'))
       // XL's are trained on the original's U-Net.
       const original = back && unetKeyBack(key, back)
@@ -53,6 +73,7 @@ export function moduleNames(networks: ReadonlyMap<string, Weights>): ReadonlyMap
       for (const older of olderNames(module)) put(`${component}.${older}`)
     }
   }
+  for (const [module, place] of bare) if (place && !names.has(module)) names.set(module, place)
   return names
 }
 

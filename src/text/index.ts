@@ -4,7 +4,7 @@ export { type CompelItem, type CompelPrompt, combineStates, compelStates, type M
 export { type PromptNode, parseEditing, promptAt, splitAnd } from './editing.ts'
 export { type PromptLora, type PromptPart, type PromptSyntax, parsePrompt, takeLoras } from './emphasis.ts'
 export { maxPrompt, PromptError } from './errors.ts'
-export { addInversions, InversionError, readInversion, type TextualInversion } from './inversion.ts'
+export { addInversions, bundledInversions, InversionError, readInversion, type TextualInversion } from './inversion.ts'
 export { type PlanOptions, type PromptBranch, type PromptPlan, planPrompt, promptStretches } from './plan.ts'
 export { ClipTokenizer } from './tokenizer.ts'
 export { expandWildcards, type Wildcards, wildcardLines } from './wildcards.ts'

@@ -28,18 +28,52 @@ export class InversionError extends LangevinError {}
 export function readInversion(file: string, token?: string): TextualInversion {
   const { tensors, metadata } = openWeightFile(file)
   const named = token ?? basename(file, extname(file))
-  const take = (key: string) => vectors(tensors.get(key) as NdArray | FileTensor, file, key)
-  if (tensors.has('clip_l') && tensors.has('clip_g')) return { token: named, first: take('clip_l'), second: take('clip_g') }
-  if (tensors.has('emb_params')) return { token: named, first: take('emb_params') }
+  const found = known(tensors, named, file)
+  if (found) return found
   const [only, ...others] = tensors.keys()
   if (only !== undefined && others.length === 0) {
-    const ofWebui = only.startsWith('string_to_param.')
-    return { token: token ?? (ofWebui ? metadata.name || named : only), first: take(only) }
+    const ofWebui = only.startsWith(WEBUI)
+    return { token: token ?? (ofWebui ? metadata.name || named : only), first: take(tensors, only, file) }
   }
   throw new InversionError(
     `${file}: expected emb_params, clip_l and clip_g, or one tensor named as the token; got ${[...tensors.keys()].slice(0, 5).join(', ') || 'none'}`,
   )
 }
+
+/**
+ * The embeddings that a LoRA's file carries beside its own tensors (`bundle_emb.NAME.…`), NAME being the token.
+ *
+ * @param place what errors call the file
+ * @throws InversionError
+ */
+export function bundledInversions(tensors: Weights, place: string): TextualInversion[] {
+  const bundles = new Map<string, Map<string, NdArray | FileTensor>>()
+  for (const [key, tensor] of tensors) {
+    const [, name, rest] = /^bundle_emb\.([^.]+)\.(.+)$/.exec(key) ?? []
+    if (name === undefined || rest === undefined) continue
+    bundles.set(name, (bundles.get(name) ?? new Map()).set(rest, tensor))
+  }
+  return [...bundles].map(([name, own]) => {
+    const webui = [...own.keys()].find((key) => key.startsWith(WEBUI))
+    const found = known(own, name, place) ?? (webui === undefined ? undefined : { token: name, first: take(own, webui, place) })
+    if (found) return found
+    const got = [...own.keys()].join(', ')
+    throw new InversionError(
+      `${place}: bundle_emb.${name}: expected emb_params, string_to_param, or clip_l and clip_g; got ${got}`,
+    )
+  })
+}
+
+const WEBUI = 'string_to_param.'
+
+/** An embedding under one of the names that say what it is. */
+function known(tensors: Weights, token: string, place: string): TextualInversion | undefined {
+  if (tensors.has('clip_l') && tensors.has('clip_g'))
+    return { token, first: take(tensors, 'clip_l', place), second: take(tensors, 'clip_g', place) }
+  return tensors.has('emb_params') ? { token, first: take(tensors, 'emb_params', place) } : undefined
+}
+
+const take = (tensors: Weights, key: string, place: string) => vectors(tensors.get(key) as NdArray | FileTensor, place, key)
 
 function vectors(tensor: NdArray | FileTensor, file: string, key: string): NdArray<'f32'> {
   const array = readTensor(tensor).cast('f32')

@@ -112,7 +112,7 @@ test('a shard, or a file, that was cut off is named with the tensor that it cut'
   expect(lost).toContain('shards missing')
 })
 
-test('a pickle is never read: the error says how to convert it', async () => {
+test('a pickle that is no state dict is not read: the error says how to convert it', async () => {
   const pickled = (name: string) =>
     told((dir) => {
       rmSync(join(dir, unetFile))

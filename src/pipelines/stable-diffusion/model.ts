@@ -1,7 +1,7 @@
-import { type LoraWeight, mergeLoras, openLora } from '../../checkpoints/index.ts'
+import { type HubOptions, type LoraWeight, mergeLoras, openLora, resolveLora } from '../../checkpoints/index.ts'
 import { ArgumentError } from '../../core/errors.ts'
 import type { Weights } from '../../runtime/weights.ts'
-import { addInversions, readInversion } from '../../text/index.ts'
+import { addInversions, bundledInversions, readInversion, type TextualInversion } from '../../text/index.ts'
 import { type OpenControlNet, openControlNet } from '../conditioning/controlnet.ts'
 import { type ImagePrompting, openImagePrompting } from '../conditioning/ip-adapter.ts'
 import { type AdapterFeatures, openAdapter } from '../conditioning/t2i-adapter.ts'
@@ -56,7 +56,12 @@ export interface StableDiffusionModel {
 export async function openModel(stored: Components, opened: Opened<LoadOptions>): Promise<StableDiffusionModel> {
   const { compile, load, done } = opened
   const { loras = [], inversions = [], controlnets = [], ipAdapters = [], adapters = [], tiling, quantize, cache } = load
-  const components = withInversions(await withLoras(stored, loras), inversions)
+  const merging = await openLoras(loras, load.hub)
+  const embeddings = [
+    ...inversions.map(({ file, token }) => readInversion(file, token)),
+    ...merging.flatMap(({ lora }) => bundledInversions(lora.tensors, lora.place)),
+  ]
+  const components = withInversions(await withLoras(stored, merging), embeddings)
   const { xl } = families[components.className] as PipelineClass
   const latents = latentCoder(components.vae, { ...compile, tiling })
   const working = {
@@ -105,14 +110,22 @@ async function openRefiner(name: string, base: Components, load: LoadOptions): P
   return openModel(components, openedOf(source, options))
 }
 
-async function withLoras(components: Components, loras: NonNullable<LoadOptions['loras']>): Promise<Components> {
+type OpenedLora = Parameters<typeof mergeLoras>[1][number]
+
+/** LoRAs by their files or their names on the hub. */
+async function openLoras(loras: NonNullable<LoadOptions['loras']>, hub?: HubOptions): Promise<OpenedLora[]> {
+  const opened: OpenedLora[] = []
+  for (const { file, weight = 1 } of loras) opened.push({ lora: openLora(await resolveLora(file, hub)), weight })
+  return opened
+}
+
+async function withLoras(components: Components, loras: readonly OpenedLora[]): Promise<Components> {
   if (loras.length === 0) return components
   const networks = new Map<string, Weights>([
     ['unet', components.unet.weights],
     ...components.text.map(({ name, weights }) => [name, weights] as const),
   ])
-  const all = loras.map(({ file, weight = 1 }) => ({ lora: openLora(file), weight }))
-  const merged = await mergeLoras(networks, all)
+  const merged = await mergeLoras(networks, loras)
   const own = (name: string) => ({ weights: merged.get(name) as Weights })
   return {
     ...components,
@@ -121,9 +134,8 @@ async function withLoras(components: Components, loras: NonNullable<LoadOptions[
   }
 }
 
-function withInversions(components: Components, files: NonNullable<LoadOptions['inversions']>): Components {
-  if (files.length === 0) return components
-  const inversions = files.map(({ file, token }) => readInversion(file, token))
+function withInversions(components: Components, inversions: readonly TextualInversion[]): Components {
+  if (inversions.length === 0) return components
   return {
     ...components,
     text: components.text.map((encoder) => {
