@@ -7,8 +7,9 @@ const prompt = 'a red fox and a slice of pizza on a blue background'
 const mainJob = 'generate --model stickers-t2i --num 4 --grid --steps 20 --guidance 4 --out langevin.png'.split(' ')
 const commands = ['sample', 'generate', 'train', 'evaluate', 'card', 'demo', 'bench', 'info', 'pull']
 const args = process.argv.slice(2)
-const [first = '-'] = args
-const job = commands.includes(first) ? [] : first.startsWith('-') ? [...mainJob, prompt] : mainJob
+const [first] = args
+// The prompt as a flag serves where the arguments hold none of their own.
+const job = commands.includes(first) ? [] : [...mainJob, '--prompt', prompt]
 const langevin = fileURLToPath(new URL('../bin/langevin.mjs', import.meta.url))
 try {
   process.exitCode = await run(setUp(), [langevin, ...job, ...args])

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -49,6 +49,10 @@ test('pictures, masks, maps and adapters come from files', { timeout: 120_000 },
   const size = ['--width', '32', '--height', '32']
   const made: readonly (readonly [string, ...string[]])[] = [
     ['sd1-inpaint.0', '--model', `${folder}/sd1-inpaint`, '--image', input('picture'), '--mask', input('mask'), ...size],
+    [
+      ...['control-scaled.0', '--model', `${folder}/sd1`, '--controlnet', `${folder}/controlnet-a`, '--control', input('edges')],
+      ...['--control-scale', '0.5', '--control-start', '0.2', '--control-end', '0.7'],
+    ] as [string],
     ['control.0', '--model', `${folder}/sd1`, '--controlnet', `${folder}/controlnet-a`, '--control', input('edges')],
     ['sd1-lora.0', '--model', `${folder}/sd1`, '--lora', `${folder}/loras/diffusers.safetensors:0.8`],
   ]
@@ -99,7 +103,81 @@ test('several pictures may be one grid', { timeout: 120_000 }, async () => {
   expect((await run('info', out)).out).toContain('Pictures: 2, Size: 32x32')
 })
 
+test('names of flags that diffusers has, the prompt behind a list, an ending in capitals', { timeout: 120_000 }, async () => {
+  const out = join(desk, 'other.PNG')
+  const lora = ['--model', `${folder}/sd1`, '--lora', `${folder}/loras/diffusers.safetensors:0.8`]
+  const flags = ['--num_inference_steps', '5', '--threads', '1', '--no-draw', '--out', out]
+  expect(await run('generate', ...flags, ...lora, cat)).toMatchObject({ code: 0, out: `${out}\n` })
+  expect(await levels(out, 'sd1-lora.0')).toBeLessThanOrEqual(1)
+  const negative = 'blurry, low quality, worst quality'
+  const own = ['--model', `${folder}/sd1`, '--negative-prompt', negative, '--guidance-scale', '5.5', '--seed', '3']
+  expect(await run('generate', ...flags, ...own, '--', cat)).toMatchObject({ code: 0 })
+  expect(await levels(out, 'sd1-negative.0')).toBeLessThanOrEqual(1)
+  expect(await run('generate', ...flags, '--model', `${folder}/sd1`, '--', '-fox')).toMatchObject({ code: 0 })
+  expect((await run('info', out)).out).toMatch(/^parameters: -fox\n/m)
+})
+
+test("XL's sizes and its refiner come by flags", { timeout: 120_000 }, async () => {
+  const out = join(desk, 'xl.png')
+  const made: readonly (readonly [string, ...string[]])[] = [
+    ['xl-refined.0', '--model', `${folder}/xl`, '--refiner', `${folder}/xl-refiner`, '--switch-at', '0.6', '--steps', '10'],
+  ]
+  for (const [name, ...flags] of made) {
+    expect(await generate(...flags, '--out', out)).toMatchObject({ code: 0 })
+    expect([name, await levels(out, name)]).toEqual([name, expect.toSatisfy((most: number) => most <= 1)])
+  }
+  expect((await run('info', out)).out).toContain('Refiner switch at: 0.6')
+  const [xl, pair] = [
+    ['--model', `${folder}/xl`],
+    ['--original-size', '64,48', '--crop', '4,8'],
+  ]
+  expect(await generate(...xl, ...pair, '--out', out)).toMatchObject({ code: 0 })
+  const other = join(desk, 'xl-plain.png')
+  await generate(...xl, '--out', other)
+  expect(readFileSync(other)).not.toEqual(readFileSync(out))
+})
+
+test('of several pictures in-painted together each tells the seed that gives it', { timeout: 120_000 }, async () => {
+  const input = (name: string) => `${folder}/inputs/${name}.png`
+  const out = join(desk, 'several.png')
+  const painted = ['--model', `${folder}/sd1-inpaint`, '--image', input('picture'), '--mask', input('mask')]
+  const { out: line } = await generate(...painted, '--num', '2', '--seed', '7', '--json', '--out', out)
+  const pictures = JSON.parse(line).pictures as Record<string, unknown>[]
+  expect(pictures.map((one) => [one.Seed, one['Batch size'], one['Batch pos']])).toEqual([
+    [7, 2, 0],
+    [7, 2, 1],
+  ])
+})
+
+test('outputs that cannot be written are found before the model is opened', async () => {
+  const folderThere = join(desk, 'folder.png')
+  mkdirSync(folderThere)
+  const fileThere = join(desk, 'file')
+  writeFileSync(fileThere, '')
+  for (const [out, message] of [
+    [folderThere, /--out: .*folder\.png is a folder: name a file/],
+    [join(fileThere, 'a.png'), /--out: .*file is no folder/],
+    [join(desk, 'nowhere', 'a.png'), /--out: no such folder/],
+  ] as const) {
+    const { code, err } = await generate('--model', 'nowhere', '--out', out)
+    expect([code, err]).toEqual([2, expect.stringMatching(message)])
+  }
+  mkdirSync(join(desk, 'one-1.png'))
+  const second = await generate('--model', `${folder}/sd1`, '--num', '2', '--out', join(desk, 'one.png'))
+  expect([second.code, second.err]).toEqual([2, expect.stringContaining('one-1.png is a folder')])
+})
+
 test.each([
+  [
+    ['--model', `${folder}/sd1`, '--noise-level', '20'],
+    2,
+    /--noise-level: no option of this model; .* takes --prompt, --negative, --steps/,
+  ],
+  [['--model', `${folder}/sd1`, '--prompt2', 'a hen'], 2, /--prompt2: no option of this model/],
+  [['--model', `${folder}/sd1`, '--mask-blur', '3'], 2, /maskBlur \(a mask\)/],
+  [['--model', `${folder}/sd1`, '--refiner', `${folder}/xl-refiner`], 2, /does not take refiner/],
+  [['--model', `${folder}/xl`, '--refiner', `${folder}/sd1`], 2, /refiner: .*sd1 is a StableDiffusionPipeline/],
+  [['--model', `${folder}/xl`, '--crop', '4'], 2, /--crop: expected two integers with a comma/],
   [['--model', 'nowhere'], 1, /nowhere: no such folder or file/],
   [['--model', `${folder}/sd1`, '--scheduler', 'eulr'], 2, /no scheduler is called "eulr"; choose one of ddim/],
   [['--model', `${folder}/sd1`, '--width', '33'], 2, /width: 33 is no multiple of 2/],

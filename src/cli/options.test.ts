@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
+import { regrouped } from './arguments.ts'
 import { UsageError } from './errors.ts'
 import { addOptions, normalise } from './options.ts'
 
@@ -72,4 +73,19 @@ test('help tells what a flag takes', () => {
   expect(help).toMatch(/--sampler <choice> +how to sample \(one of ddpm, ddim; default "ddim"\)/)
   expect(help).toMatch(/--no-ema +use plain weights/)
   expect(help).toMatch(/--sizes <number\.\.\.>/)
+})
+
+test('a flag of several values gives back the argument that stood after them', () => {
+  expect(parse('--sizes', '8', 'zoo/a')).toMatchObject({ model: 'zoo/a', sizes: [8] })
+  expect(parse('--sizes', '8', '16', 'zoo/a', '--num', '2')).toMatchObject({ model: 'zoo/a', sizes: [8, 16], num: 2 })
+  expect(parse('--sizes', '8', '--sizes', '16', '--', '-a')).toMatchObject({ model: '-a', sizes: [8, 16] })
+  expect(parse('zoo/a', '--sizes', '8', '16')).toMatchObject({ model: 'zoo/a', sizes: [8, 16] })
+  expect(regrouped(['--sizes', '8'], (flag) => (flag === '--sizes' ? 'list' : undefined), 1)).toEqual(['--sizes', '8'])
+})
+
+test('a flag has the names that other programs give it', () => {
+  const command = new Command('test').exitOverride()
+  const options = addOptions(command, schema, ['model'], { '--num-images-per-prompt': '--num' })
+  command.parse(normalise(['a', '--num_images_per_prompt=3']), { from: 'user' })
+  expect(options().num).toBe(3)
 })

@@ -24,6 +24,9 @@ const kebab = (key: string) =>
     .toLowerCase()
 const camel = (key: string) => kebab(key).replace(/-(.)/g, (_, letter: string) => letter.toUpperCase())
 
+/** The flag of a schema's key. */
+export const flagOf = (key: string): string => `--${kebab(key)}`
+
 /** The alternatives of a union, or the property itself. */
 const alternatives = (property: Property): Property[] => property.anyOf?.flatMap(alternatives) ?? [property]
 
@@ -76,7 +79,7 @@ export function addOptions<S extends Schema>(
     properties?: Record<string, Property>
     required?: string[]
   }
-  const flagOf = (key: string) => (positional.includes(key) ? `<${kebab(key)}>` : `--${kebab(key)}`)
+  const nameOf = (key: string) => (positional.includes(key) ? `<${kebab(key)}>` : flagOf(key))
 
   for (const key of positional) {
     const dots = properties[key]?.type === 'array' ? '...' : ''
@@ -119,7 +122,7 @@ export function addOptions<S extends Schema>(
     }
     const parsed = schema.safeParse(given)
     if (parsed.success) return parsed.data
-    const faults = parsed.error.issues.map(({ path, message }) => `${flagOf(String(path[0] ?? ''))}: ${message}`)
+    const faults = parsed.error.issues.map(({ path, message }) => `${nameOf(String(path[0] ?? ''))}: ${message}`)
     throw new UsageError(faults.join('\n'))
   }
 }

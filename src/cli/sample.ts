@@ -1,10 +1,9 @@
-import { existsSync } from 'node:fs'
-import { basename, dirname, resolve } from 'node:path'
+import { basename } from 'node:path'
 import { z } from 'zod'
 import { ddpmOptions } from '../pipelines/ddpm/model.ts'
 import { pictureSamplers } from '../pipelines/ddpm/unconditional.ts'
 import { defineCommand, onInterrupt, printResult, version } from './command.ts'
-import { UsageError } from './errors.ts'
+import { writable } from './outputs.ts'
 
 const options = z.object({
   model: z.string().meta({ description: "a folder in diffusers' layout, or the name of a bundled model" }),
@@ -20,7 +19,7 @@ const options = z.object({
     .meta({ description: 'sampling steps; as many as in training with ddpm, 200 with pc and sde, else 50' }),
   out: z
     .string()
-    .endsWith('.png', 'must end in .png')
+    .regex(/\.png$/i, 'must end in .png')
     .default('grid.png')
     .meta({ description: 'the picture to write, all in a grid' }),
   columns: z.int().positive().optional().meta({ description: 'of the grid; a near-square unless given' }),
@@ -45,8 +44,7 @@ export const sample = defineCommand({
     ['langevin sample score-stickers-32 --scheduler ode', 'the same by its probability-flow ODE'],
   ],
   async run({ model, out, columns, device, variant, draw, json, scheduler, ...settings }, io) {
-    const file = resolve(out)
-    if (!existsSync(dirname(file))) throw new UsageError(`--out: no such folder: ${dirname(file)}`)
+    const file = writable(out)
     const [{ finish, loadPictureModel, modelFolder }, { drawInTerminal, imageGrid, savePng }, { progress }] = await Promise.all([
       import('../pipelines/index.ts'),
       import('../images/index.ts'),

@@ -42,6 +42,7 @@ test('a plan says what a run would do', async () => {
   const model = await loadPipeline(sd1)
   expect(model.plan({ prompt: 'a fox', guidance: 0 })).toEqual({
     className: 'StableDiffusionPipeline',
+    together: false,
     settings: { Steps: 50, Sampler: 'PNDMScheduler', 'CFG scale': 0 },
   })
 })

@@ -42,6 +42,8 @@ export interface Plan {
   readonly className: string
   /** In the words in which a picture's metadata say it: Steps, Sampler, CFG scale, Size. */
   readonly settings: Readonly<Record<string, string | number | undefined>>
+  /** Whether pictures of one run share what the first one's generator draws: then picture k is not what `seed + k` gives alone. */
+  readonly together?: boolean
 }
 
 /** How a model is opened, whatever its family. A page refuses what it has no use for. */

@@ -3,4 +3,4 @@ import type { Page } from './page.ts'
 import { stableDiffusionPages } from './stable-diffusion/pages.ts'
 
 /** Every page. A new family is one line here. */
-export const pages: readonly Page[] = [ddpm, ...stableDiffusionPages]
+export const pages: readonly Page[] = [...stableDiffusionPages, ddpm]

@@ -10,7 +10,7 @@ import { imageToImage } from './image-to-image.ts'
 import { type Canvas, canvasOf, inpaint, laidOver } from './inpaint.ts'
 import type { SamplingLatents } from './latent-run.ts'
 import type { StableDiffusionModel } from './model.ts'
-import type { Settings } from './options.ts'
+import { defaultSettings, type Settings } from './options.ts'
 import { instructedEdit } from './pix2pix.ts'
 import { planOf, type SamplingPlan } from './plan.ts'
 import { textToImage } from './text-to-image.ts'
@@ -26,7 +26,14 @@ export async function* generate(model: StableDiffusionModel, settings: Settings)
   const first = yield* stage(model, { ...settings, denoisingEnd: switchAt, output: 'latents' })
   const { latents } = first as Extract<typeof first, { type: 'latents' }>
   const { controls: _, imagePrompts: __, adapters: ___, strength: ____, image, ...rest } = settings
-  const second = { ...rest, guess: false, ...(canvas && { image }), latents, denoisingStart: switchAt }
+  const second = {
+    ...rest,
+    switchAt: defaultSettings.switchAt,
+    guess: false,
+    ...(canvas && { image }),
+    latents,
+    denoisingStart: switchAt,
+  }
   return yield* stage(refiner, second, 1)
 }
 

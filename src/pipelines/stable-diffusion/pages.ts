@@ -3,7 +3,7 @@ import { componentsOf, stableDiffusionParts } from './components.ts'
 import { families, type PictureTask, sharedTasks } from './families.ts'
 import { generate } from './generate.ts'
 import { type LoadOptions, openModel, type StableDiffusionModel } from './model.ts'
-import { optionsOf, type Settings } from './options.ts'
+import { defaultSettings, optionsOf, type Settings } from './options.ts'
 import { planOf } from './plan.ts'
 
 const opening = ['tokenizer', 'vae', 'prediction', 'tiling', 'quantize', 'cache', 'loras', 'inversions'] as const
@@ -22,9 +22,12 @@ const stableDiffusion = (xl: boolean, tasks: readonly PictureTask[]): Page =>
       ...(tasks === sharedTasks && xl ? (['refiner'] as const) : []),
     ],
     open: (parts, opened) => openModel(componentsOf(parts, opened.source), opened),
-    plan: (model, settings) => inWords(model, settings as Settings),
-    generate: (model, settings) => generate(model, settings as Settings),
+    plan: (model, settings) => inWords(model, whole(settings)),
+    generate: (model, settings) => generate(model, whole(settings)),
   })
+
+/** With the defaults of options that this page does not have. */
+const whole = (settings: object): Settings => ({ ...defaultSettings, ...settings })
 
 /** A run in the words of a picture's metadata; what changes nothing is left out. */
 function inWords(model: StableDiffusionModel, settings: Settings): Plan {
@@ -34,6 +37,7 @@ function inWords(model: StableDiffusionModel, settings: Settings): Plan {
   const { clipSkip, rescale, eta, maskBlur, maskPadding, controls, prompt2, negative2, switchAt } = settings
   return {
     className,
+    together: task === 'inpaint' || task === 'upscale',
     settings: {
       Steps: steps,
       Sampler: scheduler.className,
