@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import {
   autoencoderKLConfig,
   autoencoderTinyConfig,
@@ -34,3 +34,17 @@ test.each(configs)('$_class_name: what diffusers saves is read, and its defaults
   const { block_out_channels: _, ...defaults } = fields as Record<string, unknown>
   expect(read({})).toMatchObject(saved._class_name === 'AutoencoderTiny' ? defaults : fields)
 })
+
+test.each(Object.keys(readers))(
+  '%s: a field of a newer diffusers that is switched off is told and left; one that acts is a fault',
+  (name) => {
+    const read = readers[name] as (fields: unknown) => object
+    const warn = vi.spyOn(console, 'warn').mockImplementation(() => {})
+    for (const value of [null, false, 0, '', [], {}]) expect(read({ novelty: value })).toEqual(read({}))
+    expect(warn.mock.calls.map(([message]) => message)).toEqual(
+      Array(6).fill(expect.stringMatching(/switched off and were left: novelty/)),
+    )
+    for (const value of [true, 1, 'x', [0], { a: null }]) expect(() => read({ novelty: value })).toThrow(/novelty: unknown field/)
+    warn.mockRestore()
+  },
+)

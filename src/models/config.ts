@@ -30,7 +30,8 @@ const averaging = ['decay', 'inv_gamma', 'min_decay', 'optimization_step', 'powe
 
 /**
  * A network's config by its schema, from what `config.json` holds. Fields that begin with `_` and those of averaging are
- * left aside; any other field that the schema lacks is a fault.
+ * left aside. Of other fields that the schema lacks, as a newer diffusers may add them, one that is switched off (null, false, 0, an
+ * empty text or list) is told and left: the network is as before. Any other value would change it, and is a fault.
  *
  * @param model the class, as `_class_name` has it
  * @param place what errors call it
@@ -43,14 +44,27 @@ export function parseConfig<S extends z.ZodObject>(model: string, schema: S, val
   const known = Object.keys(schema.shape)
   const own = Object.entries(fields).filter(([key]) => !key.startsWith('_') && !averaging.includes(key))
   const unknown = own.map(([key]) => key).filter((key) => !known.includes(key))
-  const faults: ConfigFault[] = unknown.map((field) => ({ field, message: `unknown field; known fields: ${known.join(', ')}` }))
+  const off = unknown.filter((field) => isOff(fields[field]))
+  const faults: ConfigFault[] = unknown
+    .filter((field) => !off.includes(field))
+    .map((field) => ({ field, message: `unknown field; known fields: ${known.join(', ')}` }))
   if (name !== undefined && name !== model)
     faults.unshift({ field: '_class_name', message: `is ${JSON.stringify(name)}, expected "${model}"` })
   const parsed = schema.safeParse(Object.fromEntries(own.filter(([key]) => known.includes(key))))
   if (!parsed.success) faults.push(...parsed.error.issues.map(({ path, message }) => ({ field: path.join('.'), message })))
   if (faults.length > 0 || !parsed.success) throw new ModelConfigError(place, faults)
+  if (off.length > 0)
+    console.warn(`${place}: fields that ${model} here does not know are switched off and were left: ${off.join(', ')}`)
   return parsed.data
 }
+
+/** Whether a field that nobody here knows leaves the network as it was before there was such a field. */
+const isOff = (value: unknown): boolean =>
+  value === null ||
+  value === false ||
+  value === 0 ||
+  value === '' ||
+  (typeof value === 'object' && Object.keys(value).length === 0)
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)

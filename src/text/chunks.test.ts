@@ -66,7 +66,7 @@ test('weights of 1 change nothing; scaling keeps the mean; interpolation starts 
   expect(() => weighStates(states, chunks.slice(1), { kind: 'scale' })).toThrow(ShapeError)
 })
 
-test('learnt tokens are read from every layout', () => {
+test('textual-inversion embeddings are read from every layout', () => {
   const dir = temporaryFolder()
   const file = (name: string, tensors: Record<string, NdArray>) => {
     writeSafetensors(`${dir}/${name}`, Object.entries(tensors))

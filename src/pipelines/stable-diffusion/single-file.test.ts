@@ -30,8 +30,8 @@ import { loadStableDiffusion, openComponents } from './index.ts'
 
 const tokenizer = fileURLToPath(new URL('../../../parity/fixtures/stable-diffusion/sd1/tokenizer', import.meta.url))
 
-/** An original of Stable Diffusion 1, as narrow as its norms of 32 groups and its eight heads allow. */
-function writeOriginal(file: string): void {
+/** A single-file checkpoint of Stable Diffusion 1, as narrow as its norms of 32 groups and its eight heads allow. */
+function writeSingleFile(file: string): void {
   const fresh = (seed: number, draw: (p: Params) => unknown) => {
     const p = new Params()
     draw(p)
@@ -56,7 +56,7 @@ function writeOriginal(file: string): void {
   writeSafetensors(file, toSingleFile({ family: 'sd1', components }))
 }
 
-/** The folder that diffusers would make of an original. */
+/** The folder that diffusers would make of a single file. */
 function convert(file: string, dir: string): void {
   const { tensors } = openSafetensors(file)
   const single = fromSingleFile(tensors, file)
@@ -77,10 +77,10 @@ function convert(file: string, dir: string): void {
   })
 }
 
-test("an original's single file gives the picture of its folder, and says what it lacks where no vocabulary is", async () => {
+test('a single-file checkpoint gives the picture of its folder, and says what it lacks where no vocabulary is', async () => {
   const dir = temporaryFolder()
   const file = join(dir, 'tiny.safetensors')
-  writeOriginal(file)
+  writeSingleFile(file)
   await expect(openComponents(file)).rejects.toThrow(/tokenizer: no tokenizer here.*Give a folder with tokenizer\//s)
 
   const folder = join(dir, 'folder')
@@ -95,5 +95,21 @@ test("an original's single file gives the picture of its folder, and says what i
   const [whole, single] = [await made(folder), await made(file, { tokenizer: folder })]
   expect([single.shape, single.allFinite()]).toEqual([[1, 3, 16, 16], true])
   expect(maxDifference(single, whole)).toBeLessThan(1e-5)
+
+  // A checkpoint without an autoencoder, and the autoencoder as a file of its own.
+  const { tensors } = openSafetensors(file)
+  const ofCoder = (key: string) => key.startsWith('first_stage_model.')
+  const [bare, coder] = [join(dir, 'bare.safetensors'), join(dir, 'coder.safetensors')]
+  writeSafetensors(
+    bare,
+    [...tensors].filter(([key]) => !ofCoder(key)),
+  )
+  writeSafetensors(
+    coder,
+    [...tensors].flatMap(([key, value]) => (ofCoder(key) ? [[key.slice(18), value] as const] : [])),
+  )
+  const apart = await made(bare, { tokenizer: folder, vae: coder })
+  expect(maxDifference(apart, whole)).toBeLessThan(1e-5)
+  await expect(openComponents(bare, { tokenizer: folder })).rejects.toThrow(/vae.*is not in the file/)
   expect(single.std().item()).toBeGreaterThan(0.01)
 }, 120_000)
