@@ -2,8 +2,8 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { descentFilm, processFilm } from '../../src/cli/demo/films.ts'
 import { solverChart, stochasticChart } from '../../src/cli/demo/samplers.ts'
-import { descentScene, processScene } from '../../src/cli/demo/scenes.ts'
 import { planeSet } from '../../src/cli/demo/sets.ts'
 import { drawChart, drawParticles, type ParticlePanel, savePng } from '../../src/images/index.ts'
 import { openRecipe, prepare } from '../../src/recipes/index.ts'
@@ -25,8 +25,8 @@ const strip = ({ rows }: { rows: readonly (readonly ParticlePanel[])[] }) =>
 
 const set = await planeSet('swiss-roll', '')
 const options = { particles: 500, seed: 0 }
-await save('process.png', await strip((await processScene(set, options)).strip))
-await save('descent.png', await strip((await descentScene(set, options)).strip))
+await save('process.png', await strip((await processFilm(set, options)).strip))
+await save('descent.png', await strip((await descentFilm(set, options)).strip))
 await save('solvers.png', await drawChart(await solverChart(set, 0)))
 await save('samplers.png', await drawChart(await stochasticChart(set, 0)))
 

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { evaluateOptions } from '../recipes/evaluation/evaluate.ts'
+import { evaluateOptions } from '../recipes/evaluation/options.ts'
 import { defineCommand, onInterrupt } from './command.ts'
 
 export const card = defineCommand({

@@ -59,8 +59,8 @@ export const demo = defineCommand({
       await savePng(file, pixels)
       await show(pixels)
     } else {
-      const { descentScene, processScene } = await import('./demo/scenes.ts')
-      const { frames, strip } = await (picture === 'process' ? processScene : descentScene)(set, { particles, seed, signal })
+      const { descentFilm, processFilm } = await import('./demo/films.ts')
+      const { frames, strip } = await (picture === 'process' ? processFilm : descentFilm)(set, { particles, seed, signal })
       const columns = Math.max(...strip.rows.map((row) => row.length))
       const still = await drawParticles(strip.rows.flat(), { columns, side: 170 })
       if (file.endsWith('.png')) await savePng(file, still)

@@ -13,7 +13,7 @@ async function run(...args: string[]) {
 test('evaluate counts the right answers of a classifier, as a table and for programs', async () => {
   const table = await run('evaluate', 'sticker-classifier-32', '--num', '48')
   expect(table).toMatchObject({ code: 0, err: '' })
-  expect(table.out).toMatch(/^48 pictures each +training icons +on held-out grounds +held-out icons\nground +\d/)
+  expect(table.out).toMatch(/^48 pictures each +training icons +on held-out backgrounds +held-out icons\nground +\d/)
   const { code, out } = await run('evaluate', 'sticker-classifier-32', '--num', '48', '--json')
   expect(code).toBe(0)
   const { model, num, accuracy } = JSON.parse(out)

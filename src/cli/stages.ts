@@ -1,4 +1,4 @@
-import type { StageProgress } from '../recipes/evaluation/evaluate.ts'
+import type { StageProgress } from '../recipes/evaluation/options.ts'
 import { type Progress, type ProgressStream, progress } from '../training/logs/progress.ts'
 
 /** Bars for work in stages: each stage is named in a line, and has a bar of its own. */

@@ -24,6 +24,7 @@ export {
   stickerCatalogue,
   styles,
 } from './stickers/catalogue.ts'
+export { contentOf } from './stickers/content.ts'
 export { largeScenes } from './stickers/large.ts'
 export { type ObjectSizes, objectSizes, type Place, type SceneGroup, type Setting, type StickerScene } from './stickers/layout.ts'
 export { withArticle } from './stickers/names.ts'

@@ -6,9 +6,11 @@ import {
   defaultScale,
   imageFolder,
   objectSizes,
+  type SceneDataset,
   type SceneSplit,
   type StickerDataset,
   type StickerOptions,
+  type StickerScene,
   sceneDataset,
   sceneNouns,
   stickerDataset,
@@ -27,7 +29,7 @@ export const stickersSchema = z.strictObject({
     .array(z.enum(categories))
     .min(1)
     .default([...categories]),
-  /** An icon's side is drawn between these fractions of the picture's. */
+  /** An icon's side, as a fraction of the picture's: drawn between these two. */
   scale: z
     .tuple([z.number().positive(), z.number().max(1)])
     .refine(([least, most]) => least <= most, 'must be 0 < least ≤ most ≤ 1')
@@ -46,18 +48,27 @@ export const scenesSchema = z.strictObject({
   nouns: z.array(z.string()).min(3).optional(),
   /** `large` leaves out what few pixels show: small objects are three eighths of the picture wide. */
   sizes: z.enum(objectSizes).optional(),
-  /** Objects are whole cells wide and stand at whole cells, `cells` of them to the picture's side; anywhere by default. */
+  /** A grid of `cells` × `cells`: objects are whole cells wide and stand at whole cells; anywhere by default. */
   lattice: z.strictObject({ cells: z.int().min(4), sides: z.array(z.int().positive()).optional() }).optional(),
 })
 export type ScenesConfig = z.infer<typeof scenesSchema>
 
-/** The scenes of a split. */
+export interface ScenesOptions {
+  readonly size: number
+  readonly seed: number
+  readonly split?: SceneSplit
+  /** Scenes that are left out. */
+  readonly exclude?: (scene: StickerScene) => boolean
+}
+
+/** The scenes of a split. What training learns from is `trainingScenes`. */
 export const scenesOf = (
   { styles, nouns, sizes, lattice }: ScenesConfig,
-  { size, seed, split = 'train' }: { size: number; seed: number; split?: SceneSplit },
-) =>
+  { size, seed, split = 'train', exclude }: ScenesOptions,
+): Promise<SceneDataset> =>
   sceneDataset({
     ...{ size, styles, seed, split },
+    ...(exclude && { exclude }),
     ...(nouns && split !== 'icons' && { nouns: sceneNouns(nouns) }),
     ...(sizes && { sizes }),
     ...(lattice && { lattice }),

@@ -1,14 +1,7 @@
 export { recipes } from './bundled/index.ts'
-export {
-  type ClassifierEvaluation,
-  type DdpmEvaluation,
-  type EvaluateContext,
-  type EvaluateOptions,
-  evaluateClassifier,
-  evaluateDdpm,
-  evaluateOptions,
-} from './evaluation/evaluate.ts'
+export { type ClassifierEvaluation, type DdpmEvaluation, evaluateClassifier, evaluateDdpm } from './evaluation/evaluate.ts'
 export { fitGaussian, frechetDistance, frechetTo, type GaussianFit } from './evaluation/frechet.ts'
+export { type EvaluateContext, type EvaluateOptions, evaluateOptions } from './evaluation/options.ts'
 export {
   type ClassifierQuality,
   type Distance,

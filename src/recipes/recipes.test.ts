@@ -9,6 +9,7 @@ import { finish, loadClassifier, loadDdpm } from '../pipelines/index.ts'
 import type { NdArray } from '../runtime/ndarray.ts'
 import { Generator } from '../runtime/random.ts'
 import { runTraining } from '../training/run.ts'
+import { stepsWithin } from './evaluation/options.ts'
 import { kinds, openRecipe, prepare, recipeJson, recipes } from './index.ts'
 
 const desk = mkdtempSync(join(tmpdir(), 'langevin-recipes-'))
@@ -106,6 +107,16 @@ test('a DDPM learns from a folder, and its own folder samples', { timeout: 120_0
   await runTraining(again.job, { ...again.config, max_train_steps: 1 }, { dir: join(desk, 'again'), stream: { write: () => {} } })
   const first = readFileSync(join(desk, 'again', 'log.csv'), 'utf8').split('\n')[1]
   expect(first?.split(',')[1]).toBe(losses[0]?.split(',')[1])
+})
+
+test('a schedule with fewer timesteps than previews have steps trains to its model', async () => {
+  const few = { ...ddpm, scheduler: { num_train_timesteps: 7 }, training: { ...ddpm.training, max_train_steps: 1 } }
+  const { job, config } = await prepare(openRecipe(file(few)))
+  const dir = join(desk, 'few')
+  await runTraining(job, config, { dir, stream: { write: () => {} } })
+  expect(readFileSync(join(dir, 'samples', 'step-1.png')).length).toBeGreaterThan(1000)
+  expect([50, 5].map((usual) => stepsWithin(join(dir, 'model'), usual))).toEqual([7, 5])
+  expect(stepsWithin(desk, 50)).toBe(50)
 })
 
 test('a classifier learns the grounds of stickers, and its folder classifies', async () => {

@@ -6,8 +6,8 @@ import { afterAll, expect, test } from 'vitest'
 import { GaussianMixture, levelOf, ve } from '../../diffusion/index.ts'
 import { Generator } from '../../runtime/random.ts'
 import { main } from '../program.ts'
+import { descentFilm, processFilm } from './films.ts'
 import { energyDistanceTo, solverChart } from './samplers.ts'
-import { descentScene, processScene } from './scenes.ts'
 import { planeSet, setNames } from './sets.ts'
 
 const desk = mkdtempSync(join(tmpdir(), 'langevin-demo-'))
@@ -32,7 +32,7 @@ const lengths = (points: { shape: readonly number[]; data: ArrayLike<number | bi
   )
 
 test('the gradient alone ends on the modes, Langevin spreads as the distribution does', async () => {
-  const { frames } = await descentScene(two, { particles: 300, seed: 0 }, 60)
+  const { frames } = await descentFilm(two, { particles: 300, seed: 0 }, 60)
   const [still, moving] = frames.at(-1)!.map(({ layers }) => lengths(layers[0]!.points))
   expect(Math.max(...still!)).toBeLessThan(0.05)
   const meanSquare = moving!.reduce((sum, d) => sum + d * d, 0) / 300
@@ -41,7 +41,7 @@ test('the gradient alone ends on the modes, Langevin spreads as the distribution
 })
 
 test('the process starts at data, ends at noise, and both ways back lead to the data', async () => {
-  const { frames } = await processScene(two, { particles: 300, seed: 0 }, 40)
+  const { frames } = await processFilm(two, { particles: 300, seed: 0 }, 40)
   const points = (frame: number, panel: number) => frames.at(frame)![panel]!.layers[0]!.points.cast('f32')
   const distance = energyDistanceTo(two.sample(300, new Generator(9)))
   for (const [frame, panel] of [

@@ -44,6 +44,8 @@ export interface SceneOptions {
   readonly sizes?: ObjectSizes
   /** Where objects may stand and how large they may be; anywhere, and of any size, by default. */
   readonly lattice?: Lattice
+  /** Scenes that are never shown: another of the same setting takes their place. */
+  readonly exclude?: (scene: StickerScene) => boolean
   readonly seed?: number
   /** Where the icons' pixels are kept; the cache folder by default. */
   readonly folder?: string
@@ -69,6 +71,10 @@ export interface SceneDataset extends Dataset<SceneBatch> {
 /** Scenes in an epoch. There is no end to them: position p is a scene of its own in every epoch. */
 const EPOCH = 2 ** 16
 
+/** Excluded scenes in turn: after so many of one setting another is tried; after so many in all there is taken to be no other scene. */
+const SETTING_PATIENCE = 100
+const PATIENCE = 10_000
+
 const usual: Readonly<Record<Setting, number>> = { single: 35, count: 15, two: 38, three: 12 }
 
 /** Every held-out icon that is a thing, by its name. */
@@ -84,7 +90,7 @@ const heldOutNouns = (): Noun[] =>
  * @throws ArgumentError for options that leave no scene
  */
 export async function sceneDataset(options: SceneOptions): Promise<SceneDataset> {
-  const { size, split = 'train', seed = 0, settings = usual, sizes = 'varied', lattice } = options
+  const { size, split = 'train', seed = 0, settings = usual, sizes = 'varied', lattice, exclude } = options
   if (!Number.isInteger(size) || size < 1) throw new ArgumentError(`scenes: expected a size in whole pixels, got ${size}`)
   const { cells, sides = [] } = lattice ?? {}
   if (cells !== undefined && (!Number.isInteger(cells) || cells < 4))
@@ -116,16 +122,21 @@ export async function sceneDataset(options: SceneOptions): Promise<SceneDataset>
     if (!Number.isSafeInteger(position) || position < 0)
       throw new ArgumentError(`scenes: expected a position of 0 or more, got ${position}`)
     const draw = new Draw(root.fork(position), fractions)
-    for (;;) {
-      const setting = draw.weighted(settings)
+    // Scenes that are left out must not make their setting rarer, unless it has hardly any others.
+    let kept: Setting | undefined
+    for (let excluded = 0; excluded < PATIENCE; ) {
+      const setting = kept ?? draw.weighted(settings)
       const cast = Array.from({ length: { single: 1, count: 1, two: 2, three: 3 }[setting] }, () => draw.of(nouns))
       const ground = draw.of(groundNames)
       if (setting === 'count' && !isCounted((cast[0] as Noun).words[0] as string)) continue
       const names = cast.map(({ icon }) => icon.name)
       if (!fits(names, ground)) continue
-      const scene = layOut({ nouns: cast, style: draw.of(shown), ground }, setting, sizes, draw)
-      return cells === undefined ? scene : onLattice(scene, cells)
+      const free = layOut({ nouns: cast, style: draw.of(shown), ground }, setting, sizes, draw)
+      const scene = cells === undefined ? free : onLattice(free, cells)
+      if (!exclude?.(scene)) return scene
+      kept = ++excluded % SETTING_PATIENCE === 0 ? undefined : setting
     }
+    throw new ArgumentError(`scenes: position ${position}: ${PATIENCE} scenes in turn are all excluded; use more nouns or styles`)
   }
   const captionAt = (position: number, variant = 0, scene = sceneAt(position)): SceneCaption =>
     captionOf(scene, new Draw(root.fork(`caption ${position} ${variant}`)), { heldOut: split === 'phrasings' })

@@ -6,7 +6,8 @@ import { FolderError, loadConfig, openWeights } from '../../checkpoints/index.ts
 import { ArgumentError } from '../../core/errors.ts'
 import { decodePixels } from '../../images/index.ts'
 import { runTraining } from '../../training/run.ts'
-import { evaluateOptions } from '../evaluation/evaluate.ts'
+import { drawnPositions } from '../evaluation/drawn.ts'
+import { evaluateOptions } from '../evaluation/options.ts'
 import { distanceTable, inMarkdown, likelihoodTable } from '../evaluation/tables.ts'
 import { parseRecipe, prepare } from '../open.ts'
 import { runTable, wrapped } from './common.ts'
@@ -130,17 +131,50 @@ test('a run that went on by another recipe: the table counts the pictures of bot
     join(dir, 'history.json'),
     JSON.stringify({ stretches: [first, second].map((recipe, i) => ({ from: 3 * i, recipe })) }),
   )
-  const rows = new Map(
-    runTable(
-      readRun(dir, () => {}),
-      7,
-      undefined,
-    ).map(([name, fact]) => [name, fact]),
-  )
+  const rows = new Map(runTable({ ...readRun(dir, () => {}), parameters: 7 }).map(([name, fact]) => [name, fact]))
   expect(rows.get('steps')).toBe('5, 24 pictures')
   expect(rows.get('batch')).toBe('6')
   expect(rows.get('steps 1 to 3')).toBe('scheduler.num_train_timesteps 50, training.train_batch_size 4, without unet')
   expect(rows.get('time')).not.toContain('for the last')
+})
+
+test('what training drew is what the evaluation takes it to have drawn', { timeout: 60_000 }, async () => {
+  const { job, config } = await prepare(
+    parseRecipe({ ...ddpm, training: { ...training, seed: 5, gradient_accumulation_steps: 2 } }, 'ddpm'),
+  )
+  const seen: number[] = []
+  const task: typeof job.task = {
+    ...job.task,
+    batch(generator, step) {
+      const [bits, own] = [generator.bits.bind(generator), [] as number[]]
+      generator.bits = () => {
+        const drawn = bits()
+        if (own.length < 4) own.push(drawn)
+        if (own.length === 4) seen.push(...own.splice(0, 4, NaN, NaN, NaN, NaN, NaN))
+        return drawn
+      }
+      return job.task.batch(generator, step)
+    },
+  }
+  const { preview: _, ...unseen } = job
+  await runTraining({ ...unseen, task }, config, { dir: join(desk, 'drawn'), stream: { write: () => {} } })
+  const { positions, all } = drawnPositions(config, 3, 1000)
+  expect(all).toBe(24)
+  expect(positions).toEqual(seen)
+  expect(drawnPositions(config, 3, 6).positions).toEqual(seen.filter((_, i) => i % 4 === 0))
+})
+
+test('a published model is measured again in its folder, without the run: the same card', { timeout: 60_000 }, async () => {
+  const dir = join(desk, 'tiny-classifier')
+  const card = readText('tiny-classifier', 'README.md')
+  writeFileSync(join(dir, 'README.md'), 'old')
+  await publishRun(dir, dir, { evaluate, engine })
+  expect(readText('tiny-classifier', 'README.md')).toBe(card)
+  await publishRun(dir, dir, { evaluate, engine, note: 'on another day' })
+  expect(readText('tiny-classifier', 'README.md')).toContain('; on another day |')
+  await expect(publishRun(dir, join(desk, 'elsewhere'), { evaluate })).rejects.toThrow(
+    'its card is written anew in its own folder',
+  )
 })
 
 test('what is no run of stickers is refused', async () => {

@@ -4,14 +4,13 @@ import type { StickersConfig } from '../data.ts'
 import type { ClassifierEvaluation } from '../evaluation/evaluate.ts'
 import { accuracyTable, inMarkdown } from '../evaluation/tables.ts'
 import { dataSection, frontMatter, inWords, runTable } from './common.ts'
-import type { Run } from './run.ts'
+import type { RunFacts } from './run.ts'
 
 export interface ClassifierCard {
   readonly dir: string
   readonly name: string
-  readonly run: Run
+  readonly run: RunFacts
   readonly data: StickersConfig
-  readonly parameters: number
   /** Pixels a side. */
   readonly side: number
   /** Widths of the levels; the last is that of the features. */
@@ -20,20 +19,19 @@ export interface ClassifierCard {
   readonly heads: Readonly<Record<string, readonly string[]>>
   /** How to train it again. */
   readonly command: string
-  readonly note: string | undefined
   readonly evaluation: ClassifierEvaluation
 }
 
 /** The card of a classifier. */
 export async function classifierCard(card: ClassifierCard): Promise<string> {
-  const { dir, name, run, data, parameters, side, widths, heads, command, note, evaluation } = card
+  const { dir, name, run, data, side, widths, heads, command, evaluation } = card
   const kilobytes = statSync(join(dir, 'model.safetensors')).size / 1e3
   const told = Object.entries(heads).map(([head, classes]) => `${head} (${classes.length} classes)`)
   return `${frontMatter({ license: 'mit', pipeline_tag: 'image-classification', tags: ['langevin', 'stickers'] })}
 
 # ${name}
 
-A small residual classifier of ${side}×${side} stickers: ${told.join(', ')}. ${inWords(parameters)} parameters, ${kilobytes.toFixed(0)} kB. \
+A small residual classifier of ${side}×${side} stickers: ${told.join(', ')}. ${inWords(run.parameters)} parameters, ${kilobytes.toFixed(0)} kB. \
 Trained from nothing in TypeScript by langevin. Its use is to measure models that sample such stickers: \`langevin evaluate\` \
 compares pictures by its ${widths.at(-1)} features, what is left of a picture before the heads.
 
@@ -51,7 +49,7 @@ Residual blocks with norm and activation before each convolution, ${widths.join(
 the one before; the average over the picture, layer norm (these are the features), a linear head a question. The loss is the \
 sum of the heads' cross-entropies. Everything is in [recipe.json](recipe.json).
 
-${inMarkdown(runTable(run, parameters, note), { words: true })}
+${inMarkdown(runTable(run), { words: true })}
 
 ![Loss](pictures/loss.png)
 
@@ -67,7 +65,7 @@ To measure again: \`langevin evaluate ${name}\` (what it printed is in [evaluati
 
 ## Limits
 
-- It knows the icons that it was trained on, on plain grounds at ${side}×${side} pixels. Of anything else its features say little.
+- It knows the icons that it was trained on, on plain backgrounds at ${side}×${side} pixels. Of anything else its features say little.
 - Fréchet distances in its features are not FIDs and compare only with distances in the same features.
 
 ## Licence

@@ -8,7 +8,7 @@ import { trainingSchema } from '../../training/options.ts'
 import { type StickersConfig, stickersOf } from '../data.ts'
 import { short, type Table } from '../evaluation/tables.ts'
 import type { RecipeJson } from '../open.ts'
-import { type Run, secondsOf } from './run.ts'
+import type { Run, RunFacts } from './run.ts'
 
 export const whole = (count: number): string => count.toLocaleString('en-US')
 
@@ -28,7 +28,11 @@ export function enlargedGrid(pictures: NdArray<'f32'>) {
 }
 
 /** The loss of every step. */
-export async function writeLossChart(dir: string, name: string, { log, stretches }: Run): Promise<void> {
+export async function writeLossChart(
+  dir: string,
+  name: string,
+  { log, stretches }: Pick<Run, 'log' | 'stretches'>,
+): Promise<void> {
   const batches = stretches.map(({ batch }) => batch)
   const [least, most] = [Math.min(...batches), Math.max(...batches)]
   const average = Math.max(1, Math.round(log.length / 80))
@@ -55,21 +59,17 @@ export async function dataSection(data: StickersConfig, side: number): Promise<s
     ...sources.map(({ title, author, licence, url }) => `- [${title}](${url}), © ${author}, ${licence} licence`),
     '',
     `Categories: ${categories.join(', ')}. ${whole(shown)} icons, each at ${placed}, on one of \
-${groundNames.length} plain grounds, rendered at ${side}×${side}. ${heldOut} more icons, one in ten by a hash of the name, were held out, \
-and of the icons that were trained on, one ground in ten each. Nothing was mirrored, cropped or recoloured.`,
+${groundNames.length} plain backgrounds, rendered at ${side}×${side}. ${heldOut} more icons, one in ten by a hash of the name, were held out, \
+and of the icons that were trained on, one background in ten each. Nothing was mirrored, cropped or recoloured.`,
   ].join('\n')
 }
 
-/** How the run was made, but for what a kind adds. */
-export function runTable(
-  { step, recipe, environment, stretches, log }: Run,
-  parameters: number,
-  note: string | undefined,
-): Table {
+/** How the run was made. */
+export function runTable({ step, recipe, environment, stretches, seconds, loggedSteps, parameters, note }: RunFacts): Table {
   const flags = trainingSchema.parse(recipe.training)
   const planned = flags.max_train_steps === step ? '' : ` of ${whole(flags.max_train_steps)} planned`
   const pictures = stretches.reduce((sum, { from, to, batch }) => sum + (to - from) * batch, 0)
-  const logged = log.length < step ? ` for the last ${whole(log.length)} steps` : ''
+  const logged = loggedSteps < step ? ` for the last ${whole(loggedSteps)} steps` : ''
   const { cpu, memory, node, packages } = environment
   return [
     ['', ''],
@@ -84,7 +84,7 @@ export function runTable(
     ['average of the weights', flags.ema_decay > 0 ? `decay ${flags.ema_decay}; it is what is saved, as float16` : 'none'],
     ['seed', String(flags.seed)],
     ...stretches.slice(0, -1).map((own) => [`steps ${whole(own.from + 1)} to ${whole(own.to)}`, differences(own.recipe, recipe)]),
-    ['time', `${duration(secondsOf(log))}${logged}, ${short(secondsOf(log) / log.length)} s a step${note ? `; ${note}` : ''}`],
+    ['time', `${duration(seconds)}${logged}, ${short(seconds / loggedSteps)} s a step${note ? `; ${note}` : ''}`],
     [
       'machine',
       `${cpu.model}, ${cpu.cores} cores, ${Math.round(memory.total / 2 ** 30)} GiB; Node ${node}, ONNX Runtime ${packages['onnxruntime-node']}, on ${flags.device}`,

@@ -10,7 +10,7 @@ import type { Likelihood } from '../evaluation/likelihood.ts'
 import type { Nearest } from '../evaluation/quality.ts'
 import { distanceTable, inMarkdown, likelihoodTable, nearestTable, percent } from '../evaluation/tables.ts'
 import { dataSection, enlargedGrid, frontMatter, inWords, runTable, whole, writePng } from './common.ts'
-import type { Run } from './run.ts'
+import type { RunFacts } from './run.ts'
 
 /** Samples by a sampler of a score SDE. */
 export interface SdeGrid {
@@ -22,12 +22,10 @@ export interface SdeGrid {
 export interface PictureCard {
   readonly dir: string
   readonly name: string
-  readonly run: Run
+  readonly run: RunFacts
   readonly data: StickersConfig
-  readonly parameters: number
   /** How to train it again. */
   readonly command: string
-  readonly note: string | undefined
   readonly evaluation: DdpmEvaluation
   readonly samples: NdArray<'f32'>
   readonly nearest: readonly Nearest[]
@@ -38,7 +36,7 @@ export interface PictureCard {
 
 /** The card of a model that samples stickers, and its pictures. */
 export async function pictureCard(card: PictureCard): Promise<string> {
-  const { dir, name, run, data, parameters, command, note, evaluation, samples, nearest, gallery, grids } = card
+  const { dir, name, run, data, command, evaluation, samples, nearest, gallery, grids } = card
   const side = samples.shape[2] as number
   const shown = Math.min(64, evaluation.num)
   await writePng(join(dir, 'pictures', 'samples.png'), enlargedGrid(samples.slice(0, 0, shown)))
@@ -71,7 +69,7 @@ export async function pictureCard(card: PictureCard): Promise<string> {
 
 # ${name}
 
-${grids.length > 0 ? 'A variance-preserving score SDE' : 'An unconditional diffusion model'} of ${side}×${side} stickers, ${origin} in TypeScript by langevin. ${inWords(parameters)} \
+${grids.length > 0 ? 'A variance-preserving score SDE' : 'An unconditional diffusion model'} of ${side}×${side} stickers, ${origin} in TypeScript by langevin. ${inWords(run.parameters)} \
 parameters, ${megabytes.toFixed(1)} MB. The folder has diffusers' layout: langevin and Python's diffusers both load it.
 
 ![${shown} samples](pictures/samples.png)
@@ -96,7 +94,7 @@ ${await dataSection(data, side)}
 A \`UNet2DModel\` of ${network.block_out_channels?.join(', ')} channels (${network.down_block_types?.join(', ')}); \
 ${noise.map(([key, value]) => `\`${key}\` ${value}`).join(', ')}. Everything is in [recipe.json](recipe.json).
 
-${inMarkdown(runTable(run, parameters, note), { words: true })}
+${inMarkdown(runTable(run), { words: true })}
 
 ![Loss](pictures/loss.png)
 
@@ -116,13 +114,13 @@ names an icon with a probability of 0.9 or more. The distances are kinder than t
 above all. To measure again: \`langevin evaluate ${name}\` \
 (what it printed is in [evaluation.json](evaluation.json)).
 
-**Does it copy?** Each sample against ${whole(evaluation.nearest.gallery)} training pictures, by the distance of features:
+**Does it copy?** Each sample against ${drawnWords(evaluation.nearest)}, by the distance of features:
 
 ${inMarkdown(nearestTable(evaluation))}
 
 ![Samples and their nearest training pictures](pictures/nearest.png)
 
-Rows 1 and 3: the first ${compared} samples. Below each: the training picture nearest to it.
+Rows 1 and 3: the first ${compared} samples. Below each: the picture of training that is nearest to it.
 ${evaluation.likelihood ? likelihoodSection(name, evaluation.likelihood) : ''}
 ## Limits
 
@@ -137,6 +135,11 @@ are between icons, or miss what makes one recognisable.
 The weights: MIT, as langevin. The icons that they learnt from: as above.
 `
 }
+
+const drawnWords = ({ gallery, drawn = gallery }: DdpmEvaluation['nearest']): string =>
+  drawn === gallery
+    ? `all ${whole(gallery)} pictures that training drew`
+    : `${whole(gallery)} of the ${whole(drawn)} pictures that training drew, evenly spread over the run`
 
 const inCommas = (name: string, steps: number | undefined, seed: number) =>
   [name, ...(steps === undefined ? [] : [`${steps} steps`]), `seed ${seed}`].join(', ')
@@ -178,7 +181,7 @@ ${shown.join('\n')}
 function likelihoodSection(name: string, likelihood: Likelihood): string {
   return `
 **Likelihood.** Bits per dimension (± standard error over pictures) of pictures of 256 levels, drawn anew: of the held-out \
-icons, and of the training icons at other places, sizes and grounds. By the probability-flow ODE from t = ${likelihood.end} (Song et \
+icons, and of the training icons at other positions, sizes and backgrounds. By the probability-flow ODE from t = ${likelihood.end} (Song et \
 al. 2021, appendix D.2: evenly dequantised, Hutchinson's estimate of the divergence by the network's own gradient, RK45 to 1e-4), and by \
 the variational bound of the discrete chain (Ho et al. 2020, eq. 5, one term of ten drawn); below, a normal distribution of every pixel by \
 itself for comparison.

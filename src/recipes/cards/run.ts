@@ -1,13 +1,14 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { FolderError } from '../../checkpoints/index.ts'
-import { readJson } from '../../checkpoints/json.ts'
+import { readJson, writeJson } from '../../checkpoints/json.ts'
 import type { NdArray } from '../../runtime/ndarray.ts'
 import type { Environment } from '../../runtime/node/environment.ts'
 import { readHistory, recipeFile } from '../../training/history.ts'
 import { checkpointWeights, latestCheckpoint } from '../../training/index.ts'
 import { picturesPerStep, trainingSchema } from '../../training/options.ts'
 import { environmentFile } from '../../training/run.ts'
+import { factsFile } from '../facts.ts'
 import type { RecipeJson } from '../open.ts'
 
 /** A row of `log.csv`: numbers by column, NaN where the cell is empty. */
@@ -24,17 +25,42 @@ export interface RunStretch {
   readonly batch: number
 }
 
-/** What a training run has left in its folder. */
-export interface Run {
+/** What a card says of a training run. */
+export interface RunFacts {
   readonly step: number
-  /** Averaged where the run keeps an average. */
-  readonly weights: ReadonlyMap<string, NdArray>
   readonly recipe: RecipeJson
   readonly environment: Environment
   /** The last is the recipe's. */
   readonly stretches: readonly RunStretch[]
+  /** That the logged steps took, the time for samples and checkpoints left aside. */
+  readonly seconds: number
+  readonly loggedSteps: number
+  /** Those that learnt. */
+  readonly parameters: number
+  /** Put behind the run's time, as what else the machine did. */
+  readonly note?: string | undefined
+}
+
+/** What a training run has left in its folder. */
+export interface Run extends Omit<RunFacts, 'parameters' | 'note'> {
+  /** Averaged where the run keeps an average. */
+  readonly weights: ReadonlyMap<string, NdArray>
   /** Steps up to the checkpoint's. */
   readonly log: readonly LogRow[]
+}
+
+export function writeFacts(dir: string, { recipe: _, ...facts }: RunFacts): void {
+  const stretches = facts.stretches.slice(0, -1)
+  writeJson(join(dir, factsFile), { ...facts, batch: facts.stretches.at(-1)?.batch, stretches })
+}
+
+/** The facts of the run that a published model comes from; none where the folder is no such model's. */
+export function readFacts(dir: string): RunFacts | undefined {
+  if (!existsSync(join(dir, factsFile)) || !existsSync(join(dir, recipeFile))) return undefined
+  const recipe = readJson(join(dir, recipeFile))
+  const { batch, stretches, ...facts } = readJson(join(dir, factsFile)) as unknown as Omit<RunFacts, 'recipe'> & { batch: number }
+  const from = stretches.at(-1)?.to ?? 0
+  return { ...facts, recipe, stretches: [...stretches, { recipe, from, to: facts.step, batch }] }
 }
 
 /** @throws FolderError for a folder that is no run's, or has no checkpoint yet */
@@ -43,6 +69,7 @@ export function readRun(dir: string, warn: (message: string) => void): Run {
     if (!existsSync(join(dir, name))) throw new FolderError(dir, `has no ${name}; expected the output folder of langevin train`)
   const checkpoint = latestCheckpoint(dir, warn)
   if (!checkpoint) throw new FolderError(dir, 'has no checkpoint that reads whole: train on, or from the start')
+  const log = parseLog(readFileSync(join(dir, 'log.csv'), 'utf8')).filter(({ step }) => (step as number) <= checkpoint.step)
   return {
     step: checkpoint.step,
     weights: checkpointWeights(checkpoint),
@@ -51,7 +78,9 @@ export function readRun(dir: string, warn: (message: string) => void): Run {
     stretches: readHistory(dir)
       .filter(({ from }) => from < checkpoint.step)
       .map(({ from, recipe }, i, all) => ({ recipe, from, to: all[i + 1]?.from ?? checkpoint.step, batch: picturesOf(recipe) })),
-    log: parseLog(readFileSync(join(dir, 'log.csv'), 'utf8')).filter(({ step }) => (step as number) <= checkpoint.step),
+    seconds: secondsOf(log),
+    loggedSteps: log.length,
+    log,
   }
 }
 

@@ -2,17 +2,19 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { readJson } from '../../checkpoints/json.ts'
 import { recipeFile } from '../../training/history.ts'
+import { recipes } from '../bundled/index.ts'
 import { type ScenesConfig, scenesSchema } from '../data.ts'
+import { HELD_OUT } from '../held-out.ts'
 import { gridSampling } from '../tasks/text-to-image/fixed-prompts.ts'
-import type { EvaluateContext, EvaluateOptions } from './evaluate.ts'
-import { measureTextToImage, type PartQuality, partMeasures, type TextToImageQuality } from './scene-quality.ts'
+import { type EvaluateContext, type EvaluateOptions, stepsWithin } from './options.ts'
+import { type PartQuality, partMeasures } from './parts.ts'
+import { measureTextToImage, type TextToImageQuality } from './text-to-image.ts'
 
 export interface TextToImageEvaluation extends TextToImageQuality {
   readonly kind: 'text-to-image'
   readonly model: string
   readonly judge: string
   readonly steps: number
-  readonly guidance: number
   readonly seed: number
 }
 export interface PartEvaluation extends PartQuality {
@@ -30,21 +32,27 @@ export function sceneModel(folder: string): { readonly kind: string; readonly da
   return typeof recipe === 'string' && parsed.success ? { kind: recipe, data: parsed.data } : undefined
 }
 
-/** The most captions. */
-const CAPTIONS = 500
 /** Strengths of guidance that are compared. */
 const SWEEP = [1, 2, 3, 4, 5]
 
-/** Measures a text-to-image model of scenes. */
+/** The scenes that models are measured on that did not learn from scenes of their own: those of the bundled text-to-image model. */
+export const commonScenes = (): ScenesConfig => scenesSchema.parse(recipes['stickers-t2i']?.config.data)
+
+/**
+ * Measures any model that makes pictures from text, on scenes that its training did not show.
+ *
+ * @param model a folder, or what else `loadPipeline` opens
+ */
 export async function evaluateTextToImage(
-  folder: string,
+  model: string,
   data: ScenesConfig,
-  { num, seed, batch, steps = gridSampling.steps, guidance, judge }: EvaluateOptions,
+  { num, validation, seed, batch, steps = stepsWithin(model, gridSampling.steps), guidance, judge }: EvaluateOptions,
   { name, engine = {}, signal, onStep }: EvaluateContext,
 ) {
-  const settings = { captions: Math.min(num, CAPTIONS), steps, guidance, seed, judge }
-  const options = { ...settings, sweep: [...new Set([...SWEEP, guidance])].sort((a, b) => a - b), batch: Math.min(batch, 32) }
-  const { quality, ...rest } = await measureTextToImage(folder, options, { name, data, engine, signal, onStep })
+  const settings = { steps, seed, judge }
+  const sweep = [...new Set([...SWEEP, ...(guidance === undefined ? [] : [guidance])])].sort((a, b) => a - b)
+  const options = { ...settings, captions: Math.min(num, HELD_OUT), validation, guidance, sweep, batch: Math.min(batch, 32) }
+  const { quality, ...rest } = await measureTextToImage(model, options, { name, data, engine, signal, onStep })
   const evaluation: TextToImageEvaluation = { kind: 'text-to-image', model: name, ...settings, ...quality }
   return { evaluation, ...rest }
 }

@@ -1,77 +1,31 @@
 import { existsSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
-import { z } from 'zod'
 import { FolderError } from '../../checkpoints/index.ts'
 import { readJson } from '../../checkpoints/json.ts'
 import { ArgumentError } from '../../core/errors.ts'
 import type { StickerDataset } from '../../data/index.ts'
 import {
-  ddpmOptions,
   finish,
   loadClassifier,
   loadPictureModel,
   loadScoreSde,
   modelFolder,
   type PictureSampler,
-  pictureSamplers,
 } from '../../pipelines/index.ts'
 import type { NdArray } from '../../runtime/ndarray.ts'
-import type { CompileOptions } from '../../runtime/program.ts'
 import { recipeFile } from '../../training/history.ts'
+import { trainingSchema } from '../../training/options.ts'
 import { type StickersConfig, stickersSchema } from '../data.ts'
+import { factsFile } from '../facts.ts'
+import type { RecipeJson } from '../open.ts'
 import { type ScoreConfig, scoreSchema, scoreType } from '../tasks/score.ts'
-import { gridSampling } from '../tasks/text-to-image/fixed-prompts.ts'
+import { drawnPictures } from './drawn.ts'
 import { type Likelihood, type LikelihoodContext, measureLikelihood } from './likelihood.ts'
+import { type EvaluateContext, type EvaluateOptions, stepsWithin } from './options.ts'
 import { type ClassifierQuality, measureClassifier, measurePictures, type Nearest, type PictureQuality } from './quality.ts'
 
-/** How a model is sampled to be measured; a classifier takes `num` alone. */
-export const evaluateOptions = z.object({
-  num: z.int().min(2).default(1024).meta({ description: 'pictures in every set; from text 500 at most' }),
-  steps: z.int().positive().optional().meta({ description: 'sampling steps; 50 unless told, 200 with pc and sde, 20 from text' }),
-  seed: ddpmOptions.shape.seed,
-  scheduler: z
-    .enum(pictureSamplers)
-    .default('ddim')
-    .meta({ description: 'the sampler; pc, sde and ode where it is a score SDE' }),
-  batch: ddpmOptions.shape.batch.default(64),
-  likelihood: z
-    .int()
-    .min(0)
-    .default(64)
-    .meta({ description: 'of a score SDE: pictures in each of two sets whose bits per dimension are measured; 0 for none' }),
-  guidance: z
-    .number()
-    .min(1)
-    .default(gridSampling.guidance)
-    .meta({ description: 'of a text-to-image model: how strongly captions guide' }),
-  judge: z
-    .string()
-    .default('stickers-judge')
-    .meta({ description: 'of a text-to-image model: the folder or name of the judge of its pictures' }),
-  classifier: z
-    .string()
-    .default('sticker-classifier-32')
-    .meta({ description: 'the folder or name of the classifier whose features are compared' }),
-})
-export type EvaluateOptions = z.infer<typeof evaluateOptions>
-
-export interface EvaluateContext {
-  /** How errors and tables call the model. */
-  readonly name: string
-  readonly engine?: CompileOptions
-  readonly signal?: AbortSignal
-  readonly onStep?: (step: StageProgress) => void
-}
-
-/** How far a part of the work is. */
-export interface StageProgress {
-  readonly stage: string
-  readonly done: number
-  readonly total: number
-}
-
 export interface DdpmEvaluation
-  extends Omit<EvaluateOptions, 'batch' | 'num' | 'likelihood' | 'steps' | 'guidance' | 'judge'>,
+  extends Omit<EvaluateOptions, 'batch' | 'num' | 'likelihood' | 'steps' | 'guidance' | 'validation' | 'judge'>,
     PictureQuality {
   readonly model: string
   /** Not of the sampler ode, which chooses its own. */
@@ -84,15 +38,25 @@ export interface ClassifierEvaluation extends ClassifierQuality {
 }
 
 /** The stickers that a model learnt from, as the recipe in its folder says, and the drift of a score SDE. */
-function learntFrom(folder: string): { data: StickersConfig; sde?: ScoreConfig['sde'] } {
+function learntFrom(folder: string): { data: StickersConfig; sde?: ScoreConfig['sde']; recipe: RecipeJson } {
   const file = join(folder, recipeFile)
   if (!existsSync(file))
     throw new FolderError(folder, `has no ${recipeFile}, which training writes: it says what real pictures are to the model`)
-  const { data, recipe, sde } = readJson(file)
+  const recipe = readJson(file)
+  const { data, sde } = recipe
   const parsed = stickersSchema.safeParse(data)
   if (!parsed.success)
     throw new ArgumentError(`${file}: only models of stickers can be measured, its data are ${JSON.stringify(data)}`)
-  return { data: parsed.data, ...(recipe === scoreType.name ? { sde: scoreSchema.shape.sde.parse(sde) } : {}) }
+  return { data: parsed.data, recipe, ...(recipe.recipe === scoreType.name ? { sde: scoreSchema.shape.sde.parse(sde) } : {}) }
+}
+
+/** Training pictures for each sample, of which the nearest is looked for. */
+const GALLERY = 32
+
+/** Steps of the run that a model comes from: as its folder says, or as its recipe planned. */
+function stepsOf(folder: string, { training }: RecipeJson): number {
+  const facts = join(folder, factsFile)
+  return existsSync(facts) ? Number(readJson(facts).step) : trainingSchema.parse(training ?? {}).max_train_steps
 }
 
 /** Whether a folder is a classifier's, rather than a pipeline's that samples pictures. */
@@ -105,23 +69,26 @@ export const isClassifier = (folder: string): boolean => !existsSync(join(folder
  */
 export async function evaluateDdpm(
   folder: string,
-  { batch, likelihood: counted, steps: asked, guidance: _, judge: __, ...options }: EvaluateOptions,
+  { batch, likelihood: counted, steps: asked, guidance: _, judge: __, validation: ___, ...options }: EvaluateOptions,
   { name, engine = {}, signal, onStep }: EvaluateContext,
 ): Promise<{ evaluation: DdpmEvaluation; samples: NdArray<'f32'>; nearest: Nearest[]; gallery: StickerDataset }> {
-  const { data, sde } = learntFrom(folder)
+  const { data, sde, recipe } = learntFrom(folder)
   const measure = modelFolder(options.classifier)
   const classifier = loadClassifier(measure)
   const { num, seed, scheduler } = options
-  const steps = asked ?? defaultSteps(scheduler)
+  const steps = asked ?? defaultSteps(scheduler, folder)
   const watch = { engine, ...(signal ? { signal } : {}), ...(onStep ? { onStep } : {}) }
   const told = { ...options, ...(steps === undefined ? {} : { steps }) }
   try {
     const samples = await sampleFolder(folder, { num, seed, scheduler, batch, steps }, watch)
-    const { quality, ...rest } = await measurePictures(samples, { data, classifier, name })
+    const size = samples.shape[2] as number
+    const count = GALLERY * num
+    const gallery = await drawnPictures(recipe, { data, size, steps: stepsOf(folder, recipe), count })
+    const { quality, nearest } = await measurePictures(samples, { data, classifier, name, gallery })
     const likelihood =
       sde && counted > 0 ? await likelihoodOf({ data, num: counted, seed, batch, end: sde.sampling_eps }) : undefined
     const evaluation = { model: name, ...told, classifier: basename(resolve(measure)), ...quality }
-    return { evaluation: { ...evaluation, ...(likelihood ? { likelihood } : {}) }, samples, ...rest }
+    return { evaluation: { ...evaluation, ...(likelihood ? { likelihood } : {}) }, samples, nearest, gallery: gallery.dataset }
   } finally {
     await classifier.release()
   }
@@ -137,8 +104,10 @@ export async function evaluateDdpm(
   }
 }
 
-const defaultSteps = (scheduler: PictureSampler): number | undefined =>
-  scheduler === 'ode' ? undefined : scheduler === 'pc' || scheduler === 'sde' ? 200 : 50
+function defaultSteps(scheduler: PictureSampler, folder: string): number | undefined {
+  if (scheduler === 'ode') return undefined
+  return scheduler === 'pc' || scheduler === 'sde' ? 200 : stepsWithin(folder, 50)
+}
 
 /** Pictures [num, C, H, W] of a folder by a sampler. */
 export async function sampleFolder(

@@ -6,6 +6,7 @@ import type { ImageClassifier } from '../../pipelines/index.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
 import { Generator } from '../../runtime/random.ts'
 import { stickersSchema } from '../data.ts'
+import { drawnPictures } from './drawn.ts'
 import {
   measureClassifier,
   measurePictures,
@@ -80,6 +81,8 @@ describe('pictures measured', () => {
   const num = 120
   const found: Record<string, PictureQuality> = {}
   let places: number[] = []
+  let drawn = new Set<number>()
+  const training = { train_batch_size: 16, seed: 9 }
   beforeAll(async () => {
     const draw = async (split: 'train' | 'test', seed: number) => {
       const dataset = await stickerDataset({ size: SIDE, styles: data.styles, categories: data.categories, split, seed })
@@ -90,7 +93,9 @@ describe('pictures measured', () => {
       ['held out', await draw('test', 5)],
       ['noise', new Generator(2).rand([num, 3, SIDE, SIDE]).mul(2).sub(1)],
     ] as const) {
-      const { quality, nearest } = await measurePictures(pictures, { data, classifier: byColour, name })
+      const gallery = await drawnPictures({ training }, { data, size: SIDE, steps: 30, count: 4 * num })
+      const { quality, nearest } = await measurePictures(pictures, { data, classifier: byColour, name, gallery })
+      drawn = new Set(gallery.positions)
       found[name] = quality
       places = nearest.map(({ position }) => position)
     }
@@ -115,11 +120,22 @@ describe('pictures measured', () => {
     expect(Math.max(...others)).toBeLessThan(noise?.distance as number)
   })
 
-  test('the sets that do not depend on the samples do not change, and the gallery is apart from them', () => {
+  test('the sets that do not depend on the samples do not change, and the gallery is what training drew', () => {
     expect(found.training?.sets.slice(1)).toEqual(found.noise?.sets.slice(1))
     expect(found.training?.icons).toEqual({ training: 119, heldOut: 11 })
     expect(found.training?.nearest.samples).toBeLessThan(found.noise?.nearest.samples as number)
-    expect([Math.min(...places) >= 2 * num, Math.max(...places) < 6 * num]).toEqual([true, true])
+    expect(places.filter((position) => !drawn.has(position))).toEqual([])
+    expect([found.noise?.nearest.gallery, found.noise?.nearest.drawn]).toEqual([480, 480])
+  })
+
+  test('a sample that is a picture of training has the distance 0 to it', async () => {
+    const gallery = await drawnPictures({ training }, { data, size: SIDE, steps: 30, count: 4 * num })
+    const own = gallery.positions.slice(100, 140)
+    const { images } = await gallery.dataset.batch(own)
+    const { quality, nearest } = await measurePictures(images, { data, classifier: byColour, name: 'copies', gallery })
+    expect(quality.nearest.samples).toBe(0)
+    expect(nearest.map(({ position }) => position)).toEqual(own)
+    expect(quality.nearest.training).toBeGreaterThan(0)
   })
 
   test('the tables have a row a set', () => {

@@ -4,7 +4,9 @@ import type { Classification, ImageClassifier } from '../../pipelines/index.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
 import { Generator } from '../../runtime/random.ts'
 import { type StickersConfig, stickersOf } from '../data.ts'
+import { positionsFrom } from '../positions.ts'
 import { answers } from '../tasks/classifier.ts'
+import type { DrawnPictures } from './drawn.ts'
 import { fitGaussian, frechetTo, type GaussianFit } from './frechet.ts'
 
 /** A squared Fréchet distance, and the standard error of drawing other pictures. */
@@ -24,7 +26,7 @@ export interface SetQuality {
   readonly named: number
 }
 
-/** The training picture that is most like a picture, by its place in `gallery`. */
+/** The training picture that is most like a picture, by its position in the gallery's dataset. */
 export interface Nearest {
   readonly position: number
   readonly distance: number
@@ -37,9 +39,11 @@ export interface PictureQuality {
   readonly dimension: number
   readonly icons: { readonly training: number; readonly heldOut: number }
   readonly sets: readonly SetQuality[]
-  /** Mean distances of features to the nearest of so many training pictures. */
+  /** Mean distances of features to the nearest of so many pictures that training drew. */
   readonly nearest: {
     readonly gallery: number
+    /** How many it drew in all. Not there: the gallery is fresh pictures of the training icons, as earlier versions took them. */
+    readonly drawn?: number
     readonly samples: number
     readonly training: number
     readonly heldOut: number
@@ -51,17 +55,16 @@ export const realPictures = (data: StickersConfig, size: number, split: Split): 
   stickersOf(data, { size, split, seed: EVALUATION_SEED })
 const EVALUATION_SEED = 20_000
 
-/** Features of a dataset's pictures at positions [from, to), and the logits of their icons. */
+/** Features of a dataset's pictures at these positions, and the logits of their icons. */
 async function classifyAt(
   classifier: ImageClassifier,
   dataset: StickerDataset,
-  from: number,
-  to: number,
+  positions: readonly number[],
 ): Promise<Classification> {
   const found: Classification[] = []
   const batch = 64
-  for (let at = from; at < to; at += batch) {
-    const { images } = await dataset.batch(Array.from({ length: Math.min(batch, to - at) }, (_, i) => at + i))
+  for (let at = 0; at < positions.length; at += batch) {
+    const { images } = await dataset.batch(positions.slice(at, at + batch))
     found.push(await classifier.classify(images, { batch }))
   }
   const icon = NdArray.concat(found.map(({ logits }) => logits.icon as NdArray<'f32'>))
@@ -114,6 +117,14 @@ export function pixelwiseGaussian(pictures: NdArray<'f32'>, num: number, generat
     .clamp(-1, 1)
 }
 
+interface PictureContext {
+  readonly data: StickersConfig
+  readonly classifier: ImageClassifier
+  readonly name: string
+  /** What training drew. */
+  readonly gallery: DrawnPictures
+}
+
 const meanDistance = (found: readonly Nearest[]) => found.reduce((sum, { distance }) => sum + distance, 0) / found.length
 
 /**
@@ -121,31 +132,31 @@ const meanDistance = (found: readonly Nearest[]) => found.reduce((sum, { distanc
  * our features in the place of Inception's, so that the numbers are not FIDs), beside those of real pictures, of a Gaussian
  * fitted to every pixel and of noise. All sets have N pictures: the estimate's bias, which falls with N, is the same for all.
  *
- * @returns the numbers, and for each sample the nearest of the `gallery`, a dataset of training pictures
+ * @returns the numbers, and for each sample the nearest picture of the gallery
  */
 export async function measurePictures(
   samples: NdArray<'f32'>,
-  { data, classifier, name }: { readonly data: StickersConfig; readonly classifier: ImageClassifier; readonly name: string },
-): Promise<{ quality: PictureQuality; nearest: Nearest[]; gallery: StickerDataset }> {
+  { data, classifier, name, gallery }: PictureContext,
+): Promise<{ quality: PictureQuality; nearest: Nearest[] }> {
   const [num, , size] = samples.shape as [number, number, number]
   if (!classifier.config.heads.icon) throw new ArgumentError('measurePictures: the classifier must have a head that names icons')
   const [training, heldOut] = [await realPictures(data, size, 'train'), await realPictures(data, size, 'test')]
   const reference = async (dataset: StickerDataset) =>
-    frechetTo(fitGaussian((await classifyAt(classifier, dataset, num, 2 * num)).features))
+    frechetTo(fitGaussian((await classifyAt(classifier, dataset, positionsFrom(num, num))).features))
   const to = { training: await reference(training), heldOut: await reference(heldOut) }
   const root = new Generator(EVALUATION_SEED)
   const { images } = await training.batch(Array.from({ length: num }, (_, i) => i))
   const sets: [string, Classification][] = [
     [name, await classifier.classify(samples)],
     ['other pictures of the training icons', await classifier.classify(images)],
-    ['pictures of held-out icons', await classifyAt(classifier, heldOut, 0, num)],
+    ['pictures of held-out icons', await classifyAt(classifier, heldOut, positionsFrom(0, num))],
     ['a Gaussian fitted to every pixel', await classifier.classify(pixelwiseGaussian(images, num, root.fork('gaussian')))],
     ['uniform noise', await classifier.classify(root.fork('noise').rand(samples.shape).mul(2).sub(1))],
   ]
   const [sampled, other, held] = sets.map(([, { features }]) => features) as [NdArray<'f32'>, NdArray<'f32'>, NdArray<'f32'>]
-  const gallery = 4 * num
-  const { features: shown } = await classifyAt(classifier, training, 2 * num, 2 * num + gallery)
-  const nearest = nearestRows(sampled, shown).map((one) => ({ ...one, position: one.position + 2 * num }))
+  const { positions } = gallery
+  const { features: shown } = await classifyAt(classifier, gallery.dataset, positions)
+  const nearest = nearestRows(sampled, shown).map((one) => ({ ...one, position: positions[one.position] as number }))
   return {
     quality: {
       num,
@@ -158,14 +169,14 @@ export async function measurePictures(
         named: shareCertain(logits.icon as NdArray<'f32'>),
       })),
       nearest: {
-        gallery,
+        gallery: positions.length,
+        drawn: gallery.all,
         samples: meanDistance(nearest),
         training: meanDistance(nearestRows(other, shown)),
         heldOut: meanDistance(nearestRows(held, shown)),
       },
     },
     nearest,
-    gallery: training,
   }
 }
 

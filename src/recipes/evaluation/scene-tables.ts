@@ -1,24 +1,33 @@
+import type { Rate } from './bootstrap.ts'
 import type { PartEvaluation, TextToImageEvaluation } from './evaluate-scenes.ts'
-import { facts, type Rate } from './scoring.ts'
+import { facts } from './scoring.ts'
 import { percent, short, type Table, withError } from './tables.ts'
+import type { SceneScores } from './text-to-image.ts'
 
 /** `87.2 % (84.0–89.9)`; a dash where nothing was asked. */
 export const interval = ({ share, low, high, asked }: Rate): string =>
   asked === 0 ? '–' : `${percent(share)} (${(100 * low).toFixed(1)}–${(100 * high).toFixed(1)})`
 
-/** How often pictures show what captions say. */
-export const scoreTable = ({ captions, scores }: TextToImageEvaluation): Table => [
-  [`${captions} captions`, ...facts],
-  ...scores.map(({ name, rates }) => [name, ...facts.map((fact) => interval(rates[fact]))]),
+/** A row a fact, a column a set of pictures. */
+const factTable = (head: string, sets: readonly SceneScores[]): string[][] => [
+  [head, ...sets.map(({ name }) => name)],
+  ...facts.map((fact) => [fact, ...sets.map(({ rates }) => interval(rates[fact]))]),
 ]
 
-export const guidanceTable = ({ sweep }: TextToImageEvaluation): Table => [
-  ['guidance', ...facts, 'diversity'],
-  ...sweep.map(({ guidance, rates, diversity }) => [
-    String(guidance),
-    ...facts.map((fact) => interval(rates[fact])),
-    short(diversity),
-  ]),
+/** How often pictures show what test captions say. */
+export const scoreTable = ({ captions, scores }: TextToImageEvaluation): Table => factTable(`${captions} test captions`, scores)
+
+/** The same of pairs of objects that training never shows together. */
+export const pairTable = ({ pairCaptions, pairs, pairScores }: TextToImageEvaluation): Table =>
+  factTable(`${pairCaptions} captions of ${pairs} pairs never seen together`, pairScores)
+
+/** What guidance does. */
+export const guidanceTable = ({ validation, sweep }: TextToImageEvaluation): Table => [
+  ...factTable(
+    `${validation} validation captions`,
+    sweep.map(({ guidance, rates }) => ({ name: `guidance ${guidance}`, rates })),
+  ),
+  ['diversity', ...sweep.map(({ diversity }) => short(diversity))],
 ]
 
 /** Squared Fréchet distances to real pictures. */

@@ -1,72 +1,79 @@
 import type { StickerScene, Told } from '../../data/index.ts'
 import type { Finding, FoundObject } from '../../pipelines/index.ts'
+import { Generator } from '../../runtime/random.ts'
+import { bootstrapRates, type Count, type Rate } from './bootstrap.ts'
 
 /** What a picture is asked about its caption. */
-export const facts = ['object', 'count', 'ground', 'style', 'relation', 'place'] as const
+export const facts = ['exact', 'object', 'precision', 'count', 'background', 'style', 'relation', 'position'] as const
 export type Fact = (typeof facts)[number]
 
-/** Questions asked, and how many of them were answered as the caption says. */
-export interface Count {
-  right: number
-  asked: number
-}
-export type Tally = Record<Fact, Count>
+/** Questions about one picture, or about several. */
+export type Tally = Readonly<Record<Fact, Count>>
 
-export const emptyTally = (): Tally => Object.fromEntries(facts.map((fact) => [fact, { right: 0, asked: 0 }])) as unknown as Tally
-
-/** A share with its 95 % interval. */
-export interface Rate {
-  readonly share: number
-  readonly low: number
-  readonly high: number
-  readonly asked: number
-}
-
-/** A share of right answers, with Wilson's interval (Wilson 1927) at 95 %: all that can be where nothing was asked. */
-export function rateOf({ right, asked }: Count): Rate {
-  if (asked === 0) return { share: 0, low: 0, high: 1, asked }
-  const z = 1.959964
-  const share = right / asked
-  const centre = (share + z ** 2 / (2 * asked)) / (1 + z ** 2 / asked)
-  const half = (z / (1 + z ** 2 / asked)) * Math.sqrt((share * (1 - share)) / asked + z ** 2 / (4 * asked ** 2))
-  return { share, low: Math.max(0, centre - half), high: Math.min(1, centre + half), asked }
-}
+/** The shares of right answers. */
+export type Rates = Readonly<Record<Fact, Rate>>
 
 /**
- * Adds to a tally what a picture makes true of its caption, asking only what the caption tells: whether each named object is
- * there; of those that it names twice or more, whether there are as many; the ground; the style; of objects whose order it tells,
- * whether each two stand so; of a small object, whether it stands in the right ninth.
+ * What a picture makes true of its caption. It is asked only what the caption says:
+ *
+ * - object (recall): whether each named object is there;
+ * - precision: whether each object that is there was named, and no more of it than named;
+ * - count: of what is named twice or more, whether there are as many;
+ * - background, style;
+ * - relation: of objects whose order the caption tells, whether each two stand so;
+ * - position: of a small object, whether it stands in the right ninth;
+ * - exact: whether all of that is right, every object as often as named, and nothing else there.
  *
  * @param told all, unless given
  */
-export function scoreScene(
-  tally: Tally,
-  { groups, ground, style, axis }: StickerScene,
-  told: Told | undefined,
-  found: Finding,
-): void {
-  const ask = (fact: Fact, right: boolean) => {
-    tally[fact].asked++
-    if (right) tally[fact].right++
-  }
+export function scoreScene(scene: StickerScene, told: Told | undefined, found: Finding): Tally {
+  const { groups, axis } = scene
   const own = groups.map(({ noun }) => found.objects.filter(({ name }) => name === noun.icon.name))
-  for (const [i, { count }] of groups.entries()) {
-    const there = own[i] as readonly FoundObject[]
-    ask('object', there.length > 0)
-    if (count > 1) ask('count', there.length === count)
-  }
-  if (told?.ground ?? true) ask('ground', found.answers.ground === ground)
-  if (told?.style ?? true) ask('style', found.answers.style === style)
-  if (axis && (told?.relation ?? true))
-    for (const [i, a] of own.entries())
-      for (const b of own.slice(i + 1)) ask('relation', a.length > 0 && b.length > 0 && mean(a, axis) < mean(b, axis))
+  const inOrder = (a: readonly FoundObject[], b: readonly FoundObject[]) =>
+    a.length > 0 && b.length > 0 && mean(a, axis as 'x' | 'y') < mean(b, axis as 'x' | 'y')
   const place = groups[0]?.place
-  if (place && (told?.place ?? true)) {
-    const [object] = own[0] as readonly FoundObject[]
-    ask('place', object !== undefined && third(object.x) === place.x && third(object.y) === place.y)
+  const stands = ([object]: readonly FoundObject[]) =>
+    object !== undefined && third(object.x) === place?.x && third(object.y) === place.y
+  const answers: Record<Exclude<Fact, 'exact' | 'precision'>, readonly boolean[]> = {
+    object: own.map((objects) => objects.length > 0),
+    count: groups.flatMap(({ count }, i) => (count > 1 ? [own[i]?.length === count] : [])),
+    background: (told?.ground ?? true) ? [found.answers.ground === scene.ground] : [],
+    style: (told?.style ?? true) ? [found.answers.style === scene.style] : [],
+    relation: axis && (told?.relation ?? true) ? own.flatMap((a, i) => own.slice(i + 1).map((b) => inOrder(a, b))) : [],
+    position: place && (told?.place ?? true) ? [stands(own[0] as readonly FoundObject[])] : [],
+  }
+  const named = groups.reduce((sum, { count }, i) => sum + Math.min(count, own[i]?.length as number), 0)
+  const asMany = groups.every(({ count }, i) => own[i]?.length === count) && found.objects.length === named
+  const exact = asMany && Object.values(answers).flat().every(Boolean)
+  const counted = Object.entries(answers).map(([fact, all]) => [fact, { right: all.filter(Boolean).length, asked: all.length }])
+  return {
+    ...(Object.fromEntries(counted) as Record<keyof typeof answers, Count>),
+    precision: { right: named, asked: found.objects.length },
+    exact: { right: Number(exact), asked: 1 },
   }
 }
 
 const mean = (objects: readonly FoundObject[], axis: 'x' | 'y') =>
   objects.reduce((sum, object) => sum + object[axis], 0) / objects.length
 const third = (at: number) => (at < 0.36 ? 0 : at < 0.64 ? 1 : 2)
+
+/** Tallies as one. */
+export const addTallies = (tallies: readonly Tally[]): Tally =>
+  Object.fromEntries(
+    facts.map((fact) => {
+      const sum = (key: keyof Count) => tallies.reduce((total, tally) => total + tally[fact][key], 0)
+      return [fact, { right: sum('right'), asked: sum('asked') }]
+    }),
+  ) as Record<Fact, Count>
+
+/**
+ * The shares of right answers over pictures, with 95 % intervals by bootstrap over the pictures.
+ *
+ * @param groupOf where pictures belong together, what each belongs to: the bootstrap is then over these
+ */
+export function ratesOf(tallies: readonly Tally[], groupOf?: (picture: number) => string): Rates {
+  const units = groupOf
+    ? [...Map.groupBy(tallies.entries(), ([i]) => groupOf(i)).values()].map((own) => addTallies(own.map(([, tally]) => tally)))
+    : tallies
+  return bootstrapRates(facts, units, new Generator(0))
+}

@@ -31,10 +31,13 @@ export function distanceTable({ num, icons, sets }: DdpmEvaluation): Table {
   return [heads, ...rows]
 }
 
-/** Distances to the nearest training picture. */
+/** Distances to the nearest of the pictures that training drew. */
 export function nearestTable({ nearest, model }: DdpmEvaluation): Table {
   return [
-    ['', `mean distance to the nearest of ${whole(nearest.gallery)}`],
+    [
+      '',
+      `mean distance to the nearest of ${whole(nearest.gallery)}${nearest.drawn === undefined ? '' : ` of the ${whole(nearest.drawn)} pictures that training drew`}`,
+    ],
     [model, short(nearest.samples)],
     ['other pictures of the training icons', short(nearest.training)],
     ['pictures of held-out icons', short(nearest.heldOut)],
@@ -55,7 +58,7 @@ export function likelihoodTable(model: string, { num, heldOut, training }: Likel
 /** Right answers by head and split. */
 export function accuracyTable({ num, accuracy }: ClassifierEvaluation): Table {
   return [
-    [`${whole(num)} pictures each`, 'training icons', 'on held-out grounds', 'held-out icons'],
+    [`${whole(num)} pictures each`, 'training icons', 'on held-out backgrounds', 'held-out icons'],
     ...Object.entries(accuracy).map(([head, { train, pairs, test }]) => [head, percent(train), percent(pairs), percent(test)]),
   ]
 }

@@ -12,6 +12,7 @@ import { type Clip, clipNormalised, createClip, framed } from '../../pipelines/i
 import type { NdArray } from '../../runtime/ndarray.ts'
 import { type BytePairs, ClipTokenizer, saveTokenizer, trainBytePairs } from '../../text/index.ts'
 import { scenesOf, scenesSchema } from '../data.ts'
+import { trainingScenes } from '../held-out.ts'
 import { positionsFrom } from '../positions.ts'
 import type { RecipeType } from '../recipe.ts'
 
@@ -49,7 +50,7 @@ export const clipType: RecipeType<typeof clipRecipeSchema> = {
     ema_decay: 0.998,
   },
   async job({ data, resolution: size, tokenizer: made, text, vision, projection_dim }, { batchSize, seed }) {
-    const dataset = await scenesOf(data, { size, seed })
+    const dataset = await trainingScenes(data, { size, seed })
     const pairs = trainBytePairs(
       positionsFrom(0, made.captions).map((at) => dataset.captionAt(at).text),
       { size: made.size },

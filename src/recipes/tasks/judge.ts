@@ -8,7 +8,8 @@ import { Params } from '../../nn/params.ts'
 import { createDetector } from '../../pipelines/index.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
 import { scenesOf, scenesSchema } from '../data.ts'
-import { emptyTally, rateOf, scoreScene } from '../evaluation/scoring.ts'
+import { addTallies, type Fact, scoreScene } from '../evaluation/scoring.ts'
+import { trainingScenes } from '../held-out.ts'
 import { positionsFrom } from '../positions.ts'
 import type { RecipeType } from '../recipe.ts'
 import { crossEntropy } from './classifier.ts'
@@ -33,7 +34,7 @@ export const judgeType: RecipeType<typeof judgeSchema> = {
     ema_decay: 0.998,
   },
   async job({ data, resolution: size, network }, { batchSize, seed }) {
-    const dataset = await scenesOf(data, { size, seed })
+    const dataset = await trainingScenes(data, { size, seed })
     const heads: Record<string, string[]> = { ground: [...groundNames], style: [...styles] }
     const config = detectorConfig({ ...network, sample_size: size, classes: dataset.classes, heads })
     const numbers = new Map(config.classes.map((name, i) => [name, i]))
@@ -66,21 +67,32 @@ export const judgeType: RecipeType<typeof judgeSchema> = {
         },
       },
       validation: {
-        names: ['object', 'count', 'ground', 'style', 'relation', 'place'],
+        names: Object.keys(columns),
         async measure(weights) {
           const judge = createDetector({ config, weights })
-          const tally = emptyTally()
           const held = await scenesOf(data, { size, seed: seed + 1, split: 'phrasings' })
           const { images, scenes, told } = await held.batch(positionsFrom(0, 256))
           const { found } = await judge.detect(images)
-          for (const [i, finding] of found.entries()) scoreScene(tally, scenes[i] as StickerScene, told[i]?.told, finding)
           await judge.release()
-          return Object.fromEntries(Object.entries(tally).map(([fact, one]) => [fact, rateOf(one).share]))
+          const all = addTallies(found.map((finding, i) => scoreScene(scenes[i] as StickerScene, told[i]?.told, finding)))
+          return Object.fromEntries(
+            Object.entries(columns).map(([column, fact]) => [column, all[fact].right / Math.max(1, all[fact].asked)]),
+          )
         },
       },
       save: (weights, dir) => saveJudge(dir, config, weights),
     }
   },
+}
+
+/** Columns of `validation.csv`, with what each measures. */
+const columns: Readonly<Record<string, Fact>> = {
+  object: 'object',
+  count: 'count',
+  ground: 'background',
+  style: 'style',
+  relation: 'relation',
+  place: 'position',
 }
 
 const saveJudge = (dir: string, config: DetectorConfig, weights: ReadonlyMap<string, NdArray>): void =>

@@ -16,6 +16,7 @@ import { Params } from '../../../nn/params.ts'
 import { type Autoencoder, createAutoencoder } from '../../../pipelines/index.ts'
 import { NdArray } from '../../../runtime/ndarray.ts'
 import { scenesOf, scenesSchema } from '../../data.ts'
+import { trainingScenes } from '../../held-out.ts'
 import { positionsFrom } from '../../positions.ts'
 import type { RecipeType } from '../../recipe.ts'
 import { checkOneOf, frozenClassifier, trainedModel, valuesIn } from '../../stored.ts'
@@ -65,7 +66,7 @@ export const vaeType: RecipeType<typeof vaeSchema> = {
     if (recipe.locality && pretrained !== undefined)
       throw new ArgumentError('autoencoder: locality moves the encoder, and with pretrained it stays; leave one out')
     const { config, params, start, fixed } = startingAutoencoder({ vae, pretrained }, size)
-    const dataset = await scenesOf(data, { size, seed })
+    const dataset = await trainingScenes(data, { size, seed })
     const eyes = frozenClassifier(trainedModel(perceptual.classifier), size)
 
     const { encode, decode } = autoencoderKL(params, config)

@@ -6,6 +6,7 @@ import { Params } from '../../../nn/params.ts'
 import { createPromptBatches, framed, type PromptBatchParts } from '../../../pipelines/index.ts'
 import { NdArray } from '../../../runtime/ndarray.ts'
 import { scenesOf } from '../../data.ts'
+import { trainingScenes } from '../../held-out.ts'
 import type { RecipeType } from '../../recipe.ts'
 import { inMemory, valuesIn } from '../../stored.ts'
 import { fixedPrompts, gridSampling } from './fixed-prompts.ts'
@@ -33,7 +34,9 @@ export const textToImageType: RecipeType<typeof textToImageSchema> = {
     checkRecipe(recipe)
     const { data, resolution: size, train_text_encoder: textLearns, layout_weight: layoutWeight } = recipe
     const { vae, text, tokenizerDir, network, unetDir } = openParts(recipe)
-    const dataset = await scenesOf(data, { size, seed })
+    const dataset = await trainingScenes(data, { size, seed })
+    // Captions alone, of which no picture is seen: these may be of held-out scenes, in the words of training.
+    const layouts = layoutWeight === undefined ? undefined : await scenesOf(data, { size, seed })
     const { noised, weightAt, drawTimes } = noising(recipe)
 
     const params = new Params()
@@ -48,7 +51,7 @@ export const textToImageType: RecipeType<typeof textToImageSchema> = {
     const errors = predicted.sub(input('target', shape)).square().mean([1, 2, 3])
     const error = errors.mean()
     const weighted = errors.mul(input('weight', [batchSize])).mean()
-    const layout = layoutWeight === undefined ? undefined : layoutLoss({ params, text, encoder, dataset, batchSize })
+    const layout = layouts && layoutLoss({ params, text, encoder, dataset: layouts, batchSize })
 
     const latents = latentPool({ dataset, vae, count: recipe.pool, stamp: { data, size, seed } })
     /** The whole pipeline, of the weights that learn. */
@@ -85,7 +88,7 @@ export const textToImageType: RecipeType<typeof textToImageSchema> = {
           }
         },
       },
-      validation: heldOutErrors(recipe, { error, shape, noised, vae, text, seed }),
+      validation: heldOutErrors(recipe, { error, shape, noised, vae, text }),
       async preview(weights) {
         const sampler = createPromptBatches(pipelineOf(weights))
         const prompts = (recipe.validation_prompts ?? fixedPrompts).slice(0, preview?.num)

@@ -19,12 +19,12 @@ import { NdArray } from '../../../runtime/ndarray.ts'
 import { Generator } from '../../../runtime/random.ts'
 import { runTraining } from '../../../training/run.ts'
 import { publishRun } from '../../cards/index.ts'
-import { evaluateOptions } from '../../evaluation/evaluate.ts'
+import { evaluateOptions } from '../../evaluation/options.ts'
+import { bestGuidance } from '../../evaluation/text-to-image.ts'
 import { parseRecipe, prepare } from '../../index.ts'
 import { inMemory } from '../../stored.ts'
 import { meanPsnr } from '../autoencoder/autoencoder.ts'
 import { recallAt1 } from '../clip.ts'
-import { spreadTimes } from './noise.ts'
 
 const desk = mkdtempSync(join(tmpdir(), 'langevin-text-to-image-'))
 // Pools of latents, which would take the places of the user's.
@@ -107,43 +107,6 @@ test('locality is one of its errors, and nothing for a decoder alone', { timeout
   for (const row of log) expect(row.locality).toBeGreaterThan(0)
   const { vae: __, ...rest } = local
   await expect(trained('vae-frozen', { ...rest, pretrained: join(desk, 'vae', 'model') })).rejects.toThrow(/leave one out/)
-})
-
-test('times of a batch are evenly spread, each over all of them', () => {
-  const generator = new Generator(0)
-  const batches = Array.from({ length: 400 }, () => spreadTimes(generator, 1000, 4))
-  for (const batch of batches) {
-    const sorted = [...batch].sort((a, b) => a - b)
-    expect(sorted.slice(1).map((time, i) => time - (sorted[i] as number))).toEqual([250, 250, 250])
-  }
-  const first = batches.map(([time]) => time as number)
-  expect(Math.min(...first)).toBeLessThan(20)
-  expect(Math.max(...first)).toBeGreaterThan(979)
-})
-
-test('biased times: the range as often as told, every other time as often as the next', () => {
-  const generator = new Generator(0)
-  const times = Array.from({ length: 2000 }, () => spreadTimes(generator, 10, 5, { begin: 4, end: 6, multiplier: 6 })).flat()
-  const share = (time: number) => times.filter((t) => t === time).length / times.length
-  for (let time = 0; time < 10; time++) expect(share(time), String(time)).toBeCloseTo(time === 4 || time === 5 ? 0.3 : 0.05, 2)
-})
-
-test('layouts are for a text encoder that learns', async () => {
-  const t2i = { recipe: 'text-to-image', data, unet: {}, layout_weight: 1 }
-  await expect(prepare(parseRecipe(t2i, 'layouts'))).rejects.toThrow('add train_text_encoder')
-})
-
-test('a bias outside the timesteps is refused', async () => {
-  const t2i = (begin: number, end: number) => ({
-    recipe: 'text-to-image',
-    data,
-    unet: {},
-    timestep_bias: [{ begin, end, multiplier: 2 }],
-  })
-  await expect(prepare(parseRecipe(t2i(400, 1001), 'bias'))).rejects.toThrow('400 to 1001 is no range of 1000 timesteps')
-  await expect(prepare(parseRecipe(t2i(900, 400), 'bias'))).rejects.toThrow('900 to 400 is no range of 1000 timesteps')
-  const twice = { ...t2i(0, 500), timestep_bias: [t2i(0, 500), t2i(500, 1000)].flatMap((one) => one.timestep_bias) }
-  await expect(prepare(parseRecipe(twice, 'bias'))).rejects.toThrow('in the order of their steps')
 })
 
 const layers = { num_hidden_layers: 1, hidden_size: 32, intermediate_size: 64, num_attention_heads: 2 }
@@ -306,7 +269,7 @@ test('a denoiser learns the latents; its folder is a Stable Diffusion pipeline',
   for (const { loss, error } of again.log) expect(loss).toBeCloseTo(error as number, 6)
 })
 
-const evaluate = evaluateOptions.parse({ num: 10, steps: 2, batch: 8, judge: join(desk, 'judge', 'model') })
+const evaluate = evaluateOptions.parse({ num: 10, validation: 6, steps: 2, batch: 8, judge: join(desk, 'judge', 'model') })
 
 test.each(['vae', 'clip', 'judge', 't2i'])(
   'the card of %s states what was measured, without gaps',
@@ -323,13 +286,14 @@ test.each(['vae', 'clip', 'judge', 't2i'])(
     const evaluation = JSON.parse(readFileSync(join(out, 'evaluation.json'), 'utf8'))
     expect(evaluation.model).toBe(`tiny-${name}`)
     if (name !== 't2i') return
-    expect(evaluation.scores.map((row: { name: string }) => row.name)).toEqual([
-      'real pictures',
-      'tiny-t2i',
-      'tiny-t2i, captions of other pictures',
-      'real pictures of pairs never seen together',
-      'tiny-t2i, pairs never seen together',
-    ])
+    const names = (rows: { name: string }[]) => rows.map(({ name }) => name)
+    const coder = 'real pictures through the autoencoder'
+    expect(names(evaluation.scores)).toEqual(['real pictures', coder, 'tiny-t2i', 'tiny-t2i, captions of other pictures'])
+    expect(names(evaluation.pairScores)).toEqual(['real pictures', 'tiny-t2i'])
+    expect(names(evaluation.distances)).toEqual(['other real pictures', coder, 'tiny-t2i'])
+    expect([evaluation.captions, evaluation.validation, evaluation.chosen]).toEqual([10, 6, true])
+    expect(evaluation.guidance).toBe(bestGuidance(evaluation.sweep))
+    expect(card).toContain(`of 10 scenes that training never showed`)
     expect(evaluation.sweep.map((point: { guidance: number }) => point.guidance)).toEqual([1, 2, 3, 4, 5])
     for (const { diversity } of evaluation.sweep) expect(diversity).toBeGreaterThan(0)
   },

@@ -3,8 +3,7 @@ import { createAutoencoder, framed } from '../../../pipelines/index.ts'
 import { compile } from '../../../runtime/program.ts'
 import { Generator } from '../../../runtime/random.ts'
 import type { TrainingJob } from '../../../training/run.ts'
-import { scenesOf } from '../../data.ts'
-import { positionsFrom } from '../../positions.ts'
+import { heldOutSet } from '../../held-out.ts'
 import type { Noising } from './noise.ts'
 import type { OpenedParts } from './parts.ts'
 import type { TextToImage } from './schema.ts'
@@ -19,21 +18,19 @@ interface HeldOutParts extends Pick<OpenedParts, 'vae' | 'text'>, Pick<Noising, 
   readonly error: Tensor
   /** Of a batch of latents. */
   readonly shape: readonly number[]
-  readonly seed: number
 }
 
 /** Errors on held-out scenes at the watched levels, with their captions and without. */
 export function heldOutErrors(
   { data, resolution: size, scheduler }: TextToImage,
-  { error, shape, noised, vae, text, seed }: HeldOutParts,
+  { error, shape, noised, vae, text }: HeldOutParts,
 ): NonNullable<TrainingJob['validation']> {
   const levels = watched.map((share) => Math.floor(share * scheduler.num_train_timesteps))
   const batchSize = shape[0] as number
   const encoded = async () => {
-    const held = await scenesOf(data, { size, seed: seed + 1, split: 'phrasings' })
-    const { images, captions } = await held.batch(positionsFrom(0, batchSize))
+    const { scenes, captions, render } = await heldOutSet(data, 'validation', { size, count: batchSize })
     const coder = createAutoencoder(vae)
-    const clean = (await coder.encode(images)).mul(vae.config.scaling_factor)
+    const clean = (await coder.encode(render(scenes))).mul(vae.config.scaling_factor)
     await coder.release()
     return { clean, told: { error: captions, untold: captions.map(() => '') } }
   }

@@ -17,13 +17,13 @@ import { drawSet } from './sets.ts'
 const colours = { noise: [226, 87, 43], ode: [15, 157, 138], set: [37, 99, 235] } as const satisfies Record<string, Colour>
 
 /** A film: its pictures' panels one after another; and a strip, whose rows are some panels at some moments. */
-export interface Scene {
+export interface Film {
   readonly frames: readonly (readonly ParticlePanel[])[]
   readonly strip: { readonly rows: readonly (readonly ParticlePanel[])[] }
 }
 
 /** Panels `shown` of the frames at these shares of the film; the title stands over the first moment. */
-function strip(frames: Scene['frames'], shown: readonly number[], shares: readonly number[]): Scene['strip'] {
+function strip(frames: Film['frames'], shown: readonly number[], shares: readonly number[]): Film['strip'] {
   const moments = shares.map((share) => frames[Math.round(share * (frames.length - 1))] as readonly ParticlePanel[])
   const row = (k: number) =>
     moments.map((panels, i): ParticlePanel => {
@@ -33,7 +33,7 @@ function strip(frames: Scene['frames'], shown: readonly number[], shares: readon
   return { rows: shown.map(row) }
 }
 
-export interface SceneOptions {
+export interface FilmOptions {
   readonly particles: number
   readonly seed: number
   readonly signal?: AbortSignal
@@ -55,7 +55,7 @@ async function statesOf(sampling: Sampling): Promise<NdArray[]> {
  * The forward process step by step, and back from fresh noise by the exact score: as the stochastic process reversed, and along
  * the probability-flow ODE.
  */
-export async function processScene(set: GaussianMixture, { particles, seed }: SceneOptions, steps = 60): Promise<Scene> {
+export async function processFilm(set: GaussianMixture, { particles, seed }: FilmOptions, steps = 60): Promise<Film> {
   const generator = new Generator(seed)
   // Levels that change something visible in every part of the film.
   const sigmas = Array.from({ length: steps + 1 }, (_, i) => Math.sin((Math.PI / 2) * (0.999 - (0.93 * i) / steps) ** 1.7))
@@ -87,7 +87,7 @@ export async function processScene(set: GaussianMixture, { particles, seed }: Sc
  * Particles that climb the log-density, once without and once with noise. Without noise they end on the modes; Langevin's
  * equation, dx = ∇ln p dt + √2 dw, keeps the entropy and samples p.
  */
-export async function descentScene(set: GaussianMixture, { particles, seed, signal }: SceneOptions, steps = 60): Promise<Scene> {
+export async function descentFilm(set: GaussianMixture, { particles, seed, signal }: FilmOptions, steps = 60): Promise<Film> {
   const generator = new Generator(seed)
   const level = levelOf(ve, 0)
   const narrowest = Math.min(...set.components.map(({ std }) => std))

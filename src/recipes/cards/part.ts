@@ -1,0 +1,82 @@
+import type { PartEvaluation } from '../evaluation/evaluate-scenes.ts'
+import { partTable } from '../evaluation/scene-tables.ts'
+import { inMarkdown } from '../evaluation/tables.ts'
+import { frontMatter, inWords, runTable } from './common.ts'
+import { megabytes, type SceneCard, sceneDataSection } from './scene-common.ts'
+
+interface Part {
+  readonly title: string
+  readonly about: string
+  readonly tags: readonly string[]
+  readonly limits: readonly string[]
+}
+
+const parts: Readonly<Record<string, Part>> = {
+  autoencoder: {
+    title: 'autoencoder',
+    about:
+      "A variational autoencoder of sticker scenes with diffusers' `AutoencoderKL` layout: pictures to latents of a quarter of the side, and back. Its error is L1 and the distance in a small classifier's layers, with a small weight on the latents' divergence from a normal distribution, in the last steps against a discriminator of patches (Rombach et al. 2022; Esser et al. 2021).",
+    tags: ['autoencoder'],
+    limits: ['It learnt flat artwork on plain backgrounds; photographs lose their detail.'],
+  },
+  clip: {
+    title: 'CLIP',
+    about:
+      "A text and a picture encoder of sticker scenes (Radford et al. 2021), with transformers' `CLIPModel` layout and a byte-pair vocabulary learnt from the captions.",
+    tags: ['clip'],
+    limits: [
+      'It knows the words of the captions, and no others; every word beyond them is cut into bytes that it has hardly seen.',
+    ],
+  },
+  judge: {
+    title: 'judge',
+    about:
+      'A detector of the objects, the background and the style of sticker scenes (objects as points: Zhou et al. 2019), to score the pictures of text-to-image models. No part of such a model was used to train it.',
+    tags: ['object-detection'],
+    limits: ['It judges what rendered scenes show. A drawing between two stickers is counted as one of them, or as none.'],
+  },
+}
+
+/** The card of a part of a text-to-image model. */
+export function partCard(card: SceneCard, evaluation: PartEvaluation): string {
+  const { name, run, data, command, dir } = card
+  const { about, tags, limits } = parts[evaluation.kind] as Part
+  const intervals = evaluation.rows.some(({ unit }) => unit === 'share') ? ', with 95 % intervals' : ''
+  return `${frontMatter({ license: 'mit', tags: ['langevin', 'stickers', ...tags] })}
+
+# ${name}
+
+${about} ${inWords(run.parameters)} parameters in training, ${megabytes(dir)} MB. Trained from nothing in TypeScript by langevin.
+
+${evaluation.kind === 'autoencoder' ? '![Held-out scenes above their reconstructions: known icons, then icons never seen](pictures/samples.png)\n' : ''}
+## Data
+
+${sceneDataSection(data)}
+
+## Training
+
+Everything is in [recipe.json](recipe.json).
+
+${inMarkdown(runTable(run), { words: true })}
+
+![Loss](pictures/loss.png)
+
+Again: \`${command}\`
+
+## Quality
+
+On scenes that no training run has seen${intervals}:
+
+${inMarkdown(partTable(evaluation))}
+
+To measure again: \`langevin evaluate ${name}\` (what it printed is in [evaluation.json](evaluation.json)).
+
+## Limits
+
+${limits.map((limit) => `- ${limit}`).join('\n')}
+
+## Licence
+
+The weights: MIT, as langevin. The icons that they learnt from: as above.
+`
+}

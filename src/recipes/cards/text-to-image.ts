@@ -1,0 +1,164 @@
+import { join } from 'node:path'
+import { openWeights } from '../../checkpoints/index.ts'
+import { drawChart } from '../../images/index.ts'
+import { NdArray } from '../../runtime/ndarray.ts'
+import type { TextToImageEvaluation } from '../evaluation/evaluate-scenes.ts'
+import { frechetTable, guidanceTable, pairTable, scoreTable } from '../evaluation/scene-tables.ts'
+import { inMarkdown } from '../evaluation/tables.ts'
+import { missing } from '../evaluation/text-to-image.ts'
+import type { RecipeJson } from '../open.ts'
+import { fixedPrompts, gridSampling } from '../tasks/text-to-image/fixed-prompts.ts'
+import { enlargedGrid, frontMatter, inWords, runTable, writePng } from './common.ts'
+import { megabytes, type SceneCard, sceneDataSection } from './scene-common.ts'
+
+/** The parameters in a folder. */
+const countOf = (dir: string): number =>
+  [...openWeights(dir).values()].reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0)
+
+/** How the parts came about. */
+function partsSentence({ train_text_encoder: learns, layout_weight: head }: RecipeJson): string {
+  const commands = '`langevin train stickers-vae`, `langevin train stickers-clip`'
+  if (!learns) return `The autoencoder and the text encoder were trained before, and stayed as they were: ${commands}.`
+  const auxiliary = head
+    ? ' An auxiliary head, which is not kept, taught it where named objects stand: it had to tell that from the hidden states of a caption.'
+    : ''
+  return `The autoencoder and the text encoder were trained before: ${commands}. The autoencoder stayed as it was; the text encoder went on learning with the denoiser.${auxiliary}`
+}
+
+/** What captions come true, and how far two pictures of one caption differ, by the strength of guidance. */
+async function writeGuidanceChart(dir: string, { model, sweep }: TextToImageEvaluation): Promise<void> {
+  const widest = Math.max(...sweep.map(({ diversity }) => diversity))
+  const series = (['exact', 'object', 'precision', 'background', 'relation'] as const).map((fact) => ({
+    name: fact,
+    markers: true,
+    points: sweep.map(({ guidance, rates }) => [guidance, 100 * rates[fact].share] as const),
+  }))
+  const diversity = sweep.map((point) => [point.guidance, (100 * point.diversity) / widest] as const)
+  const chart = await drawChart({
+    title: `${model}: guidance`,
+    subtitle: 'how often captions come true, and how far two pictures of one caption differ',
+    x: { name: 'guidance' },
+    y: { name: 'share', unit: '%', min: 0, max: 100 },
+    series: [...series, { name: 'diversity, of the greatest', points: diversity, dashed: true, markers: true }],
+  })
+  await writePng(join(dir, 'pictures', 'guidance.png'), chart)
+}
+
+const guidanceSentence = ({ chosen, guidance, validation }: TextToImageEvaluation): string =>
+  chosen
+    ? `Guidance ${guidance} gave the most exact pictures on ${validation} validation captions, which are other scenes; so it is used here.`
+    : `Guidance is ${guidance}, as given.`
+
+export interface TextToImageFindings {
+  readonly evaluation: TextToImageEvaluation
+  readonly made: NdArray<'f32'>
+  readonly captions: readonly string[]
+  readonly found: Parameters<typeof missing>[1]
+  readonly scenes: Parameters<typeof missing>[0]
+}
+
+/** The card of a text-to-image model, and its pictures. */
+export async function textToImageCard(card: SceneCard, findings: TextToImageFindings): Promise<string> {
+  const { dir, name, run, data, command } = card
+  const { evaluation, made, captions, found, scenes } = findings
+  await writeGuidanceChart(dir, evaluation)
+  const failures = missing(scenes, found).slice(0, 8)
+  if (failures.length > 0) {
+    const rows = failures.map((i) => made.slice(0, i, i + 1))
+    await writePng(join(dir, 'pictures', 'failures.png'), enlargedGrid(NdArray.concat(rows)))
+  }
+  const { guidance, steps, seed, judge, dimension } = evaluation
+  const prompts = fixedPrompts.join('; ')
+  return `${frontMatter({
+    license: 'mit',
+    library_name: 'diffusers',
+    pipeline_tag: 'text-to-image',
+    tags: ['langevin', 'stickers', 'stable-diffusion'],
+  })}
+
+# ${name}
+
+Text to image: a latent diffusion model (Rombach et al. 2022) of 64×64 sticker scenes, every part of which langevin trained in TypeScript from \
+nothing. The denoiser has ${inWords(countOf(join(dir, 'unet')))} parameters; the folder is ${megabytes(dir)} MB. It has the layout of a \`StableDiffusionPipeline\`: langevin and Python's diffusers \
+both load it.
+
+![Pictures of 32 fixed prompts](pictures/samples.png)
+
+The first picture of each of 32 prompts, none chosen (${gridSampling.steps} steps, guidance ${gridSampling.guidance}, seeds ${gridSampling.seed} to \
+${gridSampling.seed + fixedPrompts.length - 1}), row by row: ${prompts}.
+
+\`\`\`python
+from diffusers import StableDiffusionPipeline
+pipeline = StableDiffusionPipeline.from_pretrained("zoo/${name}")
+pipeline("a red fox and a slice of pizza on a blue background", height=64, width=64, num_inference_steps=${steps}, guidance_scale=${guidance}).images[0]
+\`\`\`
+
+## Data
+
+${sceneDataSection(data)}
+
+## Training
+
+${inMarkdown(runTable(run), { words: true })}
+
+![Loss](pictures/loss.png)
+
+${partsSentence(run.recipe)} Everything is in [recipe.json](recipe.json). Again: \`${command}\`
+
+## Quality
+
+[${judge}](../${judge}) looks at each picture. It is a small network that finds objects, and learnt from rendered scenes alone. It is asked what the \
+caption says, and nothing else:
+
+- **exact**: all that the caption says is right, every object as often as named, and nothing else is there;
+- **object**: a named object is there (recall); **precision**: an object that is there was named; **count**: as often as named, of what is named twice or more;
+- **background**, **style**; **relation**: two objects stand as the caption says; **position**: a small object is in its ninth of the picture.
+
+The size of objects ("a small fox") is not asked.
+
+The test captions are of ${evaluation.captions} scenes that training never showed, nor any scene equal to them, in wordings that it never used. ${guidanceSentence(evaluation)} \
+${steps} steps, seed ${seed}. In brackets: 95 % intervals by bootstrap over pictures.
+
+${inMarkdown(scoreTable(evaluation))}
+
+What is missing in real pictures is the judge's error.${evaluation.latentDeviation === undefined ? '' : ' Real pictures through the autoencoder are what the best denoiser could reach.'} \
+Captions of other pictures are chance.
+
+Some objects are never together in one picture of training. Captions that name such a pair, in wordings of training; intervals by bootstrap over the \
+${evaluation.pairs} pairs, of which there are too few for narrow ones:
+
+${inMarkdown(pairTable(evaluation))}
+
+What guidance does, on the validation captions; diversity is the mean distance of features between two pictures of one caption:
+
+![What guidance does](pictures/guidance.png)
+
+${inMarkdown(guidanceTable(evaluation))}
+
+Squared Fréchet distances (± standard error, by bootstrap) to real pictures in ${dimension} features of the judge. **These are not FIDs.**
+
+${inMarkdown(frechetTable(evaluation))}
+
+To measure again: \`langevin evaluate ${name}\` (what it printed is in [evaluation.json](evaluation.json)).
+
+## Failures
+
+${
+  failures.length > 0
+    ? `![Pictures that miss an object](pictures/failures.png)
+
+The first pictures of the test captions in which the judge misses a named object: ${failures.map((i) => captions[i]).join('; ')}.`
+    : 'The judge found every named object.'
+}
+
+## Limits
+
+- It knows the stickers above, twelve backgrounds, three styles and the words of its captions, at 64×64 pixels, and nothing else.
+- What captions do not say is drawn as training showed it.
+- The stickers are as their designers chose them, with the choices that this brings.
+
+## Licence
+
+The weights: MIT, as langevin. The icons that they learnt from: as above.
+`
+}

@@ -1,0 +1,38 @@
+import { existsSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { readJson } from '../../checkpoints/json.ts'
+import { modelFolder } from '../../pipelines/index.ts'
+import type { ScenesConfig } from '../data.ts'
+import { isClassifier } from './evaluate.ts'
+import { commonScenes, sceneModel } from './evaluate-scenes.ts'
+import { partMeasures } from './parts.ts'
+
+/** How a model is measured; `path` opens it. */
+export type MeasuredAs = { readonly path: string } & (
+  | { readonly as: 'text-to-image'; readonly data: ScenesConfig }
+  /** An autoencoder, a CLIP or a judge of scenes. */
+  | { readonly as: 'part'; readonly kind: string; readonly data: ScenesConfig }
+  | { readonly as: 'classifier' }
+  /** Pictures without text. */
+  | { readonly as: 'pictures' }
+)
+
+/** diffusers' pipelines that make pictures without text. */
+const unconditional = ['DDPMPipeline', 'DDIMPipeline', 'PNDMPipeline', 'ScoreSdeVePipeline', 'KarrasVePipeline']
+
+/**
+ * What `langevin evaluate` measures of a model: a folder, a bundled model's name, a single file or a name on the hub.
+ *
+ * @throws FolderError where there is no such model
+ */
+export function measuredAs(model: string): MeasuredAs {
+  const onHub = !existsSync(model) && /^[\w.-]+\/[\w.-]+$/.test(model)
+  if (onHub || (existsSync(model) && !statSync(model).isDirectory()))
+    return { path: model, as: 'text-to-image', data: commonScenes() }
+  const path = modelFolder(model)
+  const scenes = sceneModel(path)
+  if (scenes && Object.hasOwn(partMeasures, scenes.kind)) return { path, as: 'part', ...scenes }
+  if (isClassifier(path)) return { path, as: 'classifier' }
+  if (unconditional.includes(String(readJson(join(path, 'model_index.json'))._class_name))) return { path, as: 'pictures' }
+  return { path, as: 'text-to-image', data: scenes?.data ?? commonScenes() }
+}

@@ -1,0 +1,67 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { loadConfig } from '../../checkpoints/index.ts'
+import { ddpmOptions, pictureSamplers } from '../../pipelines/index.ts'
+import type { CompileOptions } from '../../runtime/program.ts'
+
+/** How a model is sampled to be measured; a classifier takes `num` alone. */
+export const evaluateOptions = z.object({
+  num: z.int().min(2).default(1024).meta({ description: 'pictures in every set; of a text-to-image model 500 at most' }),
+  steps: z
+    .int()
+    .positive()
+    .optional()
+    .meta({ description: 'sampling steps; 50 unless given, 200 with pc and sde, 20 from text' }),
+  seed: ddpmOptions.shape.seed,
+  scheduler: z
+    .enum(pictureSamplers)
+    .default('ddim')
+    .meta({ description: 'the sampler; pc, sde and ode where it is a score SDE' }),
+  batch: ddpmOptions.shape.batch.default(64),
+  likelihood: z
+    .int()
+    .min(0)
+    .default(64)
+    .meta({ description: 'of a score SDE: pictures in each of two sets whose bits per dimension are measured; 0 for none' }),
+  guidance: z
+    .number()
+    .min(1)
+    .optional()
+    .meta({ description: 'of a text-to-image model: how strongly captions guide; chosen on validation captions unless given' }),
+  validation: z.int().min(2).max(500).default(250).meta({
+    description: 'of a text-to-image model: validation captions that guidance is chosen by, apart from those it is tested on',
+  }),
+  judge: z
+    .string()
+    .default('stickers-judge')
+    .meta({ description: 'of a text-to-image model: the folder or name of the judge of its pictures' }),
+  classifier: z
+    .string()
+    .default('sticker-classifier-32')
+    .meta({ description: 'the folder or name of the classifier whose features are compared' }),
+})
+export type EvaluateOptions = z.infer<typeof evaluateOptions>
+
+export interface EvaluateContext {
+  /** How errors and tables call the model. */
+  readonly name: string
+  readonly engine?: CompileOptions
+  readonly signal?: AbortSignal
+  readonly onStep?: (step: StageProgress) => void
+}
+
+/** How far a part of the work is. */
+export interface StageProgress {
+  readonly stage: string
+  readonly done: number
+  readonly total: number
+}
+
+/** As many steps as are usual, or as few as a pipeline's schedule has timesteps. */
+export function stepsWithin(folder: string, usual: number): number {
+  const dir = join(folder, 'scheduler')
+  if (!existsSync(join(dir, 'scheduler_config.json'))) return usual
+  const { num_train_timesteps: most } = loadConfig(dir, 'scheduler_config.json') as { num_train_timesteps?: unknown }
+  return typeof most === 'number' ? Math.min(usual, most) : usual
+}

@@ -1,0 +1,118 @@
+import { type SceneDataset, type SceneSplit, type StickerScene, sceneSplits } from '../../data/index.ts'
+import { resize } from '../../images/index.ts'
+import { loadAutoencoder, loadClip, loadDetector, type SceneDetector } from '../../pipelines/index.ts'
+import type { CompileOptions } from '../../runtime/program.ts'
+import { Generator } from '../../runtime/random.ts'
+import { type ScenesConfig, scenesOf } from '../data.ts'
+import { positionsFrom } from '../positions.ts'
+import { meanPsnr } from '../tasks/autoencoder/autoencoder.ts'
+import { twinsOf } from '../tasks/autoencoder/locality.ts'
+import { recallAt1 } from '../tasks/clip.ts'
+import { bootstrapRates, type Rate } from './bootstrap.ts'
+import { facts, type Rates, ratesOf, scoreScene } from './scoring.ts'
+
+/** The seed of the scenes that parts are measured on, which no training run has. Their objects stand anywhere: no scene comes twice. */
+const EVALUATION_SEED = 20_000
+
+const heldOutScenes = (data: ScenesConfig, size: number, split: SceneSplit) =>
+  scenesOf(data, { size, seed: EVALUATION_SEED, split })
+
+/** Numbers of one part of the model, a row each, by the split of the scenes that they are measured on. */
+export interface PartQuality {
+  readonly num: number
+  readonly splits: readonly SceneSplit[]
+  /** By what is measured, then by split. */
+  readonly rows: readonly {
+    readonly name: string
+    readonly unit: 'share' | 'dB' | '%' | ''
+    readonly values: readonly (number | Rate)[]
+  }[]
+}
+
+/** The parts that are measured apart from the whole, by their recipe's type. */
+export const partMeasures: Readonly<
+  Record<string, (folder: string, num: number, data: ScenesConfig, engine: CompileOptions) => Promise<PartQuality>>
+> = { autoencoder: measureAutoencoder, clip: measureClip, judge: measureJudge }
+
+/** How well pictures survive, beside a picture made four times smaller and larger again by bicubic kernels. */
+async function measureAutoencoder(folder: string, num: number, data: ScenesConfig, engine: CompileOptions): Promise<PartQuality> {
+  const coder = loadAutoencoder(folder, engine)
+  const size = coder.config.sample_size as number
+  const small = size / coder.factor
+  const splits = ['phrasings', 'pairs', 'icons'] as const
+  const [kept, resized, deviations, changed]: number[][] = [[], [], [], []]
+  for (const split of splits) {
+    const dataset = await heldOutScenes(data, size, split)
+    const batch = await dataset.batch(positionsFrom(0, num))
+    const { images } = batch
+    const latents = await coder.encode(images)
+    const other = twinsOf(batch, dataset.render, new Generator(EVALUATION_SEED), { cells: small, margin: 1 })
+    const apart = (await coder.encode(other.twins)).sub(latents).square().mul(other.kept).mean().item()
+    changed?.push((100 * apart) / (other.kept.mean().item() * latents.square().mean().item()))
+    kept?.push(meanPsnr(images, await coder.decode(latents)))
+    const shrunk = resize(images, { width: small, height: small, kernel: 'bicubic' })
+    resized?.push(meanPsnr(images, resize(shrunk, { width: size, height: size, kernel: 'bicubic' })))
+    deviations?.push(latents.mul(coder.config.scaling_factor).std().item())
+  }
+  await coder.release()
+  return {
+    num,
+    splits,
+    rows: [
+      { name: 'signal to noise of reconstructions', unit: 'dB', values: kept ?? [] },
+      { name: `of pictures at ${small}×${small}, enlarged again`, unit: 'dB', values: resized ?? [] },
+      { name: "the scaled latents' deviation", unit: '', values: deviations ?? [] },
+      // In a small picture every cell, or one beside it, may show some of the background.
+      ...(changed?.every(Number.isFinite)
+        ? [
+            {
+              name: "what changes in an object's latents with the background around it, of their power",
+              unit: '%' as const,
+              values: changed,
+            },
+          ]
+        : []),
+    ],
+  }
+}
+
+/** A share of pictures. */
+const shareOf = (right: number, asked: number): Rate =>
+  bootstrapRates(
+    ['all'],
+    positionsFrom(0, asked).map((i) => ({ all: { right: Number(i < right), asked: 1 } })),
+    new Generator(0),
+  ).all
+
+async function measureClip(folder: string, num: number, data: ScenesConfig, engine: CompileOptions): Promise<PartQuality> {
+  const model = loadClip(folder, engine)
+  const count = Math.max(64, num - (num % 64))
+  const splits = ['phrasings', 'pairs', 'grounds'] as const
+  const found: Rate[] = []
+  for (const split of splits) {
+    const dataset: SceneDataset = await heldOutScenes(data, model.config.vision_config.image_size, split)
+    found.push(shareOf(Math.round(count * (await recallAt1(model, dataset, count))), count))
+  }
+  await model.release()
+  return {
+    num: count,
+    splits,
+    rows: [{ name: 'the own caption is first of 64 (chance 1.6 %)', unit: 'share', values: found }],
+  }
+}
+
+async function measureJudge(folder: string, num: number, data: ScenesConfig, engine: CompileOptions): Promise<PartQuality> {
+  const judge = loadDetector(folder, engine)
+  const splits = sceneSplits.filter((split) => split !== 'icons' && split !== 'train')
+  const each: Rates[] = []
+  for (const split of splits) each.push(await judged(judge, await heldOutScenes(data, judge.config.sample_size, split), num))
+  await judge.release()
+  return { num, splits, rows: facts.map((name) => ({ name, unit: 'share', values: each.map((rates) => rates[name]) })) }
+}
+
+/** What a judge finds in real pictures of what their captions say. */
+async function judged(judge: SceneDetector, dataset: SceneDataset, num: number): Promise<Rates> {
+  const { images, scenes, told } = await dataset.batch(positionsFrom(0, num))
+  const { found } = await judge.detect(images)
+  return ratesOf(found.map((finding, i) => scoreScene(scenes[i] as StickerScene, told[i]?.told, finding)))
+}

@@ -1,0 +1,81 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { readJson } from '../../checkpoints/json.ts'
+import { ArgumentError } from '../../core/errors.ts'
+import type { AutoencoderKLConfig } from '../../models/vae/index.ts'
+import {
+  type Autoencoder,
+  createPromptBatches,
+  loadPipeline,
+  openComponents,
+  type PromptBatchOptions,
+  partsOf,
+} from '../../pipelines/index.ts'
+import { NdArray } from '../../runtime/ndarray.ts'
+import type { CompileOptions } from '../../runtime/program.ts'
+
+/** A text-to-image model as it is measured: captions to pictures, a picture each. */
+export interface CaptionSampler {
+  /** Pictures [captions, 3, H, W] in [−1, 1]. Picture k starts from the noise of seed `seed + k`. */
+  generate(captions: readonly string[], options: PromptBatchOptions): Promise<NdArray<'f32'>>
+  /** What makes pictures of its latents, with the pixels a side that it is for; none where the model has no such part. */
+  readonly autoencoder?: { readonly coder: Autoencoder; readonly size: number; readonly scale: number }
+  release(): Promise<void>
+}
+
+export interface CaptionSamplerOptions extends CompileOptions {
+  /** Captions at once, where the model takes several. */
+  readonly batch?: number
+}
+
+/**
+ * Opens any pipeline that makes pictures from text. A small Stable Diffusion with one text encoder takes its captions in batches, any
+ * other model one by one, as it takes a user's.
+ */
+export async function openCaptionSampler(model: string, options: CaptionSamplerOptions): Promise<CaptionSampler> {
+  const index = join(model, 'model_index.json')
+  const small = existsSync(index) && readJson(index)._class_name === 'StableDiffusionPipeline'
+  return (small && (await inBatches(model, options))) || oneByOne(model, options)
+}
+
+async function inBatches(folder: string, options: CaptionSamplerOptions): Promise<CaptionSampler | undefined> {
+  const components = await openComponents(folder)
+  if (components.text.length !== 1 || !('scaling_factor' in components.vae.config)) return undefined
+  const parts = partsOf(components)
+  const batches = createPromptBatches(parts, options)
+  const { scaling_factor: scale } = parts.vae.config as AutoencoderKLConfig
+  return {
+    generate: batches.generate,
+    autoencoder: { coder: batches.autoencoder, size: parts.size, scale },
+    release: batches.release,
+  }
+}
+
+async function oneByOne(model: string, { batch: _, ...engine }: CaptionSamplerOptions): Promise<CaptionSampler> {
+  const pipeline = await loadPipeline(model, { ...engine })
+  const { className, output, schema, place } = pipeline
+  if (output !== 'pictures' || !Object.hasOwn(schema.shape, 'prompt')) {
+    await pipeline.release()
+    throw new ArgumentError(`${place}: a ${className} makes no pictures from text, which is what captions measure`)
+  }
+  const taken = (options: Readonly<Record<string, unknown>>) =>
+    Object.fromEntries(Object.entries(options).filter(([key]) => Object.hasOwn(schema.shape, key)))
+  const picture = async (prompt: string, { steps, guidance, seed, signal }: PromptBatchOptions) => {
+    const run = pipeline.generate({ ...taken({ prompt, steps, guidance, seed, syntax: 'plain' }), signal })
+    let next = await run.next()
+    while (!next.done) next = await run.next()
+    if (next.value.type !== 'pictures') throw new ArgumentError(`${place}: made ${next.value.type}, not pictures`)
+    return next.value.pictures
+  }
+  return {
+    async generate(captions, { onPictures, ...options }) {
+      const pictures: NdArray<'f32'>[] = []
+      for (const [i, caption] of captions.entries()) {
+        pictures.push(await picture(caption, { ...options, seed: options.seed + i }))
+        onPictures?.(i + 1, captions.length)
+      }
+      return NdArray.concat(pictures)
+    },
+    release: () => pipeline.release(),
+  }
+}
