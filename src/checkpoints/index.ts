@@ -27,6 +27,7 @@ export {
 export { type Lora, LoraError, type LoraWeight, type MergeOptions, mergeLoras, openLora } from './lora.ts'
 export { CheckpointError, type Expected, type Mismatch, matchWeights } from './match.ts'
 export { openSafetensors, parseHeader, readTensor, type SaveFloat, writeSafetensors } from './safetensors.ts'
+export { fromSd3, toSd3 } from './sd3-keys.ts'
 export { openSharded } from './sharded.ts'
 export { type Family, familyOf, fromSingleFile, type SingleFile, SingleFileError, toSingleFile } from './single-file.ts'
 export { kindOf, type SingleFileKind, type Task } from './single-file-configs.ts'
