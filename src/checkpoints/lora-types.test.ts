@@ -130,3 +130,81 @@ describe('keys that once refused a whole file', () => {
     expect((await merge({ 'bundle_emb.cat.emb_params': draw(1, 4) })).warnings).toEqual([])
   })
 })
+
+describe('adapters of Stable Diffusion 3', () => {
+  const generator = new Generator(2)
+  const draw = (...shape: number[]) => generator.randn(shape)
+  const shapes: Record<string, number[]> = {
+    'pos_embed.proj.weight': [4, 2, 2, 2],
+    'norm_out.linear.weight': [8, 4],
+    ...Object.fromEntries(
+      [0, 1].flatMap((i) =>
+        ['attn.to_q', 'attn.to_k', 'attn.to_v', 'attn.add_q_proj', 'attn.add_k_proj', 'attn.add_v_proj', 'ff.net.0.proj'].map(
+          (name) => [`transformer_blocks.${i}.${name}.weight`, [4, 4]],
+        ),
+      ),
+    ),
+    'transformer_blocks.0.norm1_context.linear.weight': [24, 4],
+    'transformer_blocks.1.norm1_context.linear.weight': [8, 4],
+  }
+  const weights = new Map(Object.entries(shapes).map(([key, shape]) => [key, draw(...shape)]))
+  const networks = new Map<string, Weights>([['transformer', weights]])
+  const changes = async (tensors: Record<string, NdArray>) => {
+    const lora = { place: 'x', tensors: new Map(Object.entries(tensors)) }
+    const fail = (message: string) => {
+      throw new Error(message)
+    }
+    const merged = (await mergeLoras(networks, [{ lora, weight: 1 }], { warn: fail })).get('transformer') as Weights
+    const all = [...merged].flatMap(([key, value]) =>
+      value === weights.get(key) ? [] : [[key, (value as NdArray<'f32'>).sub(weights.get(key)!)] as const],
+    )
+    return new Map(all)
+  }
+
+  test("PEFT's and kohya's names of diffusers' modules", async () => {
+    for (const [down, up] of [
+      ['transformer.transformer_blocks.1.attn.to_k.lora_A.weight', 'transformer.transformer_blocks.1.attn.to_k.lora_B.weight'],
+      [
+        'lora_transformer_transformer_blocks_1_attn_to_k.lora_down.weight',
+        'lora_transformer_transformer_blocks_1_attn_to_k.lora_up.weight',
+      ],
+    ] as const)
+      expect([...(await changes({ [down]: draw(2, 4), [up]: draw(4, 2) })).keys()]).toEqual([
+        'transformer_blocks.1.attn.to_k.weight',
+      ])
+  })
+
+  test("the original program's q, k and v in one, each with its rows; and halves that change places", async () => {
+    const [a, b] = [draw(2, 4), draw(12, 2)]
+    const module = 'lora_unet_joint_blocks_1_context_block_attn_qkv'
+    const found = await changes({
+      [`${module}.lora_down.weight`]: a,
+      [`${module}.lora_up.weight`]: b,
+      [`${module}.alpha`]: NdArray.from([1], []),
+    })
+    const keys = ['q', 'k', 'v'].map((letter) => `transformer_blocks.1.attn.add_${letter}_proj.weight`)
+    expect([...found.keys()].sort()).toEqual([...keys].sort())
+    const product = (rows: NdArray<'f32'>) =>
+      NdArray.from(
+        Array.from({ length: rows.size / 2 }, (_, i) =>
+          [0, 1, 2, 3].map(
+            (j) =>
+              (rows.data[2 * i] as number) * (a.data[j] as number) + (rows.data[2 * i + 1] as number) * (a.data[4 + j] as number),
+          ),
+        ),
+      )
+    for (const [i, key] of keys.entries())
+      expect(relativeDifference(found.get(key) as NdArray, product(b.slice(0, 4 * i, 4 * i + 4)).mul(0.5)), key).toBeLessThan(
+        1e-5,
+      )
+    for (const [name, key] of [
+      ['lora_unet_final_layer_adaLN_modulation_1', 'norm_out.linear.weight'],
+      ['lora_unet_joint_blocks_1_context_block_adaLN_modulation_1', 'transformer_blocks.1.norm1_context.linear.weight'],
+    ] as const) {
+      const up = draw(8, 2)
+      const turned = await changes({ [`${name}.lora_down.weight`]: a, [`${name}.lora_up.weight`]: up })
+      const halves = NdArray.concat([up.slice(0, 4, 8), up.slice(0, 0, 4)])
+      expect(relativeDifference(turned.get(key) as NdArray, product(halves)), key).toBeLessThan(1e-5)
+    }
+  })
+})

@@ -7,6 +7,8 @@ import { listing } from './errors.ts'
 import { applied, deltaOf, rotations, scaleOf, type Value } from './lora-deltas.ts'
 import { isBundled, moduleNames, partOf } from './lora-keys.ts'
 import { readTensor } from './safetensors.ts'
+import { type Sd3Module, sd3Modules, swapped } from './sd3-keys.ts'
+import { third } from './single-file-values.ts'
 import { openWeightFile } from './weight-file.ts'
 
 /** An adapter: its tensors as its file names them. */
@@ -144,9 +146,7 @@ function changesOf(
 ) {
   const changes = new Map<string, Map<string, Change>>()
   const unmatched: string[] = []
-  for (const [key, value] of lora.tensors) {
-    if (isBundled(key)) continue
-    const { module, part } = partOf(key) ?? {}
+  for (const [key, module, part, value] of modulesOf(lora, networks)) {
     const place = module === undefined ? undefined : names.get(module)
     if (!place || part === undefined) {
       unmatched.push(key)
@@ -184,6 +184,37 @@ function changesOf(
     warn(`${lora.place}: ${unmatched.length} of ${lora.tensors.size} keys have no place in the model and were left: ${some}`)
   }
   return changes
+}
+
+/**
+ * An adapter's tensors with the module and the part that each is. One of a module that is three in the network (q, k and v of the
+ * original Stable Diffusion 3) comes three times, with its own rows.
+ */
+function* modulesOf(
+  lora: Lora,
+  networks: ReadonlyMap<string, Weights>,
+): Generator<readonly [key: string, module: string | undefined, part: string | undefined, value: Value]> {
+  const originals: ReadonlyMap<string, Sd3Module> = new Map(
+    [...sd3Modules(networks.get('transformer') ?? new Map())].map(
+      ([name, own]) => [`lora_unet_${name.replaceAll('.', '_')}`, own] as const,
+    ),
+  )
+  for (const [key, value] of lora.tensors) {
+    if (isBundled(key)) continue
+    const { module, part } = partOf(key) ?? {}
+    const original = module === undefined ? undefined : originals.get(module)
+    if (!original || part === undefined) yield [key, module, part, value]
+    else {
+      const { keys, swapped: turned } = original
+      const rows = part === 'up' || part === 'diff'
+      const plain = keys.length === 1 && !turned
+      const known = plain || rows || part === 'down' || part === 'alpha'
+      for (const [i, name] of keys.entries()) {
+        const own = !rows ? value : turned ? swapped(value) : keys.length > 1 ? third(value, i) : value
+        yield [key, known ? `transformer.${name.slice(0, -'.weight'.length)}` : undefined, part, own]
+      }
+    }
+  }
 }
 
 /** Why the parts of a change do not make one of the tensor's size. Blocks of a rotation become rotations here. */

@@ -72,7 +72,7 @@ const isSwapped = (ours: string, last: number): boolean =>
   ours.startsWith('norm_out.linear.') || ours.startsWith(`transformer_blocks.${last}.norm1_context.linear.`)
 
 /** Halves of the rows in the other order. */
-function swapped(value: Value): NdArray {
+export function swapped(value: Value): NdArray {
   const { data, shape, dtype } = readTensor(value)
   const half = data.length / 2
   const out = NdArray.zeros(shape, dtype)
@@ -100,6 +100,33 @@ export function fromSd3(weights: Weights): { readonly weights: Weights; readonly
     else out.set(name, isSwapped(name, last) ? swapped(value) : value)
   }
   return { weights: out, unknown }
+}
+
+/** Where an adapter's module of the original program's network lies in diffusers': in one weight, or in three. */
+export interface Sd3Module {
+  /** Keys of weights, of q, k and v in this order where there are three. */
+  readonly keys: readonly string[]
+  readonly swapped: boolean
+}
+
+/** The modules of a Stable Diffusion 3 transformer by the original program's names; none for another network. */
+export function sd3Modules(weights: Weights): ReadonlyMap<string, Sd3Module> {
+  const modules = new Map<string, Sd3Module>()
+  if (!weights.has('transformer_blocks.0.norm1_context.linear.weight') || !weights.has('pos_embed.proj.weight')) return modules
+  const last = levelsOf(weights.keys(), /^transformer_blocks\.(\d+)\./) - 1
+  for (const key of weights.keys()) {
+    const joined = /\.(to_|add_)[qkv](_proj)?\.weight$/
+    const name = key.endsWith('.weight') && sd3KeyBack(key.replace(joined, '.$1{qkv}$2.weight'))
+    if (!name) continue
+    const module = name.slice(0, -'.weight'.length)
+    modules.set(module, { keys: [...(modules.get(module)?.keys ?? []), key], swapped: isSwapped(key, last) })
+  }
+  for (const [module, { keys, ...rest }] of modules) {
+    const order = (key: string) =>
+      (/[qkv](?=(_proj)?\.weight$)/.exec(key)?.[0] ?? '').replace('q', '0').replace('k', '1').replace('v', '2')
+    if (keys.length > 1) modules.set(module, { ...rest, keys: keys.toSorted((a, b) => (order(a) < order(b) ? -1 : 1)) })
+  }
+  return modules
 }
 
 /** The way back. */
