@@ -88,7 +88,7 @@ export async function disagreements(
   const steepest = Math.max(0, ...compared.map((key) => largest(`grad ${key}`)))
   const errors = Object.keys(all).map((key): [string, number] => {
     // A constant added to every key leaves the softmax alone: this gradient is zero but for rounding, in both.
-    const scale = /^grad .*\bto_k\.bias$/.test(key) ? 0.01 * steepest : largest(key)
+    const scale = /^grad .*\bto_k\.bias$/.test(key) ? Math.max(0.01 * steepest, largest(key)) : largest(key)
     return [key, maxDifference(found[key] as NdArray, expected(key)) / scale]
   })
   return errors.filter(([, error]) => !(error <= 1e-4))

@@ -16,6 +16,8 @@ export interface TokenAttentionOptions {
   readonly bias?: boolean
   /** Queries and keys of each head are normalised (Dehghani et al. 2023): with one weight for all heads. */
   readonly qkNorm?: 'rms_norm' | undefined
+  /** Whether a layer leads out; else the result is the heads' side by side. */
+  readonly out?: boolean
 }
 
 /** One stream's way into attention: queries, keys and values [B, N, heads · headDim], normalised head by head where asked for. */
@@ -53,17 +55,19 @@ function perHead(p: Params, heads: number, headDim: number): Layer {
 
 /**
  * Attention with diffusers' keys `to_q`, `to_k`, `to_v`, `to_out.0`: x [B, N, D], context [B, M, C], mask [1|B, 1|heads, N, M] added to
- * the scores → [B, N, D]. Without a context x sees itself.
+ * the scores → [B, N, D]. Without a context x sees itself, and its positions may be turned.
  */
 export function tokenAttention(p: Params, options: TokenAttentionOptions) {
-  const { width, heads, headDim = width / heads } = options
+  const { width, heads, headDim = width / heads, out = true } = options
   const { q, k, v } = projections(p, options, ownKeys)
-  const toOut = linear(p.at('to_out', 0), heads * headDim, width)
-  return (x: Tensor, context: Tensor = x, mask?: Tensor): Tensor =>
-    toOut(attention(q(x), k(context), v(context), mask ? { heads, mask } : { heads }))
+  const toOut: Layer = out ? linear(p.at('to_out', 0), heads * headDim, width) : (x) => x
+  return (x: Tensor, context: Tensor = x, mask?: Tensor, rotation?: Rotation): Tensor => {
+    const turned = (tokens: Tensor) => (rotation ? rotate(tokens, rotation, heads) : tokens)
+    return toOut(attention(turned(q(x)), turned(k(context)), v(context), mask ? { heads, mask } : { heads }))
+  }
 }
 
-export interface JointAttentionOptions extends Omit<TokenAttentionOptions, 'contextWidth'> {
+export interface JointAttentionOptions extends Omit<TokenAttentionOptions, 'contextWidth' | 'out'> {
   /** Whether the second stream goes no further, and has no layer out. */
   readonly contextEnds?: boolean
   /** Which stream's tokens come first where positions are turned. */

@@ -3,7 +3,8 @@ import { parseConfig } from '../config.ts'
 
 const count = z.int().positive()
 
-const fields = {
+/** What the transformer's config and its ControlNets' share. */
+export const mmditFields = {
   sample_size: count.default(128),
   patch_size: count.default(2),
   in_channels: count.default(16),
@@ -21,7 +22,7 @@ const fields = {
 }
 
 /** The text's tokens have the picture's width: attention joins both. */
-function widthsFit(
+export function widthsFit(
   ctx: z.core.ParsePayload<{ attention_head_dim: number; num_attention_heads: number; caption_projection_dim: number }>,
 ) {
   const { attention_head_dim, num_attention_heads, caption_projection_dim: text } = ctx.value
@@ -32,7 +33,7 @@ function widthsFit(
 }
 
 /** diffusers' `SD3Transformer2DModel` (models/transformers/transformer_sd3.py, v0.42): Stable Diffusion 3 and 3.5. */
-export const mmditSchema = z.object({ ...fields, joint_attention_dim: count.default(4096) }).check(widthsFit)
+export const mmditSchema = z.object({ ...mmditFields, joint_attention_dim: count.default(4096) }).check(widthsFit)
 export type MmditConfig = Readonly<z.infer<typeof mmditSchema>>
 
 /** @throws ModelConfigError with every fault */
