@@ -48,10 +48,10 @@ export const info = defineCommand({
   name: 'info',
   summary: 'what this machine offers, or how a picture was made',
   description:
-    'Prints the versions, the processor, the memory and the devices that langevin finds, with what each device is good for and why one cannot be used; a GPU is tried for a second, in a process of its own. With a PNG, prints the text in it instead: pictures made by langevin and most other programs carry their settings.',
+    'Prints the versions, the processor, the memory and the devices that langevin finds, with what each device is good for and why one cannot be used; a GPU is tried for a second, in a process of its own. With a PNG, JPEG or WebP, prints the text in it instead: pictures made by langevin and most other programs carry their settings.',
   positional: ['file'],
   options: z.object({
-    file: z.string().optional().meta({ description: 'a PNG' }),
+    file: z.string().optional().meta({ description: 'a PNG, JPEG or WebP' }),
     json: z.boolean().default(false).meta({ description: 'print one line of JSON' }),
   }),
   examples: [
@@ -65,7 +65,7 @@ export const info = defineCommand({
       const devices = await listDevices() // First: it brings the engine if it is not installed.
       return printResult(io, json, { ...environment(), devices }, table)
     }
-    const { readPngText } = await import('../images/pngtext.ts')
-    printResult(io, json, Object.fromEntries(readPngText(readBytes(file), file)), pictureText)
+    const { readPictureText } = await import('../images/settings.ts')
+    printResult(io, json, Object.fromEntries(readPictureText(readBytes(file), file)), pictureText)
   },
 })

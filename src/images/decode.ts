@@ -5,7 +5,7 @@ import { type Colour, type ImageTensor, type Pixels, toTensor, white } from './p
 import { sharp } from './sharp.ts'
 
 /** The formats that are read. Everything else is refused by its first bytes, before libvips sees it. */
-export type ImageFormat = 'png' | 'jpeg' | 'webp'
+export type ImageFormat = 'png' | 'jpeg' | 'webp' | 'gif' | 'tiff'
 
 const MiB = 2 ** 20
 
@@ -13,6 +13,8 @@ export interface DecodeOptions {
   /** 3 (the default): RGB, alpha laid over `ground`. 4: RGB and alpha. 1: luminance, alpha laid over `ground`. */
   readonly channels?: 1 | 3 | 4
   readonly ground?: Colour
+  /** 16: a file of 16 bits keeps them (`decodeImage` only), for pictures that are data, such as depth; 8 by default. */
+  readonly depth?: 8 | 16
   /** Resampled to this size (Lanczos) while it is decoded. */
   readonly resize?: { readonly width: number; readonly height: number }
   /** Most bytes of the file; 50 MiB by default. */
@@ -41,6 +43,8 @@ export function formatOf(bytes: Uint8Array): ImageFormat | undefined {
   if (starts('\x89PNG\r\n\x1a\n')) return 'png'
   if (starts('\xff\xd8\xff')) return 'jpeg'
   if (starts('RIFF') && starts('WEBPVP8', 8)) return 'webp'
+  if (starts('GIF87a') || starts('GIF89a')) return 'gif'
+  if (starts('II*\0') || starts('MM\0*')) return 'tiff'
   return undefined
 }
 
@@ -50,15 +54,18 @@ export async function readHeader(source: string | Uint8Array, options: DecodeOpt
 }
 
 /**
- * Reads a PNG, JPEG or WebP: EXIF orientation applied, colours in sRGB, 8 bits.
+ * Reads a PNG, JPEG, WebP, or a still GIF or TIFF: EXIF orientation applied, colours in sRGB, 8 bits.
  *
  * @param source a path, or the file's bytes
  * @returns pixels [H, W, channels]
  * @throws ImageError for anything else, with its `fault`; safe for files from strangers
  */
 export async function decodePixels(source: string | Uint8Array, options: DecodeOptions = {}): Promise<Pixels> {
+  return pixelsOf(await open(source, options), options)
+}
+
+async function pixelsOf({ place, image, header }: Opened, options: DecodeOptions): Promise<Pixels> {
   const { channels = 3, ground = white, resize } = options
-  const { place, image, header } = await open(source, options)
   const [r, g, b] = ground
   if (header.hasAlpha && channels !== 4) image.flatten({ background: { r, g, b } })
   if (resize) image.resize(resize.width, resize.height, { fit: 'fill', kernel: 'lanczos3' })
@@ -75,11 +82,33 @@ export async function decodePixels(source: string | Uint8Array, options: DecodeO
 
 /** `decodePixels` as networks want it: float32 [C, H, W] in [−1, 1]. @throws ImageError */
 export async function decodeImage(source: string | Uint8Array, options: DecodeOptions = {}): Promise<ImageTensor> {
-  return toTensor(await decodePixels(source, options))
+  const opened = await open(source, options)
+  return options.depth === 16 && opened.deep ? deepImage(opened, options) : toTensor(await pixelsOf(opened, options))
+}
+
+/** A picture of 16 bits with all of them. */
+async function deepImage({ place, image, header }: Opened, options: DecodeOptions): Promise<ImageTensor> {
+  const { channels = 3, ground = white, resize } = options
+  const [r, g, b] = ground
+  if (header.hasAlpha && channels !== 4) image.flatten({ background: { r, g, b } })
+  if (resize) image.resize(resize.width, resize.height, { fit: 'fill', kernel: 'lanczos3' })
+  image.toColourspace(channels === 1 ? 'grey16' : 'rgb16')
+  if (channels === 4) image.ensureAlpha()
+  try {
+    const { data, info } = await image.raw({ depth: 'ushort' }).toBuffer({ resolveWithObject: true })
+    const levels = new Uint16Array(new Uint8Array(data).buffer)
+    const size = info.width * info.height
+    const out = new Float32Array(size * channels)
+    for (let c = 0; c < channels; c++)
+      for (let i = 0; i < size; i++) out[c * size + i] = ((levels[i * channels + c] as number) / 65535) * 2 - 1
+    return new NdArray(out, [channels, info.height, info.width], 'f32')
+  } catch (error) {
+    throw damaged(place, error)
+  }
 }
 
 /**
- * For a process that reads pictures from strangers: libvips forgets every loader but PNG, JPEG and WebP, so that even a
+ * For a process that reads pictures from strangers: libvips forgets every loader but PNG, JPEG and WebP (GIF and TIFF too), so that even a
  * file that deceives the check of its first bytes meets no other. It holds for the whole process and for every user of
  * sharp in it; charts and stickers, which are drawn as SVG, cannot be made there any more.
  */
@@ -87,6 +116,8 @@ export function blockOtherLoaders(): void {
   sharp().block({ operation: ['VipsForeignLoad'] })
   sharp().unblock({ operation: ['VipsForeignLoadPngBuffer', 'VipsForeignLoadJpegBuffer', 'VipsForeignLoadWebpBuffer'] })
 }
+
+type Opened = Awaited<ReturnType<typeof open>>
 
 async function open(source: string | Uint8Array, options: DecodeOptions) {
   const { maxBytes = 50 * MiB, maxPixels = 64 * MiB, minSide = 1, mime } = options
@@ -103,6 +134,8 @@ async function open(source: string | Uint8Array, options: DecodeOptions) {
     throw new ImageError(place, 'mime', `declared as ${mime} but the bytes are ${format}; declare image/${format}`)
   const image = sharp()(bytes, { failOn: 'error', limitInputPixels: maxPixels, pages: 1 }).autoOrient()
   const found = await image.metadata().catch((error: unknown) => {
+    if (format === 'gif' || format === 'tiff')
+      throw new ImageError(place, 'format', `a ${format.toUpperCase()} that cannot be read; save it as a PNG`, { cause: error })
     throw damaged(place, error)
   })
   if (found.format !== format) throw new ImageError(place, 'format', `starts as ${format} and reads as ${found.format}; refused`)
@@ -113,7 +146,7 @@ async function open(source: string | Uint8Array, options: DecodeOptions) {
     throw new ImageError(place, 'size', `${width} × ${height} pixels; at least ${minSide} a side are needed`)
   const frames = format === 'png' ? animationFrames(bytes) : (found.pages ?? 1)
   if (frames > 1) throw new ImageError(place, 'animated', `${frames} frames; save one of them as a still picture`)
-  return { place, image, header: { format, width, height, hasAlpha: found.hasAlpha } }
+  return { place, image, header: { format, width, height, hasAlpha: found.hasAlpha }, deep: found.depth === 'ushort' }
 }
 
 async function read(path: string, maxBytes: number): Promise<Uint8Array> {
@@ -145,9 +178,7 @@ function describe(bytes: Uint8Array): string {
   const head = Buffer.from(bytes.subarray(0, 256)).toString('latin1')
   if (/^\s*(<\?xml|<svg|<!doctype)/i.test(head)) return 'an SVG or XML document, which is not read'
   const known: readonly (readonly [RegExp, string])[] = [
-    [/^GIF8/, 'a GIF'],
     [/^BM/, 'a BMP'],
-    [/^(II\*\0|MM\0\*)/, 'a TIFF'],
     [/^.{4}ftyp(avif|avis)/s, 'an AVIF'],
     [/^.{4}ftyp(hei|mif)/s, 'a HEIF'],
     [/^%PDF/, 'a PDF'],

@@ -1,5 +1,6 @@
 import { writeAll, writeAtomic } from '../checkpoints/atomic.ts'
 import { ArgumentError, ShapeError } from '../core/errors.ts'
+import { withJpegComment, withWebpComment } from './exif.ts'
 import { type Picture, pixelsOf, sizeOf, toRgb } from './pixels.ts'
 import { withPngText } from './pngtext.ts'
 import { sharp } from './sharp.ts'
@@ -14,6 +15,8 @@ export interface PngOptions {
 export interface LossyOptions {
   /** 1–100; 90 by default. */
   readonly quality?: number
+  /** How the picture was made, in the words of AUTOMATIC1111's web UI, which reads it too. */
+  readonly parameters?: string
 }
 
 function pipeline(picture: Picture, alpha = true) {
@@ -28,17 +31,21 @@ export async function encodePng(picture: Picture, { text = {}, compressionLevel 
   return withPngText(await pipeline(picture).png({ compressionLevel }).toBuffer(), text)
 }
 
-/** JPEG bytes; colours at full resolution, alpha laid over white. */
-export async function encodeJpeg(picture: Picture, { quality = 90 }: LossyOptions = {}): Promise<Uint8Array> {
-  return pipeline(picture, false).jpeg({ quality, chromaSubsampling: '4:4:4' }).toBuffer()
+/** JPEG bytes, with settings; colours at full resolution, alpha laid over white. */
+export async function encodeJpeg(picture: Picture, { quality = 90, parameters }: LossyOptions = {}): Promise<Uint8Array> {
+  const bytes = await pipeline(picture, false).jpeg({ quality, chromaSubsampling: '4:4:4' }).toBuffer()
+  return parameters === undefined ? bytes : withJpegComment(bytes, parameters)
 }
 
-/** WebP bytes. */
+/** WebP bytes, with settings. */
 export async function encodeWebp(
   picture: Picture,
-  { quality = 90, lossless = false }: LossyOptions & { readonly lossless?: boolean } = {},
+  { quality = 90, lossless = false, parameters }: LossyOptions & { readonly lossless?: boolean } = {},
 ): Promise<Uint8Array> {
-  return pipeline(picture).webp({ quality, lossless }).toBuffer()
+  const bytes = await pipeline(picture).webp({ quality, lossless }).toBuffer()
+  if (parameters === undefined) return bytes
+  const { H, W } = sizeOf(pixelsOf(picture))
+  return withWebpComment(bytes, parameters, { width: W, height: H })
 }
 
 /**
@@ -66,5 +73,26 @@ export async function encodeAnimation(
 /** Writes a PNG in one step: whoever looks sees the old file or the new one. @throws SaveError */
 export async function savePng(path: string, picture: Picture, options: PngOptions = {}): Promise<void> {
   const bytes = await encodePng(picture, options)
+  writeAtomic(path, (fd) => writeAll(fd, bytes))
+}
+
+/**
+ * Writes a picture in one step, as PNG, JPEG or WebP by its name's ending; `parameters` go into any of them.
+ *
+ * @throws ArgumentError for another ending, SaveError
+ */
+export async function savePicture(
+  path: string,
+  picture: Picture,
+  { parameters, text = {}, quality }: PngOptions & LossyOptions = {},
+): Promise<void> {
+  const ending = /\.(png|jpe?g|webp)$/i.exec(path)?.[1]?.toLowerCase()
+  if (ending === undefined) throw new ArgumentError(`${path}: pictures are written as .png, .jpg, .jpeg or .webp`)
+  const options = { ...(quality !== undefined && { quality }), ...(parameters !== undefined && { parameters }) }
+  const all = { ...text, ...(parameters !== undefined && { parameters }) }
+  const bytes =
+    ending === 'png'
+      ? await encodePng(picture, { text: all })
+      : await (ending === 'webp' ? encodeWebp : encodeJpeg)(picture, options)
   writeAtomic(path, (fd) => writeAll(fd, bytes))
 }

@@ -4,7 +4,7 @@ import { LangevinError } from '../core/errors.ts'
  * Why a picture was refused.
  *
  * - `missing`: no such file, or not readable
- * - `format`: not a PNG, JPEG or WebP, whatever its name says
+ * - `format`: not a PNG, JPEG, WebP, GIF or TIFF, whatever its name says
  * - `mime`: the bytes are not of the declared media type
  * - `size`: too many bytes or pixels, or too few pixels
  * - `animated`: more than one frame

@@ -1,3 +1,13 @@
+export {
+  checkPicture,
+  type FitMode,
+  fillMasked,
+  fitPicture,
+  hiresSize,
+  type MaskedContent,
+  maskedLatents,
+  pasteBack,
+} from './canvas.ts'
 export { type ChartAxis, type ChartSeries, chartSvg, drawChart, type LineChart, movingAverage } from './chart.ts'
 export {
   blockOtherLoaders,
@@ -9,8 +19,18 @@ export {
   type ImageHeader,
   readHeader,
 } from './decode.ts'
-export { encodeAnimation, encodeJpeg, encodePng, encodeWebp, type LossyOptions, type PngOptions, savePng } from './encode.ts'
+export {
+  encodeAnimation,
+  encodeJpeg,
+  encodePng,
+  encodeWebp,
+  type LossyOptions,
+  type PngOptions,
+  savePicture,
+  savePng,
+} from './encode.ts'
 export { ImageError, type ImageFault } from './errors.ts'
+export { decodeMask, type MaskAlpha, maskLevels } from './mask.ts'
 export { drawParticles, type ParticleLayer, type ParticleOptions, type ParticlePanel } from './particles.ts'
 export {
   type Colour,
@@ -27,5 +47,13 @@ export {
 } from './pixels.ts'
 export { readPngText, withPngText } from './pngtext.ts'
 export { type Kernel, type ResizeOptions, resize, type Taps, type TapsOptions, taps } from './resize.ts'
+export {
+  optionsOf,
+  type PictureSettings,
+  parseComfyGraph,
+  parseParameters,
+  readPictureText,
+  readSettings,
+} from './settings.ts'
 export { drawSvg } from './svg.ts'
 export { drawInTerminal, type TerminalGraphics, type TerminalStream, terminalGraphics } from './terminal.ts'

@@ -29,13 +29,14 @@ export function checkCounts(given: Options): void {
 
 /** The options of a run: pictures read, a scheduler's file too. @throws UsageError, ImageError, ConfigError */
 export async function runOptionsOf(given: Options): Promise<Record<string, unknown>> {
-  const { decodeImage } = await import('../../images/index.ts')
+  const { decodeImage, decodeMask } = await import('../../images/index.ts')
   const found: Record<string, unknown> = {}
   for (const [name, { reading }] of ofPages) {
     const value = name === 'prompt' ? (given.prompt ?? given.promptText) : given[name]
     if (value === undefined) continue
-    if (reading === 'picture') found[name] = await decodeImage(value as string)
-    else if (reading === 'map') found[name] = await decodeImage(value as string, { channels: 1 })
+    if (name === 'mask') found[name] = await decodeMask(value as string)
+    else if (reading === 'picture') found[name] = await decodeImage(value as string)
+    else if (reading === 'map') found[name] = await decodeImage(value as string, { channels: 1, depth: 16 })
     else if (reading === 'pair') found[name] = pairOf(name, value as string)
     else if (reading === 'config') found[name] = configOf(name, value as string)
     else found[name] = value
@@ -45,7 +46,7 @@ export async function runOptionsOf(given: Options): Promise<Record<string, unkno
     given.control.map(async (path, i) => {
       const [scale, start, end] = [given.controlScale, given.controlStart, given.controlEnd].map((values) => one(values, i))
       return {
-        picture: await decodeImage(path),
+        picture: await decodeImage(path, { depth: 16 }),
         ...(scale !== undefined && { scale }),
         ...(start !== undefined && { start }),
         ...(end !== undefined && { end }),
