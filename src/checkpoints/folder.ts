@@ -21,7 +21,7 @@ const stems = ['diffusion_pytorch_model', 'model'] as const
 const pickleStems = ['diffusion_pytorch_model', 'pytorch_model'] as const
 
 /**
- * A folder's `config.json`, or another file of the kind (`scheduler_config.json`).
+ * A folder's `config.json`, or another such file (`scheduler_config.json`).
  *
  * @throws ConfigError
  */

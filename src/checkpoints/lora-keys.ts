@@ -67,7 +67,7 @@ export function moduleNames(networks: ReadonlyMap<string, Weights>): ReadonlyMap
         for (const prefix of flat) put(prefix + shorter.replaceAll('.', '_'))
       }
       for (const prefix of flat) put(prefix + module.replaceAll('.', '_'))
-      // XL's are trained on the original's U-Net.
+      // XL's are trained on the original program's U-Net.
       const original = back && unetKeyBack(key, back)
       if (original) for (const prefix of flat) put(prefix + original.slice(0, -'.weight'.length).replaceAll('.', '_'))
       for (const older of olderNames(module)) put(`${component}.${older}`)

@@ -118,7 +118,7 @@ export async function mergeLoras(
   return merged
 }
 
-/** Elements that are merged at once, so that the engine's copies of them stay small beside the network. */
+/** Elements that are merged at once, so that ONNX Runtime's copies of them stay small beside the network. */
 const most = 2 ** 24
 
 /** Keys in their order, in runs of at most so many elements, or of one tensor. */

@@ -1,6 +1,6 @@
 import { isClipBuffer, renameClipText } from '../models/clip/keys.ts'
 
-/** A pair of names: the original's and diffusers'. */
+/** A pair of names: the single file's and diffusers'. */
 type Pair = readonly [original: string, ours: string]
 
 /** Rules between two spellings of a key, read from left to right or from right to left: the first whose start fits decides. */
@@ -52,7 +52,7 @@ const middle: readonly Pair[] = [
 const inner = (name: string, rest: string, back: boolean): string | undefined =>
   name === 'resnets' ? start(rest, resnetParts, back) : rest
 
-/** A U-Net's key of the original (without `model.diffusion_model.`) as diffusers', or undefined for one that it cannot have. */
+/** A U-Net's key of a single file (without `model.diffusion_model.`) as diffusers', or undefined for one that it cannot have. */
 export function unetKey(key: string, layout: UnetLayout): string | undefined {
   const end = start(key, unetEnds(layout), false)
   if (end !== undefined) return end
@@ -76,7 +76,7 @@ export function unetKey(key: string, layout: UnetLayout): string | undefined {
   return part && `${at}.${name}.${layer}.${part}`
 }
 
-/** The way back: diffusers' key as the original's. */
+/** The way back: diffusers' key as the single file's. */
 export function unetKeyBack(key: string, layout: UnetLayout): string | undefined {
   const end = start(key, unetEnds(layout), true)
   if (end !== undefined) return end
@@ -117,7 +117,7 @@ const vaeMiddle: readonly Pair[] = [
 const shortcut = (rest: string, back: boolean): string =>
   back ? rest.replace(/^conv_shortcut\b/, 'nin_shortcut') : rest.replace(/^nin_shortcut\b/, 'conv_shortcut')
 
-/** An autoencoder's key of the original (without `first_stage_model.`) as diffusers', for so many levels. */
+/** An autoencoder's key of a single file (without `first_stage_model.`) as diffusers', for so many levels. */
 export function vaeKey(key: string, levels: number): string | undefined {
   if (/^(post_)?quant_conv\./.test(key)) return key
   const match = /^(encoder|decoder)\.(.+)$/.exec(key)

@@ -198,3 +198,10 @@ test('weights of such a file are held against its stamp', () => {
   copyFileSync(fixture('dtypes.pt'), path)
   for (const key of ['whole', 'transposed']) expect(() => readTensor(tensors.get(key)!).data).toThrow(StaleFileError)
 })
+
+test('dicts in dicts have the keys that the same weights have as safetensors, as an IP-Adapter’s .bin', () => {
+  expect([...openWeightFile(fixture('nested.pt')).tensors.keys()].sort()).toEqual([
+    'image_proj.proj.weight',
+    'ip_adapter.1.to_k_ip.weight',
+  ])
+})

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { FolderError, matchWeights, openSafetensors, resolveModel } from '../../checkpoints/index.ts'
+import { FolderError, matchWeights, openWeightFile, resolveModel } from '../../checkpoints/index.ts'
 import { ArgumentError } from '../../core/errors.ts'
 import { concat } from '../../core/functions.ts'
 import { input, type Tensor } from '../../core/tensor.ts'
@@ -48,11 +48,11 @@ export async function openImagePrompting(
     files.map(async (name) => {
       const { kind, path } = await resolveModel(name, hubOptions(options))
       if (kind === 'file') return path
-      throw new FolderError(path, 'is a folder; an IP-Adapter is one .safetensors file')
+      throw new FolderError(path, 'is a folder; an IP-Adapter is one file, .safetensors or .bin')
     }),
   )
   const adapters = paths.map((path) => {
-    const { config, projection, attention } = readIpAdapter(openSafetensors(path).tensors, path)
+    const { config, projection, attention } = readIpAdapter(openWeightFile(path).tensors, path)
     const p = new Params()
     imagePromptProjection(p, config)
     return { config, attention, projection: matchWeights(p.tensors, projection, { place: path }) }
