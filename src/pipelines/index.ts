@@ -63,3 +63,4 @@ export {
   sdeSamplerNames,
 } from './score-sde/model.ts'
 export * from './stable-diffusion/index.ts'
+export * from './upscale/index.ts'
