@@ -12,6 +12,7 @@ import { Params } from '../nn/params.ts'
 import { toTokens } from '../nn/transformer.ts'
 import { NdArray } from './ndarray.ts'
 import { evaluate } from './program.ts'
+import { quantizationOf } from './quantization.ts'
 import { Calibration, type Quantize } from './quantize.ts'
 import { Generator } from './random.ts'
 
@@ -124,6 +125,29 @@ describe('int4', () => {
     expect((codes!.data[0] as number) & 15).toBe(0)
     expect((codes!.data[0] as number) >> 4).toBe(7)
   })
+})
+
+test('a large weight is in few bits whatever its rows, a small one of few rows in float', async () => {
+  const own = new Params()
+  const [large, small] = [linear(own.at('large'), 1024, 2048), linear(own.at('small'), 512, 512)]
+  const weights = own.initialise(random)
+  const x = { wide: random.randn([1, 1024]), narrow: random.randn([1, 512]) }
+  const outputs = { large: large(input('wide', [1, 1024])), small: small(input('narrow', [1, 512])) }
+  const float = await evaluate({ outputs, weights }, x)
+  for (const [quantization, decibels] of [
+    [{ kind: 'int8', ranges: {} }, 40],
+    [{ kind: 'int4' }, 17],
+  ] as const) {
+    const { model } = lower(
+      { outputs, weights },
+      { target: 'cpu', packs: true, quantization: await quantizationOf(quantization) },
+    )
+    expect(model.graph.node.filter(({ opType }) => opType === 'MatMulNBits')).toHaveLength(1)
+    const found = await evaluate({ outputs, weights }, x, { quantization })
+    expect(quality(found.large, float.large)).toBeGreaterThan(decibels)
+    expect(quality(found.large, float.large)).toBeLessThan(60)
+    expect(found.small?.data).toEqual(float.small?.data)
+  }
 })
 
 test('rows of weights: the largest takes the limit, zeros stay zero, and no error is above half a step', () => {

@@ -8,7 +8,7 @@ import { type Shape, sizeOf } from '../shape.ts'
 import { isConstant, isInput, isParameter, type Tensor } from '../tensor.ts'
 import { Constants } from './constants.ts'
 import type { OnnxAttributeProto, OnnxNode, OnnxTensor } from './proto.ts'
-import { embedded, isHalf, type NamedValue, storedOf } from './stored.ts'
+import { bytesOfStored, embedded, isHalf, type NamedValue, storedOf } from './stored.ts'
 import {
   type Lowering,
   type OnnxAttribute,
@@ -139,6 +139,8 @@ export class Builder implements Lowering {
   packed(x: Tensor, packing: Packing): readonly string[] | undefined {
     const stored = this.storedOf(x)
     if (!stored || !this.options.packs) return undefined
+    // In few bits a weight may be packed; in more than it is stored in, it would be widened as a whole.
+    if (this.keepsHalf(x, stored) && bytesOfPacked(packing) > bytesOfStored(stored)) return undefined
     const needed = (packing.needs ?? []).map((y) => this.storedOf(y))
     if (needed.includes(undefined)) return undefined
     const key = [`${stored.name}:${packing.form}`, ...needed.map((value) => value?.name)].join(' ')
@@ -282,6 +284,9 @@ export class Builder implements Lowering {
     return name
   }
 }
+
+const bytesOfPacked = ({ results }: Packing): number =>
+  results.reduce((sum, { type, shape }) => sum + sizeOf(shape) * rawTypes[type].array.BYTES_PER_ELEMENT, 0)
 
 const widening = (shape: Shape): Packing => ({
   form: 'f32',

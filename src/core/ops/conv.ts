@@ -41,6 +41,9 @@ export function checkWindow(
     throw new ArgumentError(`${place}: ${groups} groups; their number is an integer from 1 on`)
 }
 
+/** Pixels of a batch from which on packing a weight costs less than the blocked kernels save. */
+const LARGE_PICTURE = 4096
+
 /** Positions of a window on each axis. */
 export function windowCount(place: string, spatial: Shape, kernel: Shape, attrs: ConvAttrs) {
   checkWindow(place, spatial.length, kernel, attrs)
@@ -90,6 +93,10 @@ export const conv = op<ConvAttrs>('conv', {
     if (quantized) return quantized
     if (node.dtype === 'f32' && canBlock(b, x.shape, w.shape, node.attrs)) {
       const fixed = b.isConstant(w)
+      // A weight that is cast from 16 bits at every run is packed at every run too, which pays for large pictures only.
+      const kept = !fixed && b.storedName(w) !== undefined
+      if (kept && sizeOf(node.shape) < LARGE_PICTURE * at(w.shape, 0))
+        return b.emit('Conv', inputs, onnxConv(node.attrs, w.shape.slice(2)))
       const winograd = canWinograd(b, x.shape, w.shape, node.attrs, fixed)
       if (fixed && !b.canPack(w)) b.leaveLayout()
       else if (winograd || !fixed || paysToBlock(node.shape, w.shape)) {

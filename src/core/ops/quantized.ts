@@ -20,8 +20,10 @@ export type Quantization =
   | { readonly kind: 'int4'; readonly saturates: boolean }
 
 const LEAST_WIDTH = 64
-/** Time and class embeddings have a row a picture. */
-const LEAST_ROWS = 16
+/** Products of fewer rows, as of time embeddings, have a row a picture: they are fast in float. */
+const FEW_ROWS = 16
+/** Elements of a weight from which on its size matters, whatever the rows: modulation layers are a quarter of FLUX. */
+const LARGE_WEIGHT = 2 ** 21
 /** Elements that share a scale in 4 bits. */
 const GROUP = 32
 
@@ -33,8 +35,11 @@ export function canQuantizeConv({ inputs, attrs }: Tensor<ConvAttrs>): boolean {
 
 /** Whether a product x [N, K] · weightᵀ [M, K] can take its weight in few bits. */
 function canQuantizeLinear(x: Tensor, w: Tensor): boolean {
-  return x.rank === 2 && w.rank === 2 && w.dtype === 'f32' && at(x.shape, 0) >= LEAST_ROWS && Math.min(...w.shape) >= LEAST_WIDTH
+  if (x.rank !== 2 || w.rank !== 2 || w.dtype !== 'f32' || Math.min(...w.shape) < LEAST_WIDTH) return false
+  return !hasFewRows(x) || w.size >= LARGE_WEIGHT
 }
+
+const hasFewRows = (x: Tensor) => at(x.shape, 0) < FEW_ROWS
 
 /** A convolution in the quantisation that the graph is lowered with, if any. */
 export function quantizedConv(b: Lowering, node: Tensor<ConvAttrs>): string | undefined {
@@ -47,9 +52,9 @@ export function quantizedConv(b: Lowering, node: Tensor<ConvAttrs>): string | un
 export function quantizedLinear(b: Lowering, x: Tensor, w: Tensor, bias: string | undefined): string | undefined {
   const { quantization } = b
   if (!quantization || !canQuantizeLinear(x, w)) return undefined
-  return quantization.kind === 'int8'
-    ? int8Linear(b, x, w, bias, quantization.saturates)
-    : int4Linear(b, x, w, bias, quantization.saturates)
+  if (quantization.kind === 'int4') return nbitLinear(b, x, w, bias, 4, quantization.saturates)
+  // Of a row or two, which modulate a whole picture, the activations stay in float.
+  return hasFewRows(x) ? nbitLinear(b, x, w, bias, 8, true) : int8Linear(b, x, w, bias, quantization.saturates)
 }
 
 /**
@@ -177,21 +182,37 @@ function transpose(values: Int8Array, out: Int8Array, rows: number, columns: num
         }
 }
 
-function int4Linear(b: Lowering, x: Tensor, w: Tensor, bias: string | undefined, saturates: boolean): string | undefined {
+/** Weights in 4 or 8 bits, in groups with a scale each. Integer arithmetic, unless `floats`: where it is exact and fast. */
+function nbitLinear(
+  b: Lowering,
+  x: Tensor,
+  w: Tensor,
+  bias: string | undefined,
+  bits: 4 | 8,
+  floats: boolean,
+): string | undefined {
   const [M, K] = w.shape as [number, number]
   if (K % GROUP !== 0) return undefined
-  const made = b.packed(w, nibbles([M, K / GROUP, GROUP]))
+  const groups = [M, K / GROUP, GROUP] as const
+  const made = b.packed(w, bits === 4 ? nibbles(groups) : bytes(groups))
   if (!made) return undefined
-  const attributes = {
-    K,
-    N: M,
-    bits: 4,
-    block_size: GROUP,
-    // Integer arithmetic, where it is exact and fast.
-    accuracy_level: saturates ? 0 : 4,
-  }
+  const attributes = { K, N: M, bits, block_size: GROUP, accuracy_level: floats ? 0 : 4 }
   return b.emit('MatMulNBits', [b.value(x), ...made, ...(bias ? ['', '', bias] : [])], attributes, 'com.microsoft')
 }
+
+/** Groups of weights in 8 bits, each with a scale: w ≈ scale · (q − 128) with q from 1 to 255. */
+export const bytes = ([rows, groups, size]: readonly [number, number, number]): Packing => ({
+  form: `8 bits by ${size}`,
+  results: [
+    { type: 'u8', shape: [rows, groups, size] },
+    { type: 'f32', shape: [rows * groups] },
+  ],
+  fill: (values, [packed, scales]) => {
+    const integers = new Int8Array(values.length)
+    fillPerRow(values, 127, integers, scales as Float32Array)
+    for (let i = 0; i < integers.length; i++) (packed as Uint8Array)[i] = (integers[i] as number) + 128
+  },
+})
 
 /**
  * Groups of weights in 4 bits, two in a byte, the first in its low half: w ≈ scale · (q − 8) with q from 0 to 15. The scale's
