@@ -87,6 +87,7 @@ const tokens = [
   '"__proto__"',
   '"dtype"',
   '"F64"',
+  '"F65"',
   '"U8"',
   '"a"',
   `"a":${u8(0, 1)},`,
@@ -184,7 +185,20 @@ function legal(file: Uint8Array): boolean {
   if (!(text.match(string) ?? []).every((literal) => JSON.parse(literal).isWellFormed())) return false
   const { __metadata__: metadata = {}, ...tensors } = header
   if (!isRecord(metadata) || !Object.values(metadata).every((value) => typeof value === 'string')) return false
-  const widths: Record<string, number> = { F32: 4, F16: 2, BF16: 2, I32: 4, I64: 8, BOOL: 1, U8: 1 }
+  const ours = { F32: 4, F16: 2, BF16: 2, I32: 4, I64: 8, BOOL: 1, U8: 1 }
+  const widths: Record<string, number> = {
+    ...ours,
+    F64: 8,
+    I16: 2,
+    U16: 2,
+    I8: 1,
+    U32: 4,
+    U64: 8,
+    F8_E4M3: 1,
+    F8_E5M2: 1,
+    F4: 0.5,
+    C64: 8,
+  }
   const spans: [number, number][] = []
   for (const tensor of Object.values(tensors)) {
     if (!isRecord(tensor) || Object.keys(tensor).sort().join() !== 'data_offsets,dtype,shape') return false
