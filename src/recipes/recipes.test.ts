@@ -80,7 +80,7 @@ describe('a recipe', () => {
     expect(faults({ ...classifier, data: { ...stickers, scale: [0.9, 0.8] } })).toContain('data.scale: must be 0 < least')
   })
 
-  test("has the caller's flags before its own, and those before its kind's", async () => {
+  test("has the caller's flags before its own, and those before its type's", async () => {
     const { config } = await prepare(openRecipe(file(classifier)), { seed: 3, learning_rate: 0.5 })
     const kind = kinds.find(({ name }) => name === 'classifier')
     expect(kind?.training.adam_weight_decay).toBe(0.05)

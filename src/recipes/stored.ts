@@ -23,7 +23,7 @@ export function valuesIn(folder: string, params: Params): Map<string, NdArray> {
 export const inMemory = (weights: Weights): Map<string, NdArray> =>
   new Map([...weights].map(([key, value]) => [key, (value instanceof NdArray ? value : readTensor(value)).cast('f32')]))
 
-/** A stored classifier that does not learn, drawn for pictures of any size: its layers are convolutions. */
+/** A stored classifier that does not learn, traced for pictures of any size: its layers are convolutions. */
 export function frozenClassifier(folder: string, size: number): Classifier {
   const config: ClassifierConfig = { ...classifierConfig(loadConfig(folder), join(folder, 'config.json')), sample_size: size }
   const params = new Params()

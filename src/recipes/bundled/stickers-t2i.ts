@@ -1,17 +1,17 @@
 import { recipeOf } from '../recipe.ts'
 import { textToImageType } from '../tasks/text-to-image/job.ts'
 
-/** As many kinds as two cores learn in some hours. */
+/** As many different objects as two cores learn in some hours. */
 const nouns = [
   ...['fox', 'cat', 'panda', 'penguin', 'frog', 'octopus', 'apple', 'slice of pizza', 'donut', 'mushroom', 'cactus', 'sunflower'],
   ...['star', 'rainbow', 'rocket', 'snowman'],
 ]
 
-/** The third part of the bundled text-to-image model: it learns the latents of `stickers-vae`, told by the text encoder of `stickers-clip`. */
+/** The third part of the bundled text-to-image model: it learns the latents of `stickers-vae`, conditioned on the text encoder of `stickers-clip`. */
 export const stickersT2i = recipeOf(textToImageType, {
   summary: 'text to image: latent diffusion of 64×64 sticker scenes, after stickers-vae and stickers-clip',
   config: {
-    // A cell is two latents across, as many as the denoiser takes together: an object that is known at one place is then known at all.
+    // A cell is two latents across, as many as the denoiser takes together: an object learnt at one position is then known at all.
     data: { kind: 'scenes', nouns, sizes: 'large', lattice: { cells: 8, sides: [3, 4, 5, 7] } },
     resolution: 64,
     unet: {
@@ -25,7 +25,7 @@ export const stickersT2i = recipeOf(textToImageType, {
     },
     train_text_encoder: true,
     layout_weight: 0.1,
-    // Shapes first, then places.
+    // Shapes first, then positions.
     timestep_bias: [
       { begin: 500, end: 1000, multiplier: 2 },
       { from: 1500, begin: 850, end: 1000, multiplier: 8 },

@@ -44,19 +44,23 @@ export const judgeType: RecipeType<typeof judgeSchema> = {
     const params = new Params()
     const out = detector(params, config)(input('images', [batchSize, 3, size, size]))
     const [heat, here, sizes] = [input('heat', cells), input('here', cells), input('sizes', cells)]
-    const kinds = input('kinds', cells, 'i64')
+    const classes = input('classes', cells, 'i64')
     const rows = batchSize * side * side
     const centre = focalLoss(out.centres, heat, here)
-    const kind = crossEntropy(out.classes.reshape([rows, config.classes.length]), kinds.reshape([rows]), here.reshape([rows]))
+    const ofClass = crossEntropy(
+      out.classes.reshape([rows, config.classes.length]),
+      classes.reshape([rows]),
+      here.reshape([rows]),
+    )
     const extent = out.sizes.sub(sizes).abs().mul(here).sum().div(here.sum())
     const whole = Object.keys(heads).map((head) => crossEntropy(out.logits[head] as Tensor, input(head, [batchSize], 'i64')))
-    const right = out.classes.argmax().eq(kinds).cast('f32').mul(here).sum().div(here.sum())
+    const right = out.classes.argmax().eq(classes).cast('f32').mul(here).sum().div(here.sum())
 
     return {
       task: {
         params,
-        loss: [kind, extent, ...whole].reduce((sum, one) => sum.add(one), centre),
-        metrics: { centre, kind, extent, right },
+        loss: [ofClass, extent, ...whole].reduce((sum, one) => sum.add(one), centre),
+        metrics: { centre, kind: ofClass, extent, right },
         async batch(generator) {
           const { images, scenes } = await sampleBatch(dataset, generator, batchSize)
           const labels = Object.entries(heads).map(([head, names]) => {
@@ -114,14 +118,14 @@ function focalLoss(logits: Tensor, heat: Tensor, here: Tensor): Tensor {
 export function targetsOf(scenes: readonly StickerScene[], side: number, numbers: ReadonlyMap<string, number>) {
   const shape = [scenes.length, side, side]
   const [heat, here, sizes] = [NdArray.zeros(shape), NdArray.zeros(shape), NdArray.zeros(shape)]
-  const kinds = NdArray.zeros(shape, 'i64')
+  const classes = NdArray.zeros(shape, 'i64')
   for (const [b, { objects }] of scenes.entries())
     for (const { icon, x, y, size } of objects) {
       const [column, row] = [x, y].map((at) => Math.min(side - 1, Math.floor(at * side))) as [number, number]
       const cell = (b * side + row) * side + column
       here.data[cell] = 1
       sizes.data[cell] = Math.log(size)
-      kinds.data[cell] = BigInt(numbers.get(icon.name) as number)
+      classes.data[cell] = BigInt(numbers.get(icon.name) as number)
       const spread = 2 * Math.max(0.6, (size * side) / 12) ** 2
       for (let v = 0; v < side; v++)
         for (let u = 0; u < side; u++) {
@@ -130,5 +134,5 @@ export function targetsOf(scenes: readonly StickerScene[], side: number, numbers
           heat.data[at] = Math.max(heat.data[at] as number, near)
         }
     }
-  return { heat, here, sizes, kinds }
+  return { heat, here, sizes, classes }
 }

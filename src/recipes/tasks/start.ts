@@ -21,7 +21,7 @@ interface NetworkFields {
 
 export interface StartingNetwork {
   readonly config: UNet2DConfig
-  /** The task's `start`, once the network is drawn: the values of a trained one. */
+  /** The task's `start`, once the network is traced: the values of a trained one. */
   start(params: Params): { readonly start?: ReadonlyMap<string, NdArray> }
 }
 

@@ -29,7 +29,7 @@ export interface AdversarialParts {
 }
 
 /**
- * Autoencoder and discriminator in one step, each moved by its own loss. What moves the autoencoder is written as the made
+ * Autoencoder and discriminator in one step, each updated by its own loss. The autoencoder's is written as the made
  * pictures times their gradient: that of the error, and that of the discriminator's logits scaled so that both reach the last
  * layer equally long, times the weight (Esser et al. 2021, eq. 7).
  */

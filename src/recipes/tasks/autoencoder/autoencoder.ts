@@ -40,7 +40,7 @@ export const vaeSchema = z.object({
       weight: z.number().min(0).default(1),
     })
     .prefault({}),
-  /** Keeps latents to what is at their place. */
+  /** Keeps latents to what is at their position. */
   locality: localitySchema.optional(),
   /** A last stage against a discriminator. */
   adversarial: adversarialSchema.optional(),

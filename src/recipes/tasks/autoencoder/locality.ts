@@ -4,15 +4,15 @@ import { type Ground, groundNames, type StickerScene } from '../../../data/index
 import { NdArray } from '../../../runtime/ndarray.ts'
 import type { Generator } from '../../../runtime/random.ts'
 
-/** Latents that say what is at their place, whatever stands around it. */
+/** Keeps latents to what is at their position, whatever stands around it. */
 export const localitySchema = z.strictObject({
   /** Against the error of pictures. */
   weight: z.number().positive(),
-  /** Cells around a place that it may depend on. */
+  /** Cells around a position that its latents may depend on. */
   margin: z.int().min(0).default(1),
 })
 
-/** A scene's picture, its twin on another ground, and where they are the same. */
+/** A scene's picture, its twin on another background, and where they are the same. */
 export interface Twins {
   /** [B, 3, H, W]. */
   readonly twins: NdArray<'f32'>
@@ -21,8 +21,8 @@ export interface Twins {
 }
 
 /**
- * How far latents depend on what is around their place: an encoder's norms and attention see the whole picture, so that one object
- * on two grounds has different latents, each of which a diffusion model would have to learn. Consistency under a change of the
+ * How far latents depend on what is around their position: an encoder's norms and attention see the whole picture, so that one object
+ * on two backgrounds has different latents, each of which a diffusion model would have to learn. Consistency under a change of the
  * picture, as in EQ-VAE (Kouzelis et al. 2025), which scales and turns it.
  *
  * @param latents those of the pictures [B, c, h, w]
@@ -34,12 +34,12 @@ export function locality(images: Tensor, latents: Tensor, encode: (images: Tenso
   const [batch, channels, h, w] = latents.shape as [number, number, number, number]
   const [twins, kept] = [input('twins', images.shape), input('kept', [batch, 1, h, w])]
   const square = encode(twins).sub(latents).square().mul(kept).sum([1, 2, 3])
-  // A small object counts as much as a large one, though it has fewer cells and more of the ground around it.
+  // A small object counts as much as a large one, though it has fewer cells and more of the background around it.
   const each = square.div(kept.sum([1, 2, 3]).mul(channels).maximum(1))
   return each.mean().div(latents.square().mean().stopGradient())
 }
 
-/** Draws a batch of scenes once more, each on another ground. */
+/** Draws a batch of scenes once more, each on another background. */
 export function twinsOf(
   { images, scenes }: { readonly images: NdArray<'f32'>; readonly scenes: readonly StickerScene[] },
   render: (scenes: readonly StickerScene[]) => NdArray<'f32'>,

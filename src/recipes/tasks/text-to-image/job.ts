@@ -18,7 +18,7 @@ import { savePipeline, schedulerOf } from './pipeline-folder.ts'
 import { checkRecipe, textToImageSchema } from './schema.ts'
 import { heldOutErrors } from './validation.ts'
 
-/** Latent diffusion told by texts (Rombach et al. 2022, section 3.3), with classifier-free guidance (Ho and Salimans 2021). */
+/** Latent diffusion conditioned on text (Rombach et al. 2022, section 3.3), with classifier-free guidance (Ho and Salimans 2021). */
 export const textToImageType: RecipeType<typeof textToImageSchema> = {
   name: 'text-to-image',
   summary: 'a latent diffusion model of captioned scenes',

@@ -9,7 +9,7 @@ import { Params } from '../../../nn/params.ts'
 import { NdArray } from '../../../runtime/ndarray.ts'
 import { compile } from '../../../runtime/program.ts'
 import { Generator } from '../../../runtime/random.ts'
-import { drawLayouts, layoutOf, layoutReader, questions } from './layout-head.ts'
+import { drawLayouts, layoutHead, layoutOf, questions } from './layout-head.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'langevin-layouts-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -62,9 +62,9 @@ test('data whose captions tell no layout are refused, not drawn from for ever', 
   expect(() => drawLayouts(silent as typeof dataset, new Generator(0), 1)).toThrow('no layout in 1000 captions')
 })
 
-test('the reader looks at the states alone: another order of them is read alike', async () => {
+test('the head looks at the states alone: another order of them gives the same', async () => {
   const p = new Params('layout')
-  const out = layoutReader(p, 32, 5)(input('states', [2, 4, 32]))
+  const out = layoutHead(p, 32, 5)(input('states', [2, 4, 32]))
   expect(out.shape).toEqual([2, questions.length, 5])
   const program = await compile({ outputs: { out }, weights: p.initialise(new Generator(0)) })
   const states = new Generator(1).randn([2, 4, 32])

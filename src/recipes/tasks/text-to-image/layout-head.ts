@@ -17,7 +17,7 @@ export const questions = ['left', 'right', 'top', 'bottom', 'column', 'row'] as 
 const HEAD = 32
 
 interface LayoutLossParts {
-  /** Those that learn; the reader's are added under `layout`. */
+  /** Those that learn; the head's are added under `layout`. */
   readonly params: Params
   readonly text: Pick<PromptBatchParts['text'], 'config' | 'tokenizer'>
   readonly encoder: ClipText
@@ -25,14 +25,14 @@ interface LayoutLossParts {
   readonly batchSize: number
 }
 
-/** How badly a reader reads captions that tell a layout, one to four pictures, and the captions of a step. */
+/** The loss of an auxiliary head that tells layouts from captions, one caption to four pictures; and the captions of a step. */
 export function layoutLoss({ params, text, encoder, dataset, batchSize }: LayoutLossParts) {
   const count = Math.ceil(batchSize / 4)
   const rows = count * questions.length
-  const kinds = dataset.nouns.length
-  const read = layoutReader(params.at('layout'), text.config.hidden_size, kinds)
+  const classes = dataset.nouns.length
+  const head = layoutHead(params.at('layout'), text.config.hidden_size, classes)
   const tokens = input('layoutTokens', [count, text.tokenizer.maxLength], 'i64')
-  const logits = read(encoder(tokens).lastHiddenState).reshape([rows, kinds])
+  const logits = head(encoder(tokens).lastHiddenState).reshape([rows, classes])
   return {
     loss: crossEntropy(logits, input('layout', [rows], 'i64'), input('layoutTold', [rows])),
     feeds(generator: Generator) {
@@ -43,16 +43,16 @@ export function layoutLoss({ params, text, encoder, dataset, batchSize }: Layout
 }
 
 /**
- * Reads a layout from a text's hidden states [B, N, width]: logits [B, questions, kinds]. What learns from it is the text encoder,
+ * Tells a layout from a text's hidden states [B, N, width]: logits [B, questions, classes]. What learns from it is the text encoder,
  * and it is not kept: matched with pictures, captions are learnt as bags of words (Yuksekgonul et al. 2023), and structure that is
  * known beside them helps (Huang et al. 2024, Structure-CLIP).
  */
-export function layoutReader(p: Params, width: number, kinds: number) {
+export function layoutHead(p: Params, width: number, classes: number) {
   const asked = p.get('questions', [1, questions.length, width], normal(0.1))
   const attend = crossAttention(p.at('attn'), { width, heads: Math.max(1, Math.floor(width / HEAD)) })
   const feed = gegluFeedForward(p.at('ff'), width)
   const [before, between] = [layerNorm(p.at('norm1'), width), layerNorm(p.at('norm2'), width)]
-  const answer = linear(p.at('answer'), width, kinds)
+  const answer = linear(p.at('answer'), width, classes)
   return (states: Tensor): Tensor => {
     const start = asked.expand([states.shape[0] as number, questions.length, width])
     const seen = start.add(attend(before(start), { context: states }))

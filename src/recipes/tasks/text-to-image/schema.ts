@@ -13,8 +13,8 @@ export const textToImageSchema = z.object({
   /** Whether the text encoder goes on learning, with the denoiser: Rombach et al. 2022, section 3.3. */
   train_text_encoder: z.boolean().default(false),
   /**
-   * Weight of a reader that learns, from the text's states, what captions tell of layouts: the denoiser's error alone taught the text
-   * encoder no order of objects in 600 steps. Not kept.
+   * Weight of an auxiliary head, which is not kept: it has to tell from a caption's hidden states where objects stand. By the denoiser's error
+   * alone the text encoder learnt no order of objects in 600 steps.
    */
   layout_weight: z.number().positive().optional(),
   /** The network, where it does not come with a `pretrained` pipeline. */
