@@ -17,6 +17,7 @@ const commands: Readonly<Record<string, () => Promise<Register>>> = {
   bench: async () => (await import('./bench.ts')).bench,
   info: async () => (await import('./info.ts')).info,
   pull: async () => (await import('./pull.ts')).pull,
+  cache: async () => (await import('./cache.ts')).cache,
 }
 
 /** The `langevin` program with one of its commands, or with all. */

@@ -106,13 +106,25 @@ export class State {
   }
 }
 
+/** Sessions that pass a value through, the last used kept: one for each type and shape would fill the GPU. */
+const MOST_SESSIONS = 16
 const sessions = new Map<string, Promise<Session>>()
+
 function passThrough(x: Tensor, device: DeviceName): Promise<Session> {
   const key = `${x.dtype} ${x.shape.join(' ')}`
-  const known = sessions.get(key)
-  if (known) return known
+  const session = sessions.get(key) ?? makePassThrough(x, device)
+  sessions.delete(key)
+  sessions.set(key, session)
+  const [oldest] = sessions
+  if (oldest && sessions.size > MOST_SESSIONS) {
+    sessions.delete(oldest[0])
+    // What it gave lies on the host.
+    void oldest[1].then((session) => session.release()).catch(() => undefined)
+  }
+  return session
+}
+
+function makePassThrough(x: Tensor, device: DeviceName): Promise<Session> {
   const { model } = lower({ outputs: { y: x.dtype === 'f32' ? x.mul(1) : x } }, { target: 'webgpu' })
-  const made = createSession(model, { device })
-  sessions.set(key, made)
-  return made
+  return createSession(model, { device })
 }

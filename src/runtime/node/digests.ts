@@ -57,6 +57,12 @@ export class Digests {
     this.changed.clear()
   }
 
+  /** Forgets all files. */
+  clear(): void {
+    this.known.clear()
+    rmSync(this.folder, { recursive: true, force: true })
+  }
+
   /** Forgets files that are gone. */
   prune(): void {
     for (const name of namesIn(this.folder)) {

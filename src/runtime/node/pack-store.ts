@@ -96,6 +96,13 @@ export class PackStore {
     return files.sort((a, b) => a.used.getTime() - b.used.getTime())
   }
 
+  /** Removes all of them. A program that has one mapped keeps it until it is released. */
+  clear(): void {
+    for (const { path } of this.files()) rmSync(path, { force: true })
+    this.digests.clear()
+    this.refresh()
+  }
+
   /** Ends once everything that was packed lies in its place. */
   async settled(): Promise<void> {
     await Promise.all(this.saving)
