@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { ArgumentError } from '../core/errors.ts'
+import { inWords } from '../core/system-error.ts'
 import type { NdArray } from '../runtime/ndarray.ts'
 import type { FileTensor, Weights } from '../runtime/weights.ts'
 import { saving, syncFolder, temporaryIn } from './atomic.ts'
@@ -68,7 +69,7 @@ function noWeights(dir: string): FolderError | PickleError {
   try {
     names = readdirSync(dir)
   } catch (cause) {
-    return new FolderError(dir, `cannot be read: ${(cause as Error).message}`)
+    return new FolderError(dir, `cannot be read: ${inWords(cause)}`)
   }
   const files = names.filter((name) => name.endsWith('.safetensors'))
   const shards = files.some((name) => /-\d{5}-of-\d{5}\./.test(name))

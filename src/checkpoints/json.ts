@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { posix, win32 } from 'node:path'
+import { inWords } from '../core/system-error.ts'
 import { writeAtomic } from './atomic.ts'
 import { ConfigError, quote } from './errors.ts'
 
@@ -17,7 +18,7 @@ export function readJson(file: string): Json {
   try {
     text = readFileSync(file, 'utf8')
   } catch (cause) {
-    throw new ConfigError(file, `cannot be read: ${(cause as Error).message}`, { cause })
+    throw new ConfigError(file, `cannot be read: ${inWords(cause)}`, { cause })
   }
   let value: unknown
   try {

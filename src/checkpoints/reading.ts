@@ -1,4 +1,5 @@
 import { openSync, readSync, realpathSync, statSync } from 'node:fs'
+import { inWords } from '../core/system-error.ts'
 import { SafetensorsError } from './errors.ts'
 
 /** Opens a file for reading, and says where it really lies. Pipes and devices are refused: they may never end. */
@@ -20,7 +21,7 @@ export function readAt<B extends Uint8Array>(fd: number, position: number, bytes
     try {
       got = readSync(fd, bytes, done, Math.min(bytes.length - done, 2 ** 30), position + done)
     } catch (cause) {
-      throw new SafetensorsError(file, `cannot be read: ${(cause as Error).message}`, { cause })
+      throw new SafetensorsError(file, `cannot be read: ${inWords(cause)}`, { cause })
     }
     if (got === 0)
       throw new SafetensorsError(file, `ends at byte ${position + done}, ${bytes.length - done} too early: it has changed`)

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { z } from 'zod'
 import { LangevinError } from '../core/errors.ts'
+import { inWords as reasonOf } from '../core/system-error.ts'
 import type { Device } from '../runtime/devices.ts'
 import { type Environment, environment } from '../runtime/node/environment.ts'
 import { defineCommand, printResult } from './command.ts'
@@ -9,7 +10,7 @@ function readBytes(file: string): Buffer {
   try {
     return readFileSync(file)
   } catch (error) {
-    throw new LangevinError(`${file}: cannot be read (${(error as NodeJS.ErrnoException).code})`, { cause: error })
+    throw new LangevinError(`${file}: cannot be read: ${reasonOf(error)}`, { cause: error })
   }
 }
 

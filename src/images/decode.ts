@@ -1,4 +1,5 @@
 import { readFile, stat } from 'node:fs/promises'
+import { inWords } from '../core/system-error.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { ImageError } from './errors.ts'
 import { type Colour, type ImageTensor, type Pixels, toTensor, white } from './pixels.ts'
@@ -156,7 +157,7 @@ async function read(path: string, maxBytes: number): Promise<Uint8Array> {
     return await readFile(path)
   } catch (error) {
     if (error instanceof ImageError) throw error
-    throw new ImageError(path, 'missing', `cannot be read: ${(error as Error).message}`, { cause: error })
+    throw new ImageError(path, 'missing', `cannot be read: ${inWords(error)}`, { cause: error })
   }
 }
 

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import { inWords } from '../core/system-error.ts'
 import { formatOf } from './decode.ts'
 import { ImageError } from './errors.ts'
 import { jpegComment, webpComment } from './exif.ts'
@@ -122,7 +123,7 @@ export async function readSettings(source: string | Uint8Array): Promise<Picture
   const bytes =
     typeof source === 'string'
       ? await readFile(source).catch((cause: NodeJS.ErrnoException) => {
-          throw new ImageError(place, 'missing', `cannot be read (${cause.code})`, { cause })
+          throw new ImageError(place, 'missing', `cannot be read: ${inWords(cause)}`, { cause })
         })
       : source
   const texts = readPictureText(bytes, place)

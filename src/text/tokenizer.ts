@@ -4,6 +4,7 @@ import { Tokenizer } from '@huggingface/tokenizers'
 import { ConfigError } from '../checkpoints/errors.ts'
 import { isObject, type Json, readJson } from '../checkpoints/json.ts'
 import { ArgumentError } from '../core/errors.ts'
+import { inWords } from '../core/system-error.ts'
 import { checkLength, PromptError } from './errors.ts'
 
 /** A token that is matched whole in a text, before the words are cut. */
@@ -213,6 +214,6 @@ function mergesOf(file: string): string[] {
     const lines = readFileSync(file, 'utf8').split('\n')
     return lines.filter((line, i) => line.trim() !== '' && !(i === 0 && line.startsWith('#version')))
   } catch (cause) {
-    throw new ConfigError(file, `cannot be read: ${(cause as Error).message}`, { cause })
+    throw new ConfigError(file, `cannot be read: ${inWords(cause)}`, { cause })
   }
 }
