@@ -10,6 +10,7 @@ const { version, description } = JSON.parse(readFileSync(new URL('../../package.
 const commands: Readonly<Record<string, () => Promise<Register>>> = {
   sample: async () => (await import('./sample.ts')).sample,
   generate: async () => (await import('./generate.ts')).generate,
+  upscale: async () => (await import('./upscale.ts')).upscale,
   train: async () => (await import('./train.ts')).train,
   evaluate: async () => (await import('./evaluate.ts')).evaluate,
   card: async () => (await import('./card.ts')).card,

@@ -36,6 +36,10 @@ export interface ImageHeader {
   readonly width: number
   readonly height: number
   readonly hasAlpha: boolean
+  /** Whether its colours are shades of grey by its format, not by their values. */
+  readonly grey: boolean
+  /** Bits of a level. */
+  readonly depth: 8 | 16
 }
 
 /** The format that the first bytes declare, or undefined. */
@@ -147,7 +151,9 @@ async function open(source: string | Uint8Array, options: DecodeOptions) {
     throw new ImageError(place, 'size', `${width} × ${height} pixels; at least ${minSide} a side are needed`)
   const frames = format === 'png' ? animationFrames(bytes) : (found.pages ?? 1)
   if (frames > 1) throw new ImageError(place, 'animated', `${frames} frames; save one of them as a still picture`)
-  return { place, image, header: { format, width, height, hasAlpha: found.hasAlpha }, deep: found.depth === 'ushort' }
+  const deep = found.depth === 'ushort'
+  const grey = found.space === 'b-w' || found.space === 'grey16'
+  return { place, image, header: { format, width, height, hasAlpha: found.hasAlpha, grey, depth: deep ? 16 : 8 } as const, deep }
 }
 
 async function read(path: string, maxBytes: number): Promise<Uint8Array> {

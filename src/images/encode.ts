@@ -1,5 +1,6 @@
 import { writeAll, writeAtomic } from '../checkpoints/atomic.ts'
 import { ArgumentError, ShapeError } from '../core/errors.ts'
+import type { NdArray } from '../runtime/ndarray.ts'
 import { withJpegComment, withWebpComment } from './exif.ts'
 import { type Picture, pixelsOf, sizeOf, toRgb } from './pixels.ts'
 import { withPngText } from './pngtext.ts'
@@ -70,6 +71,33 @@ export async function encodeAnimation(
   return stacked.webp({ quality, loop: 0, delay: typeof delay === 'number' ? all.map(() => delay) : [...delay] }).toBuffer()
 }
 
+export interface PlaneOptions extends PngOptions {
+  /** Bits of a level; 8 by default. */
+  readonly depth?: 8 | 16
+}
+
+/**
+ * PNG bytes of planes [C, H, W] in [0, 1]: grey (C = 1), grey and alpha, RGB, or RGB and alpha; in 16 bits where asked for.
+ *
+ * @throws ShapeError
+ */
+export async function encodePlanes(planes: NdArray<'f32'>, options: PlaneOptions = {}): Promise<Uint8Array> {
+  const { depth = 8, text = {}, compressionLevel = 6 } = options
+  const [channels = 0, height = 0, width = 0] = planes.shape
+  if (planes.shape.length !== 3 || channels < 1 || channels > 4 || planes.size === 0)
+    throw new ShapeError(`encodePlanes: expected [1 to 4, H, W], got [${planes.shape.join(', ')}]`)
+  const top = depth === 16 ? 65535 : 255
+  const levels = depth === 16 ? new Uint16Array(planes.size) : new Uint8Array(planes.size)
+  const size = height * width
+  for (let c = 0; c < channels; c++)
+    for (let i = 0; i < size; i++)
+      levels[i * channels + c] = Math.round(Math.min(1, Math.max(0, planes.data[c * size + i] as number)) * top)
+  const raw = { width, height, channels: channels as 1 | 2 | 3 | 4 }
+  const image = sharp()(levels, { raw, limitInputPixels: false })
+  const space = channels < 3 ? (depth === 16 ? 'grey16' : 'b-w') : depth === 16 ? 'rgb16' : 'srgb'
+  return withPngText(await image.toColourspace(space).png({ compressionLevel }).toBuffer(), text)
+}
+
 /** Writes a PNG in one step: whoever looks sees the old file or the new one. @throws SaveError */
 export async function savePng(path: string, picture: Picture, options: PngOptions = {}): Promise<void> {
   const bytes = await encodePng(picture, options)
@@ -94,5 +122,11 @@ export async function savePicture(
     ending === 'png'
       ? await encodePng(picture, { text: all })
       : await (ending === 'webp' ? encodeWebp : encodeJpeg)(picture, options)
+  writeAtomic(path, (fd) => writeAll(fd, bytes))
+}
+
+/** Writes planes as a PNG in one step. @throws SaveError */
+export async function savePlanes(path: string, planes: NdArray<'f32'>, options: PlaneOptions = {}): Promise<void> {
+  const bytes = await encodePlanes(planes, options)
   writeAtomic(path, (fd) => writeAll(fd, bytes))
 }

@@ -88,7 +88,7 @@ describe('decode and encode', () => {
       .png()
       .withMetadata({ orientation: 6 })
       .toBuffer()
-    expect(await readHeader(turned)).toEqual({ format: 'png', width: 10, height: 20, hasAlpha: false })
+    expect(await readHeader(turned)).toEqual({ format: 'png', width: 10, height: 20, hasAlpha: false, grey: false, depth: 8 })
     const back = await decodePixels(turned)
     expect(back.shape).toEqual([20, 10, 3])
     // A quarter turn clockwise: the old bottom left is the new top left, the old top left the new top right.

@@ -22,11 +22,13 @@ export {
 export {
   encodeAnimation,
   encodeJpeg,
+  encodePlanes,
   encodePng,
   encodeWebp,
   type LossyOptions,
   type PngOptions,
   savePicture,
+  savePlanes,
   savePng,
 } from './encode.ts'
 export { ImageError, type ImageFault } from './errors.ts'
