@@ -6,5 +6,6 @@ export { type PromptLora, type PromptPart, type PromptSyntax, parsePrompt, takeL
 export { maxPrompt, PromptError } from './errors.ts'
 export { addInversions, bundledInversions, InversionError, readInversion, type TextualInversion } from './inversion.ts'
 export { type PlanOptions, type PromptBranch, type PromptPlan, planPrompt, promptStretches } from './plan.ts'
+export { type FramedText, T5Tokenizer } from './t5-tokenizer.ts'
 export { ClipTokenizer } from './tokenizer.ts'
 export { expandWildcards, type Wildcards, wildcardLines } from './wildcards.ts'

@@ -8,4 +8,5 @@ export {
   t5,
   t5Decoder,
   t5Encoder,
+  t5EncoderWeights,
 } from './t5.ts'

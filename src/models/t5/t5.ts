@@ -73,3 +73,13 @@ export const renameT5 = (key: string): string => (/^(en|de)coder\.embed_tokens\.
 
 /** Keys of a whole T5 that its encoder alone does not have. */
 export const isT5Decoder = (key: string): boolean => /^(decoder\.|lm_head\.)/.test(key)
+
+/**
+ * The encoder's weights of a file, under the network's names: the file may hold all of a T5, and the token table under one name or
+ * several.
+ */
+export function t5EncoderWeights<V>(weights: ReadonlyMap<string, V>): Map<string, V> {
+  const own = [...weights].filter(([key]) => key === 'decoder.embed_tokens.weight' || !isT5Decoder(key))
+  const renamed = own.map(([key, value]) => [renameT5(key), value] as const)
+  return new Map([...renamed, ...own.filter(([key]) => renameT5(key) === key)])
+}

@@ -20,14 +20,12 @@ import {
   ditTransformer,
   isClipBuffer,
   isSwinBuffer,
-  isT5Decoder,
   mmditConfig,
   mmditTransformer,
   pixartConfig,
   pixartTransformer,
   renameClipText,
   renameClipVision,
-  renameT5,
   rrdbNet,
   rrdbNetConfig,
   srvggConfig,
@@ -38,6 +36,7 @@ import {
   t2iAdapterConfig,
   t5Config,
   t5Encoder,
+  t5EncoderWeights,
   unet2d,
   unet2dCondition,
   unet2dConditionConfig,
@@ -47,6 +46,7 @@ import {
 } from '../../models/index.ts'
 import type { Params } from '../../nn/params.ts'
 import { renameAttention } from '../../nn/spatial-attention.ts'
+import type { Weights } from '../../runtime/weights.ts'
 
 /** What opens the networks of one class of diffusers or transformers. */
 export interface NetworkClass<C, F> {
@@ -58,7 +58,12 @@ export interface NetworkClass<C, F> {
   readonly rename?: (key: string) => string
   /** Buffers in checkpoints that no network asks for. */
   readonly ignore?: (key: string) => boolean
+  /** Which of a file's weights are the network's, where keys alone do not tell. */
+  readonly select?: (weights: Weights) => Weights
 }
+
+/** Positions on the grid of patches, which are computed. */
+const isPositionBuffer = (key: string) => key === 'pos_embed.pos_embed'
 
 const entry = <C, F>(spec: NetworkClass<C, F>) => spec
 
@@ -84,10 +89,11 @@ export const networkClasses = {
     rename: renameClipVision,
     ignore: isClipBuffer,
   }),
-  DiTTransformer2DModel: entry({ config: ditConfig, build: ditTransformer }),
-  PixArtTransformer2DModel: entry({ config: pixartConfig, build: pixartTransformer }),
+  DiTTransformer2DModel: entry({ config: ditConfig, build: ditTransformer, ignore: isPositionBuffer }),
+  PixArtTransformer2DModel: entry({ config: pixartConfig, build: pixartTransformer, ignore: isPositionBuffer }),
   SD3Transformer2DModel: entry({ config: mmditConfig, build: mmditTransformer }),
-  T5EncoderModel: entry({ config: t5Config, build: t5Encoder, rename: renameT5, ignore: isT5Decoder }),
+  T5EncoderModel: entry({ config: t5Config, build: t5Encoder, select: t5EncoderWeights }),
+  UMT5EncoderModel: entry({ config: t5Config, build: t5Encoder, select: t5EncoderWeights }),
   RRDBNet: entry({ config: rrdbNetConfig, build: rrdbNet }),
   SRVGGNetCompact: entry({ config: srvggConfig, build: srvggNet }),
   SwinIR: entry({ config: swinIrConfig, build: swinIr, ignore: isSwinBuffer }),

@@ -52,13 +52,14 @@ export function openNetwork<N extends ClassName>(
   { className, config: fields, weights, place, configPlace }: Stored<N>,
   check: (config: ConfigOf<N>, place: string) => void = () => {},
 ): OpenedNetwork<N> {
-  const { config: parse, rename, ignore } = networkClasses[className] as unknown as NetworkClass<ConfigOf<N>, unknown>
+  const known = networkClasses[className] as unknown as NetworkClass<ConfigOf<N>, unknown>
+  const { config: parse, rename, ignore, select = (all: Weights) => all } = known
   const config = parse(fields, configPlace)
   check(config, configPlace)
   const p = new Params()
   build(className, p, config)
   const version = (fields as Json)._diffusers_version
-  const matched = matchWeights(p.tensors, weights(), { place, ...(rename && { rename }), ...(ignore && { ignore }) })
+  const matched = matchWeights(p.tensors, select(weights()), { place, ...(rename && { rename }), ...(ignore && { ignore }) })
   return {
     className,
     config,
