@@ -117,6 +117,18 @@ test('names of flags that diffusers has, the prompt behind a list, an ending in 
   expect((await run('info', out)).out).toMatch(/^parameters: -fox\n/m)
 })
 
+test('a prompt by itself, wherever it stands, goes before one by flag, as npm start gives it', { timeout: 120_000 }, async () => {
+  const out = join(desk, 'start.png')
+  const own = ['--model', `${folder}/sd1`, '--steps', '1', '--threads', '1', '--no-draw', '--out', out, '--prompt', 'a hen']
+  for (const [more, prompt] of [
+    [[], 'a hen'],
+    [['--num', '1', 'a fox'], 'a fox'],
+  ] as const) {
+    expect(await run('generate', ...own, ...more)).toMatchObject({ code: 0 })
+    expect((await run('info', out)).out).toContain(`parameters: ${prompt}\n`)
+  }
+})
+
 test("XL's sizes and its refiner come by flags", { timeout: 120_000 }, async () => {
   const out = join(desk, 'xl.png')
   const made: readonly (readonly [string, ...string[]])[] = [
