@@ -87,9 +87,9 @@ describe.each([
     expect(readFileSync(join(machine.project, 'fox.png')).subarray(1, 4).toString()).toBe('PNG')
     expect(readdirSync(machine.project).sort()).toEqual(['fox.png', 'node_modules', 'package-lock.json', 'package.json'])
     // What the package leaves out has a name and a remedy.
-    const { stderr } = machine.fails('node_modules/langevin/bin/langevin.mjs', 'sample', '--model', 'ddpm-faces-32')
+    const { stderr } = machine.fails('node_modules/langevin/bin/langevin.mjs', 'sample', 'ddpm-faces-32')
     expect(stderr).toContain('langevin pull ddpm-faces-32')
-    const brought = /^\.cache\/langevin\/(engine|node)\//
+    const brought = /^\.cache\/langevin\/(engine|node|packed)\//
     expect(filesIn(machine.home).filter((file) => !brought.test(file))).toEqual([])
   })
 })

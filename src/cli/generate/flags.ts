@@ -20,7 +20,7 @@ interface Property {
 export type Reading = 'picture' | 'map' | 'pair' | 'config' | 'plain'
 
 /** A flag of the union of all pages' options. */
-interface Flag {
+export interface Flag {
   readonly schema: z.ZodType
   readonly reading: Reading
 }
