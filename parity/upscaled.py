@@ -1,7 +1,7 @@
 """Pictures that the published upscalers' own programs make with tiny networks, for src/pipelines/upscale: whole, in tiles, grey, with
 alpha, in 16 bits. Writes the networks as .pth files, as they are published.
 
-    python parity/upscaled.py BasicSR Real-ESRGAN SwinIR
+    python parity/upscaled.py BasicSR Real-ESRGAN SwinIR swin2sr
 """
 
 import types

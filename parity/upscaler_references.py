@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-basicsr, realesrgan, swinir = map(Path, sys.argv[1:4])
+basicsr, realesrgan, swinir, swin2sr = map(Path, sys.argv[1:5])
 
 
 def module(name, **members):
@@ -52,8 +52,9 @@ exec(compile(source, "rrdbnet_arch.py", "exec"), rrdb.__dict__)
 RRDBNet = rrdb.RRDBNet
 SRVGGNetCompact = load(realesrgan / "realesrgan/archs/srvgg_arch.py").SRVGGNetCompact
 SwinIR = load(swinir / "models/network_swinir.py").SwinIR
+Swin2SR = load(swin2sr / "models/network_swin2sr.py").Swin2SR
 
-classes = {"RRDBNet": RRDBNet, "SRVGGNetCompact": SRVGGNetCompact, "SwinIR": SwinIR}
+classes = {"RRDBNet": RRDBNet, "SRVGGNetCompact": SRVGGNetCompact, "SwinIR": SwinIR, "Swin2SR": Swin2SR}
 
 module("basicsr.utils.download_util", load_file_from_url=None)
 module("requests")

@@ -1,8 +1,9 @@
 """The published upscalers' networks, as fixtures for src/models/rrdbnet, srvgg and swinir: pictures, gradients, and key sets.
 
 They are no packages that install beside this PyTorch, so clones of their repositories are read:
-    python parity/upscalers.py BasicSR Real-ESRGAN SwinIR
-of github.com/XPixelGroup/BasicSR (8d56e3a), github.com/xinntao/Real-ESRGAN (a4abfb2), github.com/JingyunLiang/SwinIR (6545850).
+    python parity/upscalers.py BasicSR Real-ESRGAN SwinIR swin2sr
+of github.com/XPixelGroup/BasicSR (8d56e3a), github.com/xinntao/Real-ESRGAN (a4abfb2), github.com/JingyunLiang/SwinIR (6545850),
+github.com/mv-lab/swin2sr (6f25d76).
 """
 
 import torch
@@ -30,6 +31,10 @@ published = {
     "realSR_L_x4": ("SwinIR", swin(9, 240, 8, "nearest+conv", upscale=4, img_size=64, resi_connection="3conv")),
     "colorDN": ("SwinIR", swin(6, 180, 6, "", upscale=1, img_size=128)),
     "grayDN": ("SwinIR", swin(6, 180, 6, "", upscale=1, img_size=128, in_chans=1)),
+    "Swin2SR_ClassicalSR_X4_64": ("Swin2SR", swin(6, 180, 6, "pixelshuffle", upscale=4, img_size=64)),
+    "Swin2SR_Lightweight_X2_64": ("Swin2SR", swin(4, 60, 6, "pixelshuffledirect", upscale=2, img_size=64)),
+    "Swin2SR_CompressedSR_X4_48": ("Swin2SR", swin(6, 180, 6, "pixelshuffle_aux", upscale=4, img_size=48)),
+    "Swin2SR_RealworldSR_X4_64_BSRGAN_PSNR": ("Swin2SR", swin(6, 180, 6, "nearest+conv", upscale=4, img_size=64)),
     "jpegCAR": ("SwinIR", swin(6, 180, 6, "", upscale=1, img_size=126, in_chans=1, window_size=7, img_range=255.0)),
 }
 small = {"depths": [2, 2], "num_heads": [2, 3], "embed_dim": 12, "mlp_ratio": 2, "window_size": 4, "img_size": 8}
@@ -46,6 +51,9 @@ cases = {
     "swin_real": ("SwinIR", {**small, "upsampler": "nearest+conv", "upscale": 4, "resi_connection": "3conv", "depths": [3], "num_heads": [2]}, (1, 3, 8, 8)),
     "swin_real_x2": ("SwinIR", {**small, "upsampler": "nearest+conv", "upscale": 2, "depths": [2], "num_heads": [2]}, (1, 3, 8, 5)),
     "swin_grey": ("SwinIR", {**small, "upsampler": "", "upscale": 1, "in_chans": 1, "img_range": 255.0, "window_size": 3, "img_size": 9}, (1, 1, 7, 8)),
+    "swin2_light": ("Swin2SR", {**small, "upsampler": "pixelshuffledirect", "upscale": 2}, (1, 3, 10, 7)),
+    "swin2_aux": ("Swin2SR", {**small, "upsampler": "pixelshuffle_aux", "upscale": 4, "depths": [2], "num_heads": [2]}, (1, 3, 8, 5)),
+    "swin2_plain": ("Swin2SR", {**small, "upsampler": "", "upscale": 1, "in_chans": 1, "qkv_bias": False, "resi_connection": "3conv"}, (1, 1, 8, 8)),
     "swin_whole": ("SwinIR", {**small, "upsampler": "", "upscale": 1, "img_size": 4, "patch_norm": False}, (1, 3, 8, 4)),
 }
 
@@ -53,7 +61,7 @@ cases = {
 def described(model):
     """Keys without SwinIR's buffers, which are no weights."""
     for name, child in model.named_modules():
-        for key in ("relative_position_index", "attn_mask"):
+        for key in ("relative_position_index", "relative_coords_table", "attn_mask"):
             if key in child._buffers:
                 child._non_persistent_buffers_set.add(key)
     return keys_of(model)
@@ -67,6 +75,7 @@ for name, (kind, config, shape) in cases.items():
     set_weights(model)
     images = torch.rand(shape, generator=generator).requires_grad_()
     made = model(images)
+    made = made[0] if isinstance(made, tuple) else made
     cotangent = torch.randn(made.shape, generator=generator)
     made.backward(cotangent)
     gradients = {key: value.grad for key, value in model.named_parameters()}

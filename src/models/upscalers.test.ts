@@ -11,6 +11,7 @@ import { Generator } from '../runtime/random.ts'
 import { ModelConfigError } from './config.ts'
 import { renameEsrgan, rrdbNet, rrdbNetConfig, rrdbNetConfigOf } from './rrdbnet/index.ts'
 import { srvggConfig, srvggConfigOf, srvggNet } from './srvgg/index.ts'
+import { swin2Sr, swin2SrConfig, swin2SrConfigOf } from './swin2sr/index.ts'
 import { isSwinBuffer, swinIr, swinIrConfig, swinIrConfigOf } from './swinir/index.ts'
 
 const reference = fixture('upscalers')
@@ -25,6 +26,7 @@ interface Network {
 const networks: Readonly<Record<string, Network>> = {
   RRDBNet: { build: (p, config) => rrdbNet(p, rrdbNetConfig(config)), read: rrdbNetConfig, fromShapes: rrdbNetConfigOf },
   SRVGGNetCompact: { build: (p, config) => srvggNet(p, srvggConfig(config)), read: srvggConfig, fromShapes: srvggConfigOf },
+  Swin2SR: { build: (p, config) => swin2Sr(p, swin2SrConfig(config)), read: swin2SrConfig, fromShapes: swin2SrConfigOf },
   SwinIR: { build: (p, config) => swinIr(p, swinIrConfig(config)), read: swinIrConfig, fromShapes: swinIrConfigOf },
 }
 const networkOf = ({ config }: Described) => networks[(config as { _class_name: string })._class_name] as Network
@@ -50,6 +52,8 @@ test('the published networks have their published sizes', () => {
     realSR_L_x4: 28_013_059,
     colorDN: 11_504_163,
     jpegCAR: 11_485_585,
+    Swin2SR_ClassicalSR_X4_64: 12_239_283,
+    Swin2SR_Lightweight_X2_64: 1_005_348,
   })
 })
 

@@ -1,4 +1,5 @@
 export * from './activation.ts'
+export * from './bicubic.ts'
 export * from './dropout.ts'
 export * from './feed-forward.ts'
 export * from './fir.ts'

@@ -27,16 +27,22 @@ export const swinIrSchema = z.strictObject({
 })
 export type SwinIrConfig = Readonly<z.infer<typeof swinIrSchema>>
 
-const checked = swinIrSchema.check((ctx) => {
+const checked = swinIrSchema.check(checkSwin)
+
+/** What the shapes of a network of Swin blocks must have in common. */
+export function checkSwin(
+  ctx: z.core.ParsePayload<Pick<SwinIrConfig, 'depths' | 'num_heads' | 'embed_dim' | 'upscale'> & { readonly upsampler: string }>,
+) {
   const { depths, num_heads, embed_dim, upscale, upsampler } = ctx.value
   const fault = (path: string, message: string) => ctx.issues.push({ code: 'custom', path: [path], message, input: ctx.value })
   if (depths.length !== num_heads.length) fault('num_heads', `has ${num_heads.length} entries, depths has ${depths.length}`)
   if (num_heads.some((heads) => embed_dim % heads !== 0)) fault('num_heads', `must divide embed_dim, ${embed_dim}`)
   const power = Number.isInteger(Math.log2(upscale))
   if (upsampler === '' && upscale !== 1) fault('upscale', `is ${upscale}; without an upsampler it must be 1`)
-  if (upsampler === 'pixelshuffle' && upscale !== 3 && !power) fault('upscale', `is ${upscale}; pixelshuffle takes 3 or 2ⁿ`)
+  if (upsampler.startsWith('pixelshuffle') && upsampler !== 'pixelshuffledirect' && upscale !== 3 && !power)
+    fault('upscale', `is ${upscale}; pixelshuffle takes 3 or 2ⁿ`)
   if (upsampler === 'nearest+conv' && upscale !== 2 && upscale !== 4) fault('upscale', `is ${upscale}; nearest+conv takes 2 or 4`)
-})
+}
 
 /** @throws ModelConfigError */
 export const swinIrConfig = (value: unknown, place?: string): SwinIrConfig => parseConfig('SwinIR', checked, value, place)
@@ -74,7 +80,7 @@ export function swinIrConfigOf(shapes: ReadonlyMap<string, Shape>, place: string
   )
 }
 
-function upsamplingIn(shapes: ReadonlyMap<string, Shape>, channels: number, place: string) {
+export function upsamplingIn(shapes: ReadonlyMap<string, Shape>, channels: number, place: string) {
   if (shapes.has('conv_up1.weight')) return { upsampler: 'nearest+conv', upscale: shapes.has('conv_up2.weight') ? 4 : 2 } as const
   if (!shapes.has('upsample.0.weight')) return { upsampler: '', upscale: 1 } as const
   const [outputs, inputs] = shapeIn(shapes, 'upsample.0.weight', 4, place)
@@ -85,4 +91,4 @@ function upsamplingIn(shapes: ReadonlyMap<string, Shape>, channels: number, plac
 }
 
 /** Keys of files that are no weights: tables of positions, and masks of the size that was trained on. */
-export const isSwinBuffer = (key: string): boolean => /\.(relative_position_index|attn_mask)$/.test(key)
+export const isSwinBuffer = (key: string): boolean => /\.(relative_position_index|relative_coords_table|attn_mask)$/.test(key)

@@ -11,35 +11,39 @@ export interface WindowOptions {
   readonly window: number
   /** Pixels by which windows lie further right and down than at multiples of their side. */
   readonly shift: number
-  readonly bias: boolean
+}
+
+/** What attention in a window is: its layers, and the bias of each pixel for each other, [1, heads, N, N]. */
+export interface WindowScores {
+  /** Pixels [B, H, W, C] → queries, keys and values side by side, [B, H, W, 3C]. */
+  readonly toQkv: Layer
+  /** Queries, keys and values [B, N, C] as the product of them takes them, and the factor on it. */
+  readonly prepare: (q: Tensor, k: Tensor, v: Tensor) => readonly [Tensor, Tensor, Tensor]
+  readonly scale?: number
+  readonly bias: Tensor
+  readonly project: Layer
 }
 
 /** Added to the scores of pixels that lie together in a window only because the picture was rolled, as Swin has it. */
 const APART = -100
 
 /**
- * Attention of the pixels inside windows, with a bias learnt for each distance (Liu et al. 2021, eq. 4), of pixels [B, H, W, C] → the
- * same; H and W are multiples of the window.
+ * Attention of the pixels inside windows (Liu et al. 2021, section 3.2), of pixels [B, H, W, C] → the same; H and W are multiples of the
+ * window.
  *
  * Shifted windows are those of the picture rolled left and up. Only the last column and row of windows then hold pixels from
- * opposite borders, so that three kinds of windows need a mask, and each kind the same for all of its windows.
+ * opposite borders, so that three sorts of windows need a mask, and each sort the same for all of its windows.
  */
-export function windowAttention(p: Params, options: WindowOptions): Layer {
-  const { width, heads, window, shift, bias } = options
-  const toQkv = linear(p.at('qkv'), width, 3 * width, { bias })
-  const project = linear(p.at('proj'), width, width)
-  const table = p.get('relative_position_bias_table', [(2 * window - 1) ** 2, heads], normal(0.02))
-  const tokens = window ** 2
-  const byDistance = table.gather(constant(distances(window), [tokens * tokens]), 0)
-  const distanceBias = byDistance.reshape([tokens, tokens, heads]).transpose(2, 0, 1).unsqueeze(0)
+export function inWindows({ width, heads, window, shift }: WindowOptions, scores: WindowScores): Layer {
+  const { toQkv, prepare, scale, bias, project } = scores
 
   /** Windows [B, rows, columns, N, 3C] → [B, rows, columns, N, C]. */
   function attend(x: Tensor, apart: Apart): Tensor {
     const { B, R, L, N } = dims(x, 'B R L N C')
-    const parts = x.reshape([B * R * L, N, 3 * width]).split(3, 2) as [Tensor, Tensor, Tensor]
+    const parts = prepare(...(x.reshape([B * R * L, N, 3 * width]).split(3, 2) as [Tensor, Tensor, Tensor]))
     const far = apart.rows || apart.columns
-    const mask = far ? distanceBias.add(constant(maskOf(window, shift, apart), [1, 1, N, N])) : distanceBias
-    return attention(...parts, { heads, mask }).reshape([B, R, L, N, width])
+    const mask = far ? bias.add(constant(maskOf(window, shift, apart), [1, 1, N, N])) : bias
+    return attention(...parts, { heads, mask, ...(scale !== undefined && { scale }) }).reshape([B, R, L, N, width])
   }
 
   return (x) => {
@@ -47,6 +51,24 @@ export function windowAttention(p: Params, options: WindowOptions): Layer {
     const windows = toWindows(toQkv(roll(x, -shift)), window)
     return roll(fromWindows(project(shift === 0 ? attend(windows, {}) : byBorder(windows, attend)), H, W), shift)
   }
+}
+
+/** Rows of a table [(2·window − 1)², heads], one for each distance, as biases [1, heads, N, N]. */
+export function biasOf(table: Tensor, window: number, heads: number): Tensor {
+  const tokens = window ** 2
+  const each = table.gather(constant(distances(window), [tokens * tokens]), 0)
+  return each.reshape([tokens, tokens, heads]).transpose(2, 0, 1).unsqueeze(0)
+}
+
+/** Attention with a bias learnt for each distance (Liu et al. 2021, eq. 4). */
+export function windowAttention(p: Params, options: WindowOptions & { readonly bias: boolean }): Layer {
+  const { width, heads, window, bias } = options
+  return inWindows(options, {
+    toQkv: linear(p.at('qkv'), width, 3 * width, { bias }),
+    prepare: (q, k, v) => [q, k, v],
+    bias: biasOf(p.get('relative_position_bias_table', [(2 * window - 1) ** 2, heads], normal(0.02)), window, heads),
+    project: linear(p.at('proj'), width, width),
+  })
 }
 
 /** Whether windows hold pixels from opposite borders, below and above each other, or beside. */
@@ -110,6 +132,8 @@ function maskOf(window: number, shift: number, { rows = false, columns = false }
 }
 
 export interface SwinBlockOptions extends WindowOptions {
+  /** Whether the projection to queries, keys and values has a bias. */
+  readonly bias: boolean
   /** Width of the feed-forward layer. */
   readonly inner: number
 }

@@ -10,10 +10,14 @@ import {
   rrdbNetConfig,
   rrdbNetConfigOf,
   type SrvggConfig,
+  type Swin2SrConfig,
   type SwinIrConfig,
   srvggConfig,
   srvggConfigOf,
   srvggNet,
+  swin2Sr,
+  swin2SrConfig,
+  swin2SrConfigOf,
   swinIr,
   swinIrConfig,
   swinIrConfigOf,
@@ -26,7 +30,7 @@ import type { Tiling } from './tiles.ts'
 
 /** A network that enlarges or restores pictures, with its weights not yet in memory. */
 export interface UpscalerNetwork {
-  readonly className: 'RRDBNet' | 'SRVGGNetCompact' | 'SwinIR'
+  readonly className: 'RRDBNet' | 'SRVGGNetCompact' | 'SwinIR' | 'Swin2SR'
   readonly place: string
   /** Pixels a side that one becomes. */
   readonly scale: number
@@ -44,6 +48,14 @@ export interface UpscalerNetwork {
 }
 
 type Facts = Pick<UpscalerNetwork, 'scale' | 'channels' | 'multiple' | 'tiling' | 'windows' | 'build'>
+
+const inWindows = ({ upscale, in_chans, window_size }: Pick<SwinIrConfig, 'upscale' | 'in_chans' | 'window_size'>) => ({
+  scale: upscale,
+  channels: in_chans,
+  multiple: window_size,
+  tiling: { type: 'average', overlap: 32 } as const,
+  windows: true,
+})
 
 const classes = {
   RRDBNet: {
@@ -73,14 +85,12 @@ const classes = {
   SwinIR: {
     read: swinIrConfig,
     fromShapes: swinIrConfigOf,
-    facts: (config: SwinIrConfig): Facts => ({
-      scale: config.upscale,
-      channels: config.in_chans,
-      multiple: config.window_size,
-      tiling: { type: 'average', overlap: 32 },
-      windows: true,
-      build: (p) => swinIr(p, config),
-    }),
+    facts: (config: SwinIrConfig): Facts => ({ ...inWindows(config), build: (p) => swinIr(p, config) }),
+  },
+  Swin2SR: {
+    read: swin2SrConfig,
+    fromShapes: swin2SrConfigOf,
+    facts: (config: Swin2SrConfig): Facts => ({ ...inWindows(config), build: (p) => swin2Sr(p, config) }),
   },
 } as const
 type ClassName = keyof typeof classes
@@ -117,6 +127,7 @@ function openFile(file: string): UpscalerNetwork {
 
 function classIn(shapes: ReadonlyMap<string, Shape>): ClassName | undefined {
   if (shapes.has('body.0.rdb1.conv1.weight')) return 'RRDBNet'
+  if (shapes.has('layers.0.residual_group.blocks.0.attn.logit_scale')) return 'Swin2SR'
   if (shapes.has('layers.0.residual_group.blocks.0.attn.qkv.weight')) return 'SwinIR'
   if (shapes.has('body.0.weight')) return 'SRVGGNetCompact'
   return undefined
