@@ -39,7 +39,7 @@ const fallsBack = new Set([
     (op) => `${op}/i64`,
   ),
   ...['sum', 'max', 'min', 'argmax', 'cumsum', 'reshape', 'flip', 'pad'].map((op) => `${op}/i64`),
-  ...['argmax/nan', 'where/bool', 'upsample/i64', 'upsample/bool', 'matmul/i64 batches first transposed'],
+  ...['argmax/nan', 'upsample/i64', 'matmul/i64 batches first transposed'],
   ...['argmax/last axis', 'argmax/first axis', 'round/matrix', 'round/halves', 'abs/i32'],
   ...['eq/bool', 'transpose/bool', 'pad/bool', 'eq/u8', 'slice/u8', 'concat/u8'],
   ...['f32 to bf16 and back', 'f16 to bf16 and back', 'i64 to f32', 'i64 to i32', 'through i64'].map((kind) => `cast/${kind}`),
