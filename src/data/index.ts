@@ -12,7 +12,7 @@ export {
 export { type BrokenFile, DataError } from './errors.ts'
 export { type ImageFolder, type ImageFolderOptions, imageFolder } from './folder.ts'
 export { type ListedImage, type Listing, listImages } from './listing.ts'
-export { captionOf, isHeldOutPhrasing, type SceneCaption, type Told } from './stickers/captions.ts'
+export { captionOf, type Described, describedBy, isHeldOutPhrasing, type SceneCaption } from './stickers/captions.ts'
 export {
   type Category,
   categories,
@@ -25,17 +25,42 @@ export {
   styles,
 } from './stickers/catalogue.ts'
 export { contentOf } from './stickers/content.ts'
+export {
+  type Ground,
+  groundNames,
+  grounds,
+  type Lattice,
+  type Place,
+  type Placed,
+  type StickerScene,
+  type Told,
+} from './stickers/earlier-names.ts'
 export { largeScenes } from './stickers/large.ts'
-export { type ObjectSizes, objectSizes, type Place, type SceneGroup, type Setting, type StickerScene } from './stickers/layout.ts'
+export {
+  type ComposedScene,
+  type ObjectSizes,
+  objectSizes,
+  type SceneGroup,
+  type ScenePosition,
+  type Setting,
+} from './stickers/layout.ts'
 export { withArticle } from './stickers/names.ts'
 export { isCounted, type Noun, nounsOf, pluralOf, sceneNouns } from './stickers/nouns.ts'
 export { loadRasters, type RasterOptions, type RasterProgress, type Rasters } from './stickers/rasters.ts'
-export { drawScene, type Ground, groundNames, grounds, type Placed, type Scene } from './stickers/scene.ts'
+export {
+  type Background,
+  backgroundNames,
+  backgroundOf,
+  backgrounds,
+  drawScene,
+  type Scene,
+  type SceneObject,
+} from './stickers/scene.ts'
 export {
   areHeldApart,
-  type Lattice,
   type SceneBatch,
   type SceneDataset,
+  type SceneGrid,
   type SceneOptions,
   type SceneSplit,
   sceneDataset,

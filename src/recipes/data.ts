@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { ArgumentError } from '../core/errors.ts'
 import {
+  type ComposedScene,
   categories,
   type Dataset,
   defaultScale,
@@ -10,7 +11,6 @@ import {
   type SceneSplit,
   type StickerDataset,
   type StickerOptions,
-  type StickerScene,
   sceneDataset,
   sceneNouns,
   stickerDataset,
@@ -58,7 +58,7 @@ export interface ScenesOptions {
   readonly seed: number
   readonly split?: SceneSplit
   /** Scenes that are left out. */
-  readonly exclude?: (scene: StickerScene) => boolean
+  readonly exclude?: (scene: ComposedScene) => boolean
 }
 
 /** The scenes of a split. What training learns from is `trainingScenes`. */
@@ -71,7 +71,7 @@ export const scenesOf = (
     ...(exclude && { exclude }),
     ...(nouns && split !== 'icons' && { nouns: sceneNouns(nouns) }),
     ...(sizes && { sizes }),
-    ...(lattice && { lattice }),
+    ...(lattice && { grid: lattice }),
   })
 
 /** A folder of one's own pictures. */

@@ -17,12 +17,12 @@ test('no scene of the test is one of training or of validation, and no two are t
 }, async () => {
   const [validation, tested] = [await open('validation'), await open('test')]
   const trained = contents(await firstOf(0, TRAINED))
-  for (const { scenes, captions, told } of [validation, tested]) {
+  for (const { scenes, captions, details } of [validation, tested]) {
     const own = contents([...scenes])
     expect(own.size).toBe(HELD_OUT)
     expect(new Set(captions).size).toBe(HELD_OUT)
     expect([...own].filter((content) => trained.has(content))).toEqual([])
-    expect(told.every(({ phrasing }) => isHeldOutPhrasing(phrasing))).toBe(true)
+    expect(details.every(({ phrasing }) => isHeldOutPhrasing(phrasing))).toBe(true)
   }
   const before = contents([...validation.scenes])
   expect(tested.scenes.filter((scene) => before.has(contentOf(scene)))).toEqual([])

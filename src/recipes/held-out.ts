@@ -1,5 +1,5 @@
 import { ArgumentError } from '../core/errors.ts'
-import { contentOf, type SceneCaption, type SceneDataset, type StickerScene } from '../data/index.ts'
+import { type ComposedScene, contentOf, type SceneCaption, type SceneDataset } from '../data/index.ts'
 import type { NdArray } from '../runtime/ndarray.ts'
 import { type ScenesConfig, scenesOf } from './data.ts'
 
@@ -30,11 +30,13 @@ const seeds: Readonly<Record<HeldOutSetName, number>> = { validation: 20_000, te
 export interface HeldOutSet {
   readonly name: HeldOutSetName
   readonly captions: readonly string[]
-  readonly scenes: readonly StickerScene[]
-  /** What each caption says. */
+  readonly scenes: readonly ComposedScene[]
+  /** What each caption describes. */
+  readonly details: readonly SceneCaption[]
+  /** @deprecated Read `details`, which is the same. */
   readonly told: readonly SceneCaption[]
   /** Draws scenes: [B, 3, size, size]. */
-  render(scenes: readonly StickerScene[]): NdArray<'f32'>
+  render(scenes: readonly ComposedScene[]): NdArray<'f32'>
 }
 
 /** A held-out set of scenes, `count` of them at most. */
@@ -46,12 +48,13 @@ export async function heldOutSet(
   const taken = await takenBefore(data, name)
   const { dataset, positions } = await chosen(data, name, size, taken)
   const own = positions.slice(0, count)
-  const told = own.map((position) => dataset.captionAt(position))
+  const details = own.map((position) => dataset.captionAt(position))
   return {
     name,
-    captions: told.map(({ text }) => text),
+    captions: details.map(({ text }) => text),
     scenes: own.map(dataset.sceneAt),
-    told,
+    details,
+    told: details,
     render: dataset.render,
   }
 }

@@ -11,7 +11,7 @@ const KEPT = 256
  * Draws scenes at any size from the icons' vectors: no icon is enlarged from fewer pixels. [B, 3, side, side] in [−1, 1].
  * Objects stand where `SceneDataset.render` draws them small.
  *
- * @throws ArgumentError for a side that is no whole number of pixels
+ * @throws ArgumentError for a side that is not an integer
  */
 export function largeScenes(side: number): (scenes: readonly Scene[]) => Promise<NdArray<'f32'>> {
   if (!Number.isInteger(side) || side < 1) throw new ArgumentError(`scenes: expected a size in whole pixels, got ${side}`)

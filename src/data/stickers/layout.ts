@@ -1,10 +1,10 @@
 import type { Style } from './catalogue.ts'
 import type { Draw } from './draw.ts'
 import { isCounted, type Noun } from './nouns.ts'
-import type { Ground, Placed, Scene } from './scene.ts'
+import type { Background, Scene, SceneObject } from './scene.ts'
 
-/** A thirds' column and row, 0 the left and the top. */
-export interface Place {
+/** A cell of a 3 × 3 grid over the picture: column and row, from the top left. */
+export interface ScenePosition {
   readonly x: 0 | 1 | 2
   readonly y: 0 | 1 | 2
 }
@@ -15,12 +15,14 @@ export interface SceneGroup {
   readonly count: number
   /** Where it is clearly the one or the other. */
   readonly size?: 'small' | 'large'
-  /** Of a small object that is alone in its picture. */
-  readonly place?: Place
+  /** Where a small object is that is alone in its picture. */
+  readonly position?: ScenePosition
+  /** @deprecated Read `position`, which is the same. */
+  readonly place?: ScenePosition
 }
 
-/** A scene with all that captions may say of it. */
-export interface StickerScene extends Scene {
+/** A scene with the groups and the order that its captions describe. */
+export interface ComposedScene extends Scene {
   /** Of all its objects. */
   readonly style: Style
   /** From left to right, or from top to bottom. `objects` are theirs, group by group. */
@@ -29,17 +31,17 @@ export interface StickerScene extends Scene {
   readonly axis?: 'x' | 'y'
 }
 
-/** What is decided before the objects get their places. */
+/** What is decided before the objects are laid out. */
 export interface Cast {
   readonly nouns: readonly Noun[]
   readonly style: Style
-  readonly ground: Ground
+  readonly background: Background
 }
 
 /** How many things a scene shows: a cast of one to three, or a single icon two to four times. */
 export type Setting = 'single' | 'count' | 'two' | 'three'
 
-/** An object's place and side, as fractions of the picture. */
+/** An object's centre and side, as fractions of the picture. */
 interface Spot {
   readonly x: number
   readonly y: number
@@ -102,18 +104,18 @@ const widths: Readonly<Record<ObjectSizes, Widths>> = {
   },
 }
 
-/** Gives a cast its counts, sizes and places. Objects overlap at most by their transparent corners. */
-export function layOut({ nouns, style, ground }: Cast, setting: Setting, sizes: ObjectSizes, draw: Draw): StickerScene {
+/** Gives a cast its counts, sizes and positions. Objects overlap at most by their transparent corners. */
+export function layOut({ nouns, style, background }: Cast, setting: Setting, sizes: ObjectSizes, draw: Draw): ComposedScene {
   const width = widths[sizes]
   const [first] = nouns as [Noun]
-  const shared = { style, ground }
+  const shared = { style, background }
   if (setting === 'single') {
     const { group, spot } = single(first, width, draw)
-    return { ...shared, groups: [group], objects: placed(first, style, [spot]) }
+    return { ...shared, groups: [group], objects: placedAt(first, style, [spot]) }
   }
   if (setting === 'count') {
     const spots = several(draw.of([2, 3, 4]), width, draw)
-    return { ...shared, groups: [{ noun: first, count: spots.length }], objects: placed(first, style, spots) }
+    return { ...shared, groups: [{ noun: first, count: spots.length }], objects: placedAt(first, style, spots) }
   }
   const axis = draw.of(['x', 'y'] as const)
   const rows = setting === 'two' ? two(nouns, width, draw) : three(nouns, width, draw)
@@ -122,17 +124,17 @@ export function layOut({ nouns, style, ground }: Cast, setting: Setting, sizes: 
     ...shared,
     axis,
     groups: rows.map(({ group }) => group),
-    objects: rows.flatMap(({ group, spots }) => placed(group.noun, style, spots.map(turned))),
+    objects: rows.flatMap(({ group, spots }) => placedAt(group.noun, style, spots.map(turned))),
   }
 }
 
 /**
- * The same scene on a lattice of `cells` × `cells`: every object as many whole cells wide as fit in it, its corner at the nearest
+ * The same scene on a grid of `cells` × `cells`: every object as many whole cells wide as fit in it, its corner at the nearest
  * cell's. Objects that lie side by side still do.
  */
-export function onLattice(scene: StickerScene, cells: number): StickerScene {
-  const snapped = (object: Placed): Placed => {
-    // What is a whole number but for rounding stays it.
+export function onGrid(scene: ComposedScene, cells: number): ComposedScene {
+  const snapped = (object: SceneObject): SceneObject => {
+    // Rounding must not take a cell from a side that is a whole number of cells.
     const size = Math.max(1, Math.floor(object.size * cells + 1e-9)) / cells
     const centre = (at: number) => Math.min(1 - size, Math.max(0, Math.round((at - object.size / 2) * cells) / cells)) + size / 2
     return { ...object, size, x: centre(object.x), y: centre(object.y) }
@@ -140,7 +142,8 @@ export function onLattice(scene: StickerScene, cells: number): StickerScene {
   return { ...scene, objects: scene.objects.map(snapped) }
 }
 
-const placed = ({ icon }: Noun, style: Style, spots: readonly Spot[]): Placed[] => spots.map((spot) => ({ icon, style, ...spot }))
+const placedAt = ({ icon }: Noun, style: Style, spots: readonly Spot[]): SceneObject[] =>
+  spots.map((spot) => ({ icon, style, ...spot }))
 
 /** A centre drawn so that the whole object lies in the picture, near `x` where that is given. */
 const within = (size: number, draw: Draw, near?: number, slack = 0): number => {
@@ -151,10 +154,13 @@ const within = (size: number, draw: Draw, near?: number, slack = 0): number => {
 function single(noun: Noun, width: Widths, draw: Draw): { group: SceneGroup; spot: Spot } {
   const kind = draw.weighted({ small: 3, medium: 4, large: 3 })
   if (kind === 'small') {
-    const place = { x: draw.of([0, 1, 2] as const), y: draw.of([0, 1, 2] as const) }
+    const position = { x: draw.of([0, 1, 2] as const), y: draw.of([0, 1, 2] as const) }
     const size = draw.side(...width.small)
     const at = (third: number) => within(size, draw, [0.22, 0.5, 0.78][third], 0.05)
-    return { group: { noun, count: 1, size: 'small', place }, spot: { x: at(place.x), y: at(place.y), size } }
+    return {
+      group: { noun, count: 1, size: 'small', position },
+      spot: { x: at(position.x), y: at(position.y), size },
+    }
   }
   const size = draw.side(...width[kind])
   const spot = { x: within(size, draw), y: within(size, draw), size }

@@ -3,8 +3,8 @@ import type { NdArray } from '../../runtime/ndarray.ts'
 import type { Icon, Style } from './catalogue.ts'
 import type { Rasters } from './rasters.ts'
 
-/** The colours that pictures have as their ground, by the word for each. */
-export const grounds = {
+/** The colours of backgrounds, by the word for each. */
+export const backgrounds = {
   red: [222, 66, 66],
   orange: [246, 139, 51],
   yellow: [252, 211, 77],
@@ -18,11 +18,11 @@ export const grounds = {
   black: [30, 31, 36],
   white: [250, 250, 248],
 } as const satisfies Record<string, Colour>
-export type Ground = keyof typeof grounds
-export const groundNames = Object.keys(grounds) as Ground[]
+export type Background = keyof typeof backgrounds
+export const backgroundNames = Object.keys(backgrounds) as Background[]
 
 /** An icon in a picture: centre and side as fractions of the picture's side, from the top left. */
-export interface Placed {
+export interface SceneObject {
   readonly icon: Icon
   readonly style: Style
   readonly x: number
@@ -30,11 +30,16 @@ export interface Placed {
   readonly size: number
 }
 
-/** A picture as it is known before it is drawn; later objects lie over earlier ones. */
+/** The content of a picture, enough to draw it; later objects cover earlier ones. */
 export interface Scene {
-  readonly ground: Ground
-  readonly objects: readonly Placed[]
+  readonly background: Background
+  /** @deprecated Read `background`, which is the same. */
+  readonly ground?: Background
+  readonly objects: readonly SceneObject[]
 }
+
+/** A scene's background, or the `ground` that a caller sets by that earlier name. */
+export const backgroundOf = ({ background, ground }: Pick<Scene, 'background' | 'ground'>): Background => ground ?? background
 
 /** Draws a scene into plane-by-plane RGB: `out` holds [3, side, side] and gets values in [−1, 1]. */
 export function drawScene(
@@ -44,7 +49,7 @@ export function drawScene(
   out: NdArray<'f32'>['data'] = new Float32Array(3 * side * side),
 ): Float32Array {
   const plane = side * side
-  for (const [c, level] of grounds[scene.ground].entries()) out.fill((2 * level) / 255 - 1, c * plane, (c + 1) * plane)
+  for (const [c, level] of backgrounds[backgroundOf(scene)].entries()) out.fill((2 * level) / 255 - 1, c * plane, (c + 1) * plane)
   for (const { icon, style, x, y, size } of scene.objects)
     drawRaster(
       (rasters.get(style) as Pick<Rasters, 'of'>).of(icon),
@@ -108,7 +113,7 @@ function drawRaster(raster: Uint8Array, size: number, left: number, top: number,
         b += weight * (lines[at + 2] as number)
         a += weight * (lines[at + 3] as number)
       }
-      // The kernel overshoots at edges: what it gives is held in what a colour can be.
+      // The kernel overshoots at edges: alpha and colour are clipped to their ranges.
       const alpha = Math.min(1, Math.max(0, a / 255))
       if (alpha === 0) continue
       const pixel = (down.from + y) * side + across.from + x

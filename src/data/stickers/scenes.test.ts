@@ -5,9 +5,9 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { ArgumentError } from '../../core/errors.ts'
 import { isHeldOutPhrasing } from './captions.ts'
 import { isHeldOut } from './catalogue.ts'
-import type { StickerScene } from './layout.ts'
+import type { ComposedScene } from './layout.ts'
 import { type Noun, nounsOf, pluralOf, sceneNouns } from './nouns.ts'
-import { groundNames, grounds } from './scene.ts'
+import { type Background, backgroundNames, backgrounds } from './scene.ts'
 import { areHeldApart, type SceneOptions, sceneDataset, sceneSplits } from './scenes.ts'
 import { isHeldOutPair } from './stickers.ts'
 
@@ -43,7 +43,7 @@ function parse(text: string, nouns: readonly Noun[]) {
   const clean = rest.replace(/#\d+/g, '#')
   return {
     named,
-    ground: groundNames.find((ground) => clean.includes(` ${ground} `)),
+    background: backgroundNames.find((background) => clean.includes(` ${background} `)),
     style: ['flat', '3d', 'noto'].find((style) => clean.includes(` ${style} `)),
     /** Whether the first named stands before the second, from left to right or top to bottom; none where it is not said. */
     first: /# (to the )?left of|# (above|over) |# on the left and|# at the top and|from left to right|from top to bottom/.test(
@@ -54,14 +54,14 @@ function parse(text: string, nouns: readonly Noun[]) {
         ? false
         : undefined,
     axis: /left|right/.test(clean) ? 'x' : 'y',
-    place: /in the|at the|on the/.test(
+    position: /in the|at the|on the/.test(
       clean.replace(/in the (flat|3d|noto)|on the (left|right) and|at the (top|bottom) and/g, ''),
     ),
   }
 }
 
 type Centre = Readonly<Record<'count' | 'x' | 'y', number>>
-const centre = ({ objects }: StickerScene, icon: string): Centre => {
+const centre = ({ objects }: ComposedScene, icon: string): Centre => {
   const own = objects.filter((object) => object.icon.name === icon)
   return {
     count: own.length,
@@ -71,12 +71,12 @@ const centre = ({ objects }: StickerScene, icon: string): Centre => {
 }
 
 describe('a scene', () => {
-  test('on a lattice: whole cells at whole cells, and side by side as before', async () => {
-    const [free, lattice] = [await scenes(), await scenes({ lattice: { cells: 16 } })]
+  test('on a grid: whole cells at whole cells, and side by side as before', async () => {
+    const [free, snapped] = [await scenes(), await scenes({ grid: { cells: 16 } })]
     const whole = (value: number) => expect(value * 16).toBeCloseTo(Math.round(value * 16), 9)
     for (const position of positions(600)) {
       const before = free.sceneAt(position).objects
-      const { objects } = lattice.sceneAt(position)
+      const { objects } = snapped.sceneAt(position)
       for (const [i, { x, y, size, icon }] of objects.entries()) {
         const from = before[i] as (typeof before)[number]
         expect(icon).toBe(from.icon)
@@ -89,11 +89,11 @@ describe('a scene', () => {
         }
       }
     }
-    const few = await scenes({ lattice: { cells: 16, sides: [5, 7, 10, 14] } })
+    const few = await scenes({ grid: { cells: 16, sides: [5, 7, 10, 14] } })
     const seen = positions(600).flatMap((position) => few.sceneAt(position).objects.map(({ size }) => size * 16))
     expect([...new Set(seen)].sort((a, b) => a - b)).toEqual([5, 7, 10, 14])
-    await expect(scenes({ lattice: { cells: 16, sides: [17] } })).rejects.toThrow(/sides of 1 to 16 whole cells, got 17/)
-    await expect(scenes({ lattice: { cells: 2.5 } })).rejects.toThrow(/lattice of 4 cells a side or more, got 2.5/)
+    await expect(scenes({ grid: { cells: 16, sides: [17] } })).rejects.toThrow(/sides of 1 to 16 whole cells, got 17/)
+    await expect(scenes({ grid: { cells: 2.5 } })).rejects.toThrow(/grid of 4 cells a side or more, got 2.5/)
   })
 
   test.each(sceneSplits)('%s: its caption says what is in the picture, and no more', async (split) => {
@@ -101,7 +101,7 @@ describe('a scene', () => {
     const relations = new Set<unknown>()
     for (const position of positions(600)) {
       const scene = dataset.sceneAt(position)
-      const { text, told } = dataset.captionAt(position)
+      const { text, described } = dataset.captionAt(position)
       const said = parse(text, dataset.nouns)
       const wrong = `${position}: ${text}`
       expect(new Set(said.named.map(({ icon }) => icon)), wrong).toEqual(new Set(scene.groups.map(({ noun }) => noun.icon.name)))
@@ -110,12 +110,12 @@ describe('a scene', () => {
         expect(there.count, wrong).toBe(count)
         if (pluralOf(icon) !== icon && count > 1) expect(many, wrong).toBe(true)
         const group = scene.groups.findIndex(({ noun }) => noun.icon.name === icon)
-        expect(size !== undefined, wrong).toBe(told.sizes[group])
+        expect(size !== undefined, wrong).toBe(described.sizes[group])
         if (size) expect(/small|little|tiny/.test(size) ? 'small' : 'large', wrong).toBe(scene.groups[group]?.size)
       }
-      expect(said.ground, wrong).toBe(told.ground ? scene.ground : undefined)
-      expect(said.style, wrong).toBe(told.style ? scene.style : undefined)
-      expect(said.first !== undefined, wrong).toBe(told.relation)
+      expect(said.background, wrong).toBe(described.background ? scene.background : undefined)
+      expect(said.style, wrong).toBe(described.style ? scene.style : undefined)
+      expect(said.first !== undefined, wrong).toBe(described.relation)
       if (said.first !== undefined) {
         const [a, b] = said.named.map(({ icon }) => centre(scene, icon)) as [Centre, Centre]
         expect(a[said.axis as 'x' | 'y'] < b[said.axis as 'x' | 'y'], wrong).toBe(said.first)
@@ -139,7 +139,7 @@ describe('a scene', () => {
   })
 
   test('of large objects: 24 pixels of 64 at least, apart, in the picture, on whole cells', async () => {
-    const dataset = await scenes({ sizes: 'large', lattice: { cells: 8, sides: [3, 4, 5, 7] } })
+    const dataset = await scenes({ sizes: 'large', grid: { cells: 8, sides: [3, 4, 5, 7] } })
     const seen = new Map<number, number>()
     for (const position of positions(600)) {
       const { objects } = dataset.sceneAt(position)
@@ -159,12 +159,12 @@ describe('a scene', () => {
     expect(seen.get(4) as number).toBeGreaterThan(600)
   })
 
-  test('is drawn: its ground at the corners that objects leave free, and something where they are', async () => {
+  test('is drawn: its background at the corners that objects leave free, and something where they are', async () => {
     const dataset = await scenes({ settings: { single: 1, count: 0, two: 1, three: 1 } })
     const { images, scenes: drawn } = await dataset.batch(positions(64))
-    for (const [i, { ground, objects }] of drawn.entries()) {
+    for (const [i, { background, objects }] of drawn.entries()) {
       const pixel = (x: number, y: number) => [0, 1, 2].map((c) => images.data[((i * 3 + c) * 32 + y) * 32 + x] as number)
-      const plain = grounds[ground].map((level) => Math.fround((2 * level) / 255 - 1))
+      const plain = backgrounds[background].map((level) => Math.fround((2 * level) / 255 - 1))
       const free = [0, 31]
         .flatMap((x) => [0, 31].map((y) => [x, y] as const))
         .filter(([x, y]) =>
@@ -180,6 +180,24 @@ describe('a scene', () => {
 })
 
 describe('scenes', () => {
+  test('answer to the names of before, and are the same scenes for the option of before', async () => {
+    const grid = { cells: 8, sides: [3, 4, 5, 7] }
+    const [now, before] = [await scenes({ sizes: 'large', grid }), await scenes({ sizes: 'large', lattice: grid })]
+    expect((await now.batch(positions(50))).captions).toEqual((await before.batch(positions(50))).captions)
+    const { scenes: shown, details, told } = await now.batch(positions(50))
+    expect(told).toBe(details)
+    for (const [i, scene] of shown.entries()) {
+      expect(before.sceneAt(i)).toEqual(scene)
+      expect([scene.ground, scene.groups[0]?.place]).toEqual([scene.background, scene.groups[0]?.position])
+      expect(details[i]?.told).toBe(details[i]?.described)
+      expect([told[i]?.told.ground, told[i]?.told.place]).toEqual([told[i]?.described.background, told[i]?.described.position])
+    }
+    const other = shown.map((scene) => backgroundNames.find((name) => name !== scene.background) as Background)
+    const changed = now.render(shown.map((scene, i) => ({ ...scene, background: other[i] as Background })))
+    expect(now.render(shown.map((scene, i) => ({ ...scene, ground: other[i] as Background })))).toEqual(changed)
+    expect(changed).not.toEqual(now.render(shown))
+  })
+
   test('depend on the options and the position alone, pictures and captions', async () => {
     const [a, b, c] = [await scenes(), await scenes(), await scenes({ seed: 1 })]
     const at = [5, 70_000, 2 ** 32]
@@ -194,11 +212,11 @@ describe('scenes', () => {
     const facts = async (split: (typeof sceneSplits)[number]) => {
       const dataset = await scenes({ split })
       return positions(1500).map((position) => {
-        const { groups, ground } = dataset.sceneAt(position)
+        const { groups, background } = dataset.sceneAt(position)
         const icons = groups.map(({ noun }) => noun.icon.name)
         return {
           icons: icons.some(isHeldOut),
-          grounds: icons.some((icon) => isHeldOutPair(icon, ground)),
+          grounds: icons.some((icon) => isHeldOutPair(icon, background)),
           pairs: icons.some((a, i) => icons.slice(i + 1).some((b) => areHeldApart(a, b))),
           phrasings: isHeldOutPhrasing(dataset.captionAt(position).phrasing),
         }

@@ -6,15 +6,16 @@ import { hashOf } from '../hash.ts'
 import { captionOf, type SceneCaption } from './captions.ts'
 import { type Style, stickerCatalogue, styles } from './catalogue.ts'
 import { Draw } from './draw.ts'
-import { layOut, type ObjectSizes, onLattice, type Setting, type StickerScene } from './layout.ts'
+import { withEarlierNames } from './earlier-names.ts'
+import { type ComposedScene, layOut, type ObjectSizes, onGrid, type Setting } from './layout.ts'
 import { isCounted, type Noun, sceneNouns } from './nouns.ts'
 import { loadRasters, type RasterProgress, type Rasters } from './rasters.ts'
-import { drawScene, type Ground, groundNames } from './scene.ts'
+import { type Background, backgroundNames, drawScene } from './scene.ts'
 import { isHeldOutPair } from './stickers.ts'
 
 /**
- * Which scenes: `train`, or one of four kinds of scenes that `train` never shows. `phrasings`: captions worded in ways that are
- * held out; `pairs`: two objects that are never together; `grounds`: an object on a ground that it is never on; `icons`: icons
+ * Which scenes: `train`, or one of four sorts of scenes that `train` never shows. `phrasings`: captions worded in ways that are
+ * held out; `pairs`: two objects that are never together; `grounds`: an object on a background that it is never on; `icons`: icons
  * that are never shown.
  */
 export const sceneSplits = ['train', 'phrasings', 'pairs', 'grounds', 'icons'] as const
@@ -23,9 +24,9 @@ export type SceneSplit = (typeof sceneSplits)[number]
 /** One pair of objects in ten is never in one picture of `train`. */
 export const areHeldApart = (a: string, b: string): boolean => hashOf(`together ${[a, b].sort().join(' and ')}`) % 10 === 0
 
-/** Objects are whole cells wide and stand at whole cells: those of a latent, say. */
-export interface Lattice {
-  /** Of the picture's side. */
+/** Objects are whole cells wide and stand at whole cells: the pixels of a latent, for instance. */
+export interface SceneGrid {
+  /** Cells a side. */
   readonly cells: number
   /** Sides in cells, drawn where one suits the scene. [5, 7, 10, 14] of 16 cells has one for every kind of object. */
   readonly sides?: readonly number[] | undefined
@@ -38,14 +39,16 @@ export interface SceneOptions {
   readonly styles?: readonly Style[]
   /** What the scenes show; `sceneNouns()` by default, and in the split `icons` all held-out icons of things. */
   readonly nouns?: readonly Noun[]
-  /** How often each kind of scene comes, as weights. */
+  /** How often each setting comes, as weights. */
   readonly settings?: Readonly<Record<Setting, number>>
   /** How large objects are; `varied` by default. */
   readonly sizes?: ObjectSizes
   /** Where objects may stand and how large they may be; anywhere, and of any size, by default. */
-  readonly lattice?: Lattice
-  /** Scenes that are never shown: another of the same setting takes their place. */
-  readonly exclude?: (scene: StickerScene) => boolean
+  readonly grid?: SceneGrid | undefined
+  /** @deprecated Give `grid`, which is the same. */
+  readonly lattice?: SceneGrid | undefined
+  /** Scenes that are never shown: another of the same setting replaces them. */
+  readonly exclude?: (scene: ComposedScene) => boolean
   readonly seed?: number
   /** Where the icons' pixels are kept; the cache folder by default. */
   readonly folder?: string
@@ -54,18 +57,21 @@ export interface SceneOptions {
 
 /** A batch of scenes, with what is in each. */
 export interface SceneBatch extends Batch {
-  readonly scenes: readonly StickerScene[]
+  readonly scenes: readonly ComposedScene[]
+  /** What each caption describes. */
+  readonly details: readonly SceneCaption[]
+  /** @deprecated Read `details`, which is the same. */
   readonly told: readonly SceneCaption[]
 }
 
 export interface SceneDataset extends Dataset<SceneBatch> {
   readonly nouns: readonly Noun[]
   /** What the picture at a position shows. */
-  sceneAt(position: number): StickerScene
+  sceneAt(position: number): ComposedScene
   /** Its caption; another variant is another wording of the same scene. */
   captionAt(position: number, variant?: number): SceneCaption
   /** Draws scenes: [B, 3, size, size]. */
-  render(scenes: readonly StickerScene[]): NdArray<'f32'>
+  render(scenes: readonly ComposedScene[]): NdArray<'f32'>
 }
 
 /** Scenes in an epoch. There is no end to them: position p is a scene of its own in every epoch. */
@@ -84,17 +90,18 @@ const heldOutNouns = (): Noun[] =>
     .map((icon) => ({ icon, words: [icon.name] }))
 
 /**
- * Pictures of one to four stickers on a coloured ground, with captions. The scene at a position, its picture and its caption
+ * Pictures of one to four stickers on a coloured background, with captions. The scene at a position, its picture and its caption
  * depend on the options alone.
  *
  * @throws ArgumentError for options that leave no scene
  */
 export async function sceneDataset(options: SceneOptions): Promise<SceneDataset> {
-  const { size, split = 'train', seed = 0, settings = usual, sizes = 'varied', lattice, exclude } = options
+  const { size, split = 'train', seed = 0, settings = usual, sizes = 'varied', exclude } = options
+  const grid = options.grid ?? options.lattice
   if (!Number.isInteger(size) || size < 1) throw new ArgumentError(`scenes: expected a size in whole pixels, got ${size}`)
-  const { cells, sides = [] } = lattice ?? {}
+  const { cells, sides = [] } = grid ?? {}
   if (cells !== undefined && (!Number.isInteger(cells) || cells < 4))
-    throw new ArgumentError(`scenes: expected a lattice of 4 cells a side or more, got ${cells}`)
+    throw new ArgumentError(`scenes: expected a ${options.grid ? 'grid' : 'lattice'} of 4 cells a side or more, got ${cells}`)
   const wrong = cells === undefined ? undefined : sides.find((side) => !Number.isInteger(side) || side < 1 || side > cells)
   if (wrong !== undefined) throw new ArgumentError(`scenes: expected sides of 1 to ${cells} whole cells, got ${wrong}`)
   const shown = [...new Set(options.styles ?? styles)]
@@ -118,21 +125,23 @@ export async function sceneDataset(options: SceneOptions): Promise<SceneDataset>
   const fits = castingOf(split)
   const numbers = new Map(nouns.map(({ icon }, i) => [icon.name, i]))
 
-  const sceneAt = (position: number): StickerScene => {
+  const sceneAt = (position: number): ComposedScene => {
     if (!Number.isSafeInteger(position) || position < 0)
       throw new ArgumentError(`scenes: expected a position of 0 or more, got ${position}`)
     const draw = new Draw(root.fork(position), fractions)
-    // Scenes that are left out must not make their setting rarer, unless it has hardly any others.
+    // Excluding scenes must not make their setting rarer, unless it has hardly any others.
     let kept: Setting | undefined
     for (let excluded = 0; excluded < PATIENCE; ) {
       const setting = kept ?? draw.weighted(settings)
       const cast = Array.from({ length: { single: 1, count: 1, two: 2, three: 3 }[setting] }, () => draw.of(nouns))
-      const ground = draw.of(groundNames)
+      const background = draw.of(backgroundNames)
       if (setting === 'count' && !isCounted((cast[0] as Noun).words[0] as string)) continue
       const names = cast.map(({ icon }) => icon.name)
-      if (!fits(names, ground)) continue
-      const free = layOut({ nouns: cast, style: draw.of(shown), ground }, setting, sizes, draw)
-      const scene = cells === undefined ? free : onLattice(free, cells)
+      if (!fits(names, background)) continue
+      const free = layOut({ nouns: cast, style: draw.of(shown), background }, setting, sizes, draw)
+      const scene = cells === undefined ? free : onGrid(free, cells)
+      for (const group of scene.groups) if (group.position) withEarlierNames(group, { place: group.position })
+      withEarlierNames(scene, { ground: background })
       if (!exclude?.(scene)) return scene
       kept = ++excluded % SETTING_PATIENCE === 0 ? undefined : setting
     }
@@ -140,7 +149,7 @@ export async function sceneDataset(options: SceneOptions): Promise<SceneDataset>
   }
   const captionAt = (position: number, variant = 0, scene = sceneAt(position)): SceneCaption =>
     captionOf(scene, new Draw(root.fork(`caption ${position} ${variant}`)), { heldOut: split === 'phrasings' })
-  const render = (scenes: readonly StickerScene[]): NdArray<'f32'> => {
+  const render = (scenes: readonly ComposedScene[]): NdArray<'f32'> => {
     const each = 3 * size * size
     const images = NdArray.zeros([scenes.length, 3, size, size])
     for (const [i, scene] of scenes.entries()) drawScene(scene, rasters, size, images.data.subarray(i * each, (i + 1) * each))
@@ -157,25 +166,26 @@ export async function sceneDataset(options: SceneOptions): Promise<SceneDataset>
     render,
     async batch(positions) {
       const scenes = positions.map(sceneAt)
-      const told = positions.map((position, i) => captionAt(position, 0, scenes[i]))
-      return {
+      const details = positions.map((position, i) => captionAt(position, 0, scenes[i]))
+      const batch: Omit<SceneBatch, 'told'> = {
         images: render(scenes),
-        captions: told.map(({ text }) => text),
+        captions: details.map(({ text }) => text),
         labels: labelsOf(scenes.map(({ groups: [group] }) => numbers.get(group?.noun.icon.name as string) as number)),
         scenes,
-        told,
+        details,
       }
+      return withEarlierNames(batch as SceneBatch, { told: details })
     },
   }
 }
 
-/** Whether a split shows these icons together on this ground. */
-function castingOf(split: SceneSplit): (icons: readonly string[], ground: Ground) => boolean {
-  return (icons, ground) => {
+/** Whether a split shows these icons together on this background. */
+function castingOf(split: SceneSplit): (icons: readonly string[], background: Background) => boolean {
+  return (icons, background) => {
     if (new Set(icons).size < icons.length) return false
     if (split === 'icons') return true
     const apart = icons.some((a, i) => icons.slice(i + 1).some((b) => areHeldApart(a, b)))
-    const strange = icons.some((icon) => isHeldOutPair(icon, ground))
+    const strange = icons.some((icon) => isHeldOutPair(icon, background))
     return apart === (split === 'pairs') && strange === (split === 'grounds')
   }
 }

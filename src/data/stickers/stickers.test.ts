@@ -1,14 +1,13 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { ArgumentError } from '../../core/errors.ts'
-import { imagesOf, resize } from '../../images/index.ts'
-import { NdArray } from '../../runtime/ndarray.ts'
-import { categories, type Icon, iconFile, iconSources, isHeldOut, type Style, stickerCatalogue, styles } from './catalogue.ts'
+import { imagesOf } from '../../images/index.ts'
+import { categories, type Icon, iconFile, iconSources, isHeldOut, stickerCatalogue, styles } from './catalogue.ts'
 import { withArticle } from './names.ts'
-import { loadRasters, type Rasters, rasterSize } from './rasters.ts'
-import { drawScene, type Ground, groundNames, grounds, type Scene } from './scene.ts'
+import { loadRasters, rasterSize } from './rasters.ts'
+import { type Background, backgroundNames, type Scene } from './scene.ts'
 import { isHeldOutPair, type StickerDataset, type StickerOptions, stickerDataset } from './stickers.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'langevin-stickers-'))
@@ -95,19 +94,19 @@ describe('rasters', () => {
 
   test('are drawn once, kept in one file, and made again when it is damaged', async () => {
     const own = mkdtempSync(join(folder, 'own-'))
-    const told: string[] = []
+    const reports: string[] = []
     const load = () =>
-      loadRasters('noto', { folder: own, icons, onProgress: (style, done, total) => told.push(`${style} ${done}/${total}`) })
+      loadRasters('noto', { folder: own, icons, onProgress: (style, done, total) => reports.push(`${style} ${done}/${total}`) })
     const first = await load()
-    expect(told).toEqual(['noto 1/4', 'noto 2/4', 'noto 3/4', 'noto 4/4'])
+    expect(reports).toEqual(['noto 1/4', 'noto 2/4', 'noto 3/4', 'noto 4/4'])
     const [file] = readdirSync(own) as [string]
     const bytes = readFileSync(join(own, file))
     const second = await load()
-    expect(told).toHaveLength(4)
+    expect(reports).toHaveLength(4)
     for (const icon of icons) expect(second.of(icon)).toEqual(first.of(icon))
     truncateSync(join(own, file), statSync(join(own, file)).size / 2)
     await load()
-    expect(told).toHaveLength(8)
+    expect(reports).toHaveLength(8)
     expect(readFileSync(join(own, file))).toEqual(bytes)
     expect(() => first.of(named('owl'))).toThrow(ArgumentError)
   })
@@ -141,83 +140,13 @@ describe('rasters', () => {
   })
 })
 
-describe('drawing', () => {
-  const fox = named('fox')
-  let rasters: Map<Style, Rasters>
-  beforeAll(async () => {
-    rasters = new Map([['noto', await loadRasters('noto', { folder, icons: [fox] })]])
-  })
-  const scene = (x: number, y: number, size: number, ground: Ground = 'blue'): Scene => ({
-    ground,
-    objects: [{ icon: fox, style: 'noto', x, y, size }],
-  })
-  const value = (level: number) => (2 * level) / 255 - 1
-
-  test('a scene without objects is its ground', () => {
-    for (const ground of groundNames) {
-      const out = drawScene({ ground, objects: [] }, rasters, 4)
-      for (const [c, level] of grounds[ground].entries())
-        for (const v of out.subarray(c * 16, c * 16 + 16)) expect(v).toBeCloseTo(value(level), 6)
-    }
-  })
-
-  test('an icon that fills a picture is its raster, resized and laid over the ground', () => {
-    const raster = rasters.get('noto')?.of(fox) as Uint8Array
-    const planes = new NdArray(
-      Float32Array.from({ length: raster.length }, (_, i) => {
-        const n = rasterSize ** 2
-        return (raster[(i % n) * 4 + Math.floor(i / n)] as number) / 255
-      }),
-      [4, rasterSize, rasterSize],
-      'f32',
-    )
-    for (const side of [96, 64, 31, 120]) {
-      const small = resize(planes, { width: side, height: side, kernel: 'bicubic' })
-      const out = drawScene(scene(0.5, 0.5, 1), rasters, side)
-      const n = side * side
-      let worst = 0
-      for (let c = 0; c < 3; c++)
-        for (let i = 0; i < n; i++) {
-          // At the border the two kernels differ: beyond an icon there is nothing, beyond a picture its edge goes on.
-          if (Math.min(i % side, side - 1 - (i % side), Math.floor(i / side), side - 1 - Math.floor(i / side)) < 2) continue
-          // What the kernel overshoots is held in what a colour can be.
-          const alpha = Math.min(1, Math.max(0, small.data[3 * n + i] as number))
-          const colour = Math.min(alpha, Math.max(0, small.data[c * n + i] as number))
-          const expected = value(grounds.blue[c] as number) * (1 - alpha) + 2 * colour - alpha
-          worst = Math.max(worst, Math.abs(expected - (out[c * n + i] as number)))
-        }
-      expect(worst).toBeLessThan(1e-5)
-    }
-  })
-
-  test('moving an icon by whole pixels moves the picture, beyond its border too', () => {
-    const side = 40
-    const at = (out: Float32Array, c: number, y: number, x: number) => out[(c * side + y) * side + x] as number
-    const here = drawScene(scene(0.5, 0.5, 0.5), rasters, side)
-    const there = drawScene(scene(0.5 + 13 / side, 0.5 - 15 / side, 0.5), rasters, side)
-    let worst = 0
-    for (let c = 0; c < 3; c++)
-      for (let y = 15; y < side; y++)
-        for (let x = 0; x < side - 13; x++) worst = Math.max(worst, Math.abs(at(here, c, y, x) - at(there, c, y - 15, x + 13)))
-    expect(worst).toBeLessThan(1e-5)
-    const gone = drawScene(scene(3, 3, 0.5), rasters, side)
-    expect(gone).toEqual(drawScene({ ground: 'blue', objects: [] }, rasters, side))
-  })
-
-  test('moving an icon by half a pixel changes the picture but not its mean', () => {
-    const mean = (x: number) => drawScene(scene(x, 0.5, 0.6), rasters, 32).reduce((a, b) => a + b, 0) / 3072
-    expect(drawScene(scene(0.5, 0.5, 0.6), rasters, 32)).not.toEqual(drawScene(scene(0.5 + 0.5 / 32, 0.5, 0.6), rasters, 32))
-    expect(Math.abs(mean(0.5) - mean(0.5 + 0.5 / 32))).toBeLessThan(2e-3)
-  })
-})
-
 describe('dataset', () => {
   /** Everything that an epoch or several show. */
   const shown = (set: StickerDataset, epochs = 1) =>
     Array.from({ length: epochs * set.length }, (_, position) => {
-      const { ground, objects } = set.sceneAt(position)
+      const { background, objects } = set.sceneAt(position)
       expect(objects).toHaveLength(1)
-      return { ground, ...(objects[0] as Scene['objects'][number]) }
+      return { background, ...(objects[0] as Scene['objects'][number]) }
     })
 
   test('the same seed gives the same pictures, however they are read; another seed gives others', async () => {
@@ -237,8 +166,8 @@ describe('dataset', () => {
     const set = await stickers()
     const [first, second] = [shown(set), shown(set, 2).slice(set.length)]
     for (const epoch of [first, second]) expect(new Set(epoch.map(({ icon }) => icon)).size).toBe(set.length)
-    const groundOf = new Map(first.map(({ icon, ground }) => [icon, ground]))
-    const changed = second.filter(({ icon, ground }) => groundOf.get(icon) !== ground).length
+    const backgroundOf = new Map(first.map(({ icon, background }) => [icon, background]))
+    const changed = second.filter(({ icon, background }) => backgroundOf.get(icon) !== background).length
     expect(changed / set.length).toBeGreaterThan(0.8)
     for (const { x, y, size } of first) {
       expect(size).toBeGreaterThanOrEqual(0.72)
@@ -255,37 +184,38 @@ describe('dataset', () => {
       (['train', 'test', 'pairs', 'all'] as const).map((split) => stickers({ split })),
     )
     const keys = (set: StickerDataset | undefined, epochs: number) => shown(set as StickerDataset, epochs)
-    for (const { icon, ground } of keys(train, 3)) {
+    for (const { icon, background } of keys(train, 3)) {
       expect(icon.heldOut).toBe(false)
-      expect(isHeldOutPair(icon.name, ground)).toBe(false)
+      expect(isHeldOutPair(icon.name, background)).toBe(false)
     }
-    for (const { icon, ground } of keys(pairs, 3)) {
+    for (const { icon, background } of keys(pairs, 3)) {
       expect(icon.heldOut).toBe(false)
-      expect(isHeldOutPair(icon.name, ground)).toBe(true)
+      expect(isHeldOutPair(icon.name, background)).toBe(true)
     }
     expect(keys(test, 1).every(({ icon }) => icon.heldOut)).toBe(true)
-    expect(new Set(keys(test, 20).map(({ ground }) => ground)).size).toBe(groundNames.length)
+    expect(new Set(keys(test, 20).map(({ background }) => background)).size).toBe(backgroundNames.length)
     expect((train?.length ?? 0) + (test?.length ?? 0)).toBe(all?.length)
     expect(pairs?.length).toBeGreaterThan(500)
   })
 
-  test('grounds are about equally frequent', async () => {
+  test('backgrounds are about equally frequent', async () => {
     const set = await stickers({ split: 'all' })
-    const counts = new Map<Ground, number>()
-    for (const { ground } of shown(set, 4)) counts.set(ground, (counts.get(ground) ?? 0) + 1)
-    for (const ground of groundNames) expect(Math.abs((counts.get(ground) ?? 0) / (4 * set.length) - 1 / 12)).toBeLessThan(0.02)
+    const counts = new Map<Background, number>()
+    for (const { background } of shown(set, 4)) counts.set(background, (counts.get(background) ?? 0) + 1)
+    for (const background of backgroundNames)
+      expect(Math.abs((counts.get(background) ?? 0) / (4 * set.length) - 1 / 12)).toBeLessThan(0.02)
   })
 
   test('captions say what is there, and labels number what was asked for', async () => {
     const positions = [5, 6, 7]
-    for (const labels of ['category', 'icon', 'style', 'ground'] as const) {
+    for (const labels of ['category', 'icon', 'style', 'background', 'ground'] as const) {
       const set = await stickers({ labels })
       const batch = await set.batch(positions)
-      for (const [i, { ground, objects }] of batch.scenes.entries()) {
+      for (const [i, { background, objects }] of batch.scenes.entries()) {
         const { icon, style } = objects[0] as Scene['objects'][number]
-        expect(batch.captions[i]).toBe(`${withArticle(icon.name)} on ${withArticle(ground)} background, noto style`)
+        expect(batch.captions[i]).toBe(`${withArticle(icon.name)} on ${withArticle(background)} background, noto style`)
         expect(set.classes[Number(batch.labels.data[i])]).toBe(
-          { category: icon.category, icon: icon.name, style, ground }[labels],
+          { category: icon.category, icon: icon.name, style, background, ground: background }[labels],
         )
       }
       expect(batch.scenes).toEqual(positions.map(set.sceneAt))

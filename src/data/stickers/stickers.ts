@@ -4,21 +4,22 @@ import { Generator } from '../../runtime/random.ts'
 import { type Batch, type Dataset, epochOrder, labelsOf } from '../dataset.ts'
 import { hashOf } from '../hash.ts'
 import { type Category, categories, type Icon, type Style, stickerCatalogue, styles } from './catalogue.ts'
+import { withEarlierNames } from './earlier-names.ts'
 import { withArticle } from './names.ts'
 import { loadRasters, type RasterProgress, type Rasters } from './rasters.ts'
-import { drawScene, type Ground, groundNames, type Placed, type Scene } from './scene.ts'
+import { type Background, backgroundNames, backgroundOf, drawScene, type Scene, type SceneObject } from './scene.ts'
 
 /**
  * Which pictures: `train` shows nine icons of ten; `test` the rest, which no training picture shows in any style; `pairs`
- * the icons of `train`, each on the grounds that `train` never puts it on; `all` everything.
+ * the icons of `train`, each on the backgrounds that `train` never puts it on; `all` everything.
  */
 export type Split = 'train' | 'test' | 'pairs' | 'all'
 
-/** Between which fractions of the picture's side an icon's is drawn, unless told. */
+/** Between which fractions of the picture's side an icon's is drawn, by default. */
 export const defaultScale: readonly [least: number, most: number] = [0.72, 0.94]
 
-/** An icon on one of its grounds in ten is left for the split `pairs`. */
-export const isHeldOutPair = (name: string, ground: Ground): boolean => hashOf(`pair ${name} on ${ground}`) % 10 === 0
+/** An icon on one background in ten is left for the split `pairs`. */
+export const isHeldOutPair = (name: string, background: Background): boolean => hashOf(`pair ${name} on ${background}`) % 10 === 0
 
 export interface StickerOptions {
   /** Pixels a side. */
@@ -27,13 +28,13 @@ export interface StickerOptions {
   readonly styles?: readonly Style[]
   readonly categories?: readonly Category[]
   readonly seed?: number
-  /** What the labels number; the category by default. */
-  readonly labels?: 'category' | 'icon' | 'style' | 'ground'
+  /** What the labels number; the category by default. `ground` is the earlier word for `background`. */
+  readonly labels?: 'category' | 'icon' | 'style' | 'background' | 'ground'
   /** The icon's side is drawn between these fractions of the picture's; it always lies wholly within. */
   readonly scale?: readonly [least: number, most: number]
   /** Where the icons' pixels are kept; the cache folder by default. */
   readonly folder?: string
-  /** Told while icons are drawn for the first time. */
+  /** Called while icons are drawn for the first time. */
   readonly onProgress?: RasterProgress
 }
 
@@ -42,7 +43,7 @@ export interface StickerBatch extends Batch {
   readonly scenes: readonly Scene[]
 }
 
-/** Pictures of one icon on a coloured ground, each icon in each style once an epoch. */
+/** Pictures of one icon on a coloured background, each icon in each style once an epoch. */
 export interface StickerDataset extends Dataset<StickerBatch> {
   readonly icons: readonly Icon[]
   /** What the picture at a position shows. */
@@ -50,9 +51,9 @@ export interface StickerDataset extends Dataset<StickerBatch> {
 }
 
 /** `a red apple on a blue background, flat style` */
-export function stickerCaption({ ground, objects: [object] }: Scene): string {
-  const { icon, style } = object as Placed
-  return `${withArticle(icon.name)} on ${withArticle(ground)} background, ${style} style`
+export function stickerCaption(scene: Scene): string {
+  const { icon, style } = scene.objects[0] as SceneObject
+  return `${withArticle(icon.name)} on ${withArticle(backgroundOf(scene))} background, ${style} style`
 }
 
 /**
@@ -69,19 +70,19 @@ export async function stickerDataset(options: StickerOptions): Promise<StickerDa
     throw new ArgumentError(`stickers: expected a scale 0 < least ≤ most ≤ 1, got ${least} and ${most}`)
   const shown = options.styles ?? styles
   const wanted = new Set(options.categories ?? categories)
-  const groundsOf = (icon: Icon): Ground[] =>
+  const backgroundsOf = (icon: Icon): Background[] =>
     split === 'train' || split === 'pairs'
-      ? groundNames.filter((ground) => isHeldOutPair(icon.name, ground) === (split === 'pairs'))
-      : groundNames
+      ? backgroundNames.filter((background) => isHeldOutPair(icon.name, background) === (split === 'pairs'))
+      : backgroundNames
   const icons = stickerCatalogue().filter(
     (icon) =>
       wanted.has(icon.category) &&
       (split === 'all' || icon.heldOut === (split === 'test')) &&
       shown.some((style) => icon.slugs[style]) &&
-      groundsOf(icon).length > 0,
+      backgroundsOf(icon).length > 0,
   )
   const entries = icons.flatMap((icon) => {
-    const allowed = groundsOf(icon)
+    const allowed = backgroundsOf(icon)
     return shown.filter((style) => icon.slugs[style]).map((style) => ({ icon, style, allowed }))
   })
   if (entries.length === 0)
@@ -102,7 +103,8 @@ export async function stickerDataset(options: StickerOptions): Promise<StickerDa
     category: categories,
     icon: icons.map(({ name }) => name),
     style: styles,
-    ground: groundNames,
+    background: backgroundNames,
+    ground: backgroundNames,
   }[labels]
   const numbers = new Map(classes.map((name, i) => [name, i]))
   const root = new Generator(seed)
@@ -113,13 +115,14 @@ export async function stickerDataset(options: StickerOptions): Promise<StickerDa
       throw new ArgumentError(`stickers: expected a position of 0 or more, got ${position}`)
     const { icon, style, allowed } = entries[orderOf(position)] as (typeof entries)[number]
     const [g, s, x, y] = root.fork(position).rand([4]).data as unknown as [number, number, number, number]
-    const ground = allowed[Math.floor(g * allowed.length)] as Ground
+    const background = allowed[Math.floor(g * allowed.length)] as Background
     const side = least + s * (most - least)
-    return { ground, objects: [{ icon, style, size: side, x: side / 2 + x * (1 - side), y: side / 2 + y * (1 - side) }] }
+    const object = { icon, style, size: side, x: side / 2 + x * (1 - side), y: side / 2 + y * (1 - side) }
+    return withEarlierNames<Scene>({ background, objects: [object] }, { ground: background })
   }
-  const labelOf = ({ ground, objects: [object] }: Scene): number => {
-    const { icon, style } = object as Placed
-    return numbers.get({ category: icon.category, icon: icon.name, style, ground }[labels]) as number
+  const labelOf = ({ background, objects: [object] }: Scene): number => {
+    const { icon, style } = object as SceneObject
+    return numbers.get({ category: icon.category, icon: icon.name, style, background, ground: background }[labels]) as number
   }
 
   return {

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { writeAll, writeAtomic } from '../../checkpoints/atomic.ts'
-import { groundNames, iconSources } from '../../data/index.ts'
+import { backgroundNames, iconSources } from '../../data/index.ts'
 import { drawChart, encodePng, imageGrid, resize } from '../../images/index.ts'
 import type { NdArray } from '../../runtime/ndarray.ts'
 import { duration } from '../../training/index.ts'
@@ -59,7 +59,7 @@ export async function dataSection(data: StickersConfig, side: number): Promise<s
     ...sources.map(({ title, author, licence, url }) => `- [${title}](${url}), © ${author}, ${licence} licence`),
     '',
     `Categories: ${categories.join(', ')}. ${whole(shown)} icons, each at ${placed}, on one of \
-${groundNames.length} plain backgrounds, rendered at ${side}×${side}. ${heldOut} more icons, one in ten by a hash of the name, were held out, \
+${backgroundNames.length} plain backgrounds, rendered at ${side}×${side}. ${heldOut} more icons, one in ten by a hash of the name, were held out, \
 and of the icons that were trained on, one background in ten each. Nothing was mirrored, cropped or recoloured.`,
   ].join('\n')
 }

@@ -1,4 +1,4 @@
-import { type SceneDataset, type SceneSplit, type StickerScene, sceneSplits } from '../../data/index.ts'
+import { type ComposedScene, type SceneDataset, type SceneSplit, sceneSplits } from '../../data/index.ts'
 import { resize } from '../../images/index.ts'
 import { loadAutoencoder, loadClip, loadDetector, type SceneDetector } from '../../pipelines/index.ts'
 import type { CompileOptions } from '../../runtime/program.ts'
@@ -112,7 +112,7 @@ async function measureJudge(folder: string, num: number, data: ScenesConfig, eng
 
 /** What a judge finds in real pictures of what their captions say. */
 async function judged(judge: SceneDetector, dataset: SceneDataset, num: number): Promise<Rates> {
-  const { images, scenes, told } = await dataset.batch(positionsFrom(0, num))
+  const { images, scenes, details } = await dataset.batch(positionsFrom(0, num))
   const { found } = await judge.detect(images)
-  return ratesOf(found.map((finding, i) => scoreScene(scenes[i] as StickerScene, told[i]?.told, finding)))
+  return ratesOf(found.map((finding, i) => scoreScene(scenes[i] as ComposedScene, details[i]?.described, finding)))
 }

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { maxDifference } from '../../../tests/fixture.ts'
-import { type Ground, groundNames, grounds, stickerDataset } from '../../data/index.ts'
+import { type Background, backgroundNames, backgrounds, stickerDataset } from '../../data/index.ts'
 import { classifierConfig } from '../../models/classifier/index.ts'
 import type { ImageClassifier } from '../../pipelines/index.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
@@ -20,21 +20,21 @@ import { accuracyTable, distanceTable, inColumns, inMarkdown, withError } from '
 const data = stickersSchema.parse({ kind: 'stickers', styles: ['flat'], categories: ['Food & Drink'] })
 const SIDE = 12
 
-/** Stands for a trained classifier: its features are colours averaged over a 3 × 3 raster, its ground the colour in the corner. */
+/** Stands for a trained classifier: its features are colours averaged over a 3 × 3 raster, its background the colour in the corner. */
 const byColour: ImageClassifier = {
   config: classifierConfig({
     sample_size: SIDE,
     block_out_channels: [27],
     norm_num_groups: 1,
-    heads: { icon: ['red apple', 'pear'], ground: [...groundNames] },
+    heads: { icon: ['red apple', 'pear'], ground: [...backgroundNames] },
   }),
   async classify(images) {
     const [n] = images.shape as [number]
     const features = images.reshape([n, 3, 3, SIDE / 3, 3, SIDE / 3]).mean({ axes: [3, 5] })
     const corner = images.slice(2, 0, 1).slice(3, 0, 1).reshape([n, 3])
-    const distance = (row: NdArray, ground: Ground) =>
-      grounds[ground].reduce((sum, level, c) => sum + Math.abs(Number(row.data[c]) - ((2 * level) / 255 - 1)), 0)
-    const logits = Array.from({ length: n }, (_, i) => groundNames.map((ground) => -distance(corner.row(i), ground)))
+    const distance = (row: NdArray, background: Background) =>
+      backgrounds[background].reduce((sum, level, c) => sum + Math.abs(Number(row.data[c]) - ((2 * level) / 255 - 1)), 0)
+    const logits = Array.from({ length: n }, (_, i) => backgroundNames.map((background) => -distance(corner.row(i), background)))
     const always = NdArray.from(Array.from({ length: n }, () => [1, 0]))
     return { features: features.reshape([n, 27]), logits: { icon: always, ground: NdArray.from(logits) } }
   },
@@ -160,7 +160,7 @@ test('errors decide the digits', () => {
   expect(withError(0.1234, 0.0056)).toBe('0.1234 ± 0.0056')
 })
 
-test('a classifier is counted on icons, grounds and pairs that it can know', async () => {
+test('a classifier is counted on icons, backgrounds and pairs that it can know', async () => {
   const found = await measureClassifier(byColour, { data, num: 238 })
   // Two epochs of 119 icons on training pictures: two in 238 are red apples.
   expect(found.accuracy.icon?.train).toBe(2 / 238)

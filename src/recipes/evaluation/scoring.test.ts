@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { nounsOf, type StickerScene, type Told } from '../../data/index.ts'
+import { type ComposedScene, type Described, nounsOf } from '../../data/index.ts'
 import type { Finding } from '../../pipelines/index.ts'
 import { Generator } from '../../runtime/random.ts'
 import { bootstrapRates } from './bootstrap.ts'
@@ -7,12 +7,12 @@ import { facts, ratesOf, scoreScene, type Tally } from './scoring.ts'
 import { bestGuidance } from './text-to-image.ts'
 
 const [apple, bear] = nounsOf({ 'red apple': 'apple', bear: 'bear' }) as [
-  StickerScene['groups'][0]['noun'],
-  StickerScene['groups'][0]['noun'],
+  ComposedScene['groups'][0]['noun'],
+  ComposedScene['groups'][0]['noun'],
 ]
 /** Two apples left of a bear, on blue. */
-const scene: StickerScene = {
-  ground: 'blue',
+const scene: ComposedScene = {
+  background: 'blue',
   style: 'flat',
   axis: 'x',
   groups: [
@@ -26,19 +26,19 @@ const right: Finding = {
   objects: [at('red apple', 0.2, 0.2), at('red apple', 0.3, 0.8), at('bear', 0.7)],
   answers: { ground: 'blue', style: 'flat' },
 }
-const score = (finding: Finding, told?: Told, of = scene) => {
-  const tally = scoreScene(of, told, finding)
+const score = (finding: Finding, described?: Described, of = scene) => {
+  const tally = scoreScene(of, described, finding)
   return Object.fromEntries(
     facts.filter((fact) => tally[fact].asked > 0).map((fact) => [fact, `${tally[fact].right}/${tally[fact].asked}`]),
   )
 }
 
-describe('a picture is asked what its caption tells', () => {
-  test('all of it, unless told what', () => {
+describe('a picture is asked what its caption says', () => {
+  test('all of it, by default', () => {
     expect(score(right)).toEqual({
       ...{ exact: '1/1', object: '2/2', precision: '3/3', count: '1/1', background: '1/1', style: '1/1', relation: '1/1' },
     })
-    const nothing = { ground: false, style: false, relation: false, sizes: [], place: false }
+    const nothing = { background: false, style: false, relation: false, sizes: [], position: false }
     expect(score(right, nothing)).toEqual({ exact: '1/1', object: '2/2', precision: '3/3', count: '1/1' })
   })
 
@@ -56,21 +56,22 @@ describe('a picture is asked what its caption tells', () => {
   })
 
   test('what was not named, or more of what was, is imprecise and not exact', () => {
-    const more = (object: Finding['objects'][0], told?: Told) => score({ ...right, objects: [...right.objects, object] }, told)
-    const nothing = { ground: false, style: false, relation: false, sizes: [], place: false }
-    for (const told of [undefined, nothing]) {
-      expect(more(at('fox', 0.5), told)).toMatchObject({ object: '2/2', precision: '3/4', count: '1/1', exact: '0/1' })
-      expect(more(at('bear', 0.8), told)).toMatchObject({ object: '2/2', precision: '3/4', count: '1/1', exact: '0/1' })
+    const more = (object: Finding['objects'][0], described?: Described) =>
+      score({ ...right, objects: [...right.objects, object] }, described)
+    const nothing = { background: false, style: false, relation: false, sizes: [], position: false }
+    for (const described of [undefined, nothing]) {
+      expect(more(at('fox', 0.5), described)).toMatchObject({ object: '2/2', precision: '3/4', count: '1/1', exact: '0/1' })
+      expect(more(at('bear', 0.8), described)).toMatchObject({ object: '2/2', precision: '3/4', count: '1/1', exact: '0/1' })
     }
     expect(score({ ...right, objects: [] })).toMatchObject({ object: '0/2', exact: '0/1' })
     expect(score({ ...right, objects: [] })).not.toHaveProperty('precision')
   })
 
   test('a small object must stand in its ninth', () => {
-    const small: StickerScene = {
-      ground: 'blue',
+    const small: ComposedScene = {
+      background: 'blue',
       style: 'flat',
-      groups: [{ noun: bear, count: 1, size: 'small', place: { x: 2, y: 0 } }],
+      groups: [{ noun: bear, count: 1, size: 'small', position: { x: 2, y: 0 } }],
       objects: [],
     }
     const place = (x: number, y: number) => score({ ...right, objects: [at('bear', x, y)] }, undefined, small).position

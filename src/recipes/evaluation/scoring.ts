@@ -1,4 +1,4 @@
-import type { StickerScene, Told } from '../../data/index.ts'
+import { backgroundOf, type ComposedScene, type Described } from '../../data/index.ts'
 import type { Finding, FoundObject } from '../../pipelines/index.ts'
 import { Generator } from '../../runtime/random.ts'
 import { bootstrapRates, type Count, type Rate } from './bootstrap.ts'
@@ -24,23 +24,23 @@ export type Rates = Readonly<Record<Fact, Rate>>
  * - position: of a small object, whether it stands in the right ninth;
  * - exact: whether all of that is right, every object as often as named, and nothing else there.
  *
- * @param told all, unless given
+ * @param described what the caption says; all, unless given
  */
-export function scoreScene(scene: StickerScene, told: Told | undefined, found: Finding): Tally {
+export function scoreScene(scene: ComposedScene, described: Described | undefined, found: Finding): Tally {
   const { groups, axis } = scene
   const own = groups.map(({ noun }) => found.objects.filter(({ name }) => name === noun.icon.name))
   const inOrder = (a: readonly FoundObject[], b: readonly FoundObject[]) =>
     a.length > 0 && b.length > 0 && mean(a, axis as 'x' | 'y') < mean(b, axis as 'x' | 'y')
-  const place = groups[0]?.place
+  const position = groups[0]?.position ?? groups[0]?.place
   const stands = ([object]: readonly FoundObject[]) =>
-    object !== undefined && third(object.x) === place?.x && third(object.y) === place.y
+    object !== undefined && third(object.x) === position?.x && third(object.y) === position.y
   const answers: Record<Exclude<Fact, 'exact' | 'precision'>, readonly boolean[]> = {
     object: own.map((objects) => objects.length > 0),
     count: groups.flatMap(({ count }, i) => (count > 1 ? [own[i]?.length === count] : [])),
-    background: (told?.ground ?? true) ? [found.answers.ground === scene.ground] : [],
-    style: (told?.style ?? true) ? [found.answers.style === scene.style] : [],
-    relation: axis && (told?.relation ?? true) ? own.flatMap((a, i) => own.slice(i + 1).map((b) => inOrder(a, b))) : [],
-    position: place && (told?.place ?? true) ? [stands(own[0] as readonly FoundObject[])] : [],
+    background: (described?.background ?? described?.ground ?? true) ? [found.answers.ground === backgroundOf(scene)] : [],
+    style: (described?.style ?? true) ? [found.answers.style === scene.style] : [],
+    relation: axis && (described?.relation ?? true) ? own.flatMap((a, i) => own.slice(i + 1).map((b) => inOrder(a, b))) : [],
+    position: position && (described?.position ?? described?.place ?? true) ? [stands(own[0] as readonly FoundObject[])] : [],
   }
   const named = groups.reduce((sum, { count }, i) => sum + Math.min(count, own[i]?.length as number), 0)
   const asMany = groups.every(({ count }, i) => own[i]?.length === count) && found.objects.length === named

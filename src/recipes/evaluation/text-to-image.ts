@@ -1,4 +1,4 @@
-import { areHeldApart, type StickerScene } from '../../data/index.ts'
+import { areHeldApart, type ComposedScene } from '../../data/index.ts'
 import { resize } from '../../images/index.ts'
 import { type Finding, loadDetector } from '../../pipelines/index.ts'
 import type { NdArray } from '../../runtime/ndarray.ts'
@@ -173,16 +173,16 @@ export const bestGuidance = (points: readonly Pick<GuidancePoint, 'guidance' | '
   [...points].sort((a, b) => b.rates.exact.share - a.rates.exact.share || a.guidance - b.guidance)[0]?.guidance as number
 
 /** @param shift by how many places captions are moved on, so that each is another picture's */
-function ratesOfSet(found: readonly Finding[], { name, scenes, told }: HeldOutSet, shift = 0): Rates {
+function ratesOfSet(found: readonly Finding[], { name, scenes, details }: HeldOutSet, shift = 0): Rates {
   const tallies = found.map((finding, i) => {
     const of = (i + shift) % found.length
-    return scoreScene(scenes[of] as StickerScene, told[of]?.told, finding)
+    return scoreScene(scenes[of] as ComposedScene, details[of]?.described, finding)
   })
-  return name === 'pairs' ? ratesOf(tallies, (i) => heldApart(scenes[i] as StickerScene)) : ratesOf(tallies)
+  return name === 'pairs' ? ratesOf(tallies, (i) => heldApart(scenes[i] as ComposedScene)) : ratesOf(tallies)
 }
 
 /** The two objects of a scene, by name, that training never shows together; of three such pairs the first. */
-function heldApart({ groups }: StickerScene): string {
+function heldApart({ groups }: ComposedScene): string {
   const names = groups.map(({ noun }) => noun.icon.name).sort()
   const pairs = names.flatMap((a, i) => names.slice(i + 1).map((b) => [a, b] as const))
   return (pairs.find(([a, b]) => areHeldApart(a, b)) ?? names).join(' and ')
@@ -191,7 +191,7 @@ function heldApart({ groups }: StickerScene): string {
 /** Real pictures through a model's autoencoder, and the deviation of their scaled latents. */
 async function throughAutoencoder(
   { autoencoder }: CaptionSampler,
-  scenes: readonly StickerScene[],
+  scenes: readonly ComposedScene[],
   data: ScenesConfig,
   size: number,
 ): Promise<{ pictures: NdArray<'f32'>; deviation: number } | undefined> {
@@ -219,7 +219,7 @@ function meanDistance(a: NdArray<'f32'>, b: NdArray<'f32'>): number {
 }
 
 /** Pictures in which a named object is not found, by their positions. */
-export const missing = (scenes: readonly StickerScene[], found: readonly Finding[]): number[] =>
+export const missing = (scenes: readonly ComposedScene[], found: readonly Finding[]): number[] =>
   found.flatMap(({ objects }, i) => {
     const there = new Set(objects.map(({ name }) => name))
     return scenes[i]?.groups.every(({ noun }) => there.has(noun.icon.name)) ? [] : [i]

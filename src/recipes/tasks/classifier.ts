@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { saveModel } from '../../checkpoints/index.ts'
 import { arange, input, type Tensor } from '../../core/tensor.ts'
 import { labelsOf } from '../../data/dataset.ts'
-import { groundNames, type Placed, type Scene, sampleBatch, stickerDataset } from '../../data/index.ts'
+import { backgroundNames, backgroundOf, type Scene, type SceneObject, sampleBatch, stickerDataset } from '../../data/index.ts'
 import { classifier, classifierConfig } from '../../models/classifier/index.ts'
 import { Params } from '../../nn/params.ts'
 import type { NdArray } from '../../runtime/ndarray.ts'
@@ -22,9 +22,9 @@ export const classifierRecipeSchema = z.object({
 })
 
 /** What a picture shows, as its labels have it. */
-export function answers({ ground, objects: [object] }: Scene): Record<Question, string> {
-  const { icon, style } = object as Placed
-  return { icon: icon.name, category: icon.category, style, ground }
+export function answers(scene: Scene): Record<Question, string> {
+  const { icon, style } = scene.objects[0] as SceneObject
+  return { icon: icon.name, category: icon.category, style, ground: backgroundOf(scene) }
 }
 
 /** Cross-entropy, in nats, averaged by weights [B], all 1 unless given: logits [B, classes], labels i64 [B] → []. */
@@ -58,7 +58,7 @@ export const classifierType: RecipeType<typeof classifierRecipeSchema> = {
       icon: dataset.icons.map(({ name }) => name),
       category: data.categories,
       style: data.styles,
-      ground: groundNames,
+      ground: backgroundNames,
     }
     const asked = Object.fromEntries(heads.map((head) => [head, [...classes[head]]]))
     const config = classifierConfig({ ...network, sample_size: resolution, heads: asked })

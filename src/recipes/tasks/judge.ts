@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { saveModel } from '../../checkpoints/index.ts'
 import { input, type Tensor } from '../../core/tensor.ts'
 import { labelsOf } from '../../data/dataset.ts'
-import { groundNames, type StickerScene, sampleBatch, styles } from '../../data/index.ts'
+import { backgroundNames, type ComposedScene, sampleBatch, styles } from '../../data/index.ts'
 import { type DetectorConfig, detector, detectorConfig } from '../../models/detector/index.ts'
 import { Params } from '../../nn/params.ts'
 import { createDetector } from '../../pipelines/index.ts'
@@ -35,7 +35,7 @@ export const judgeType: RecipeType<typeof judgeSchema> = {
   },
   async job({ data, resolution: size, network }, { batchSize, seed }) {
     const dataset = await trainingScenes(data, { size, seed })
-    const heads: Record<string, string[]> = { ground: [...groundNames], style: [...styles] }
+    const heads: Record<string, string[]> = { ground: [...backgroundNames], style: [...styles] }
     const config = detectorConfig({ ...network, sample_size: size, classes: dataset.classes, heads })
     const numbers = new Map(config.classes.map((name, i) => [name, i]))
     const side = size / 4
@@ -64,8 +64,8 @@ export const judgeType: RecipeType<typeof judgeSchema> = {
         async batch(generator) {
           const { images, scenes } = await sampleBatch(dataset, generator, batchSize)
           const labels = Object.entries(heads).map(([head, names]) => {
-            const told = scenes.map((scene) => names.indexOf(scene[head as 'ground' | 'style']))
-            return [head, labelsOf(told)] as const
+            const answers = scenes.map((scene) => names.indexOf(head === 'ground' ? scene.background : scene.style))
+            return [head, labelsOf(answers)] as const
           })
           return { images, ...targetsOf(scenes, side, numbers), ...Object.fromEntries(labels) }
         },
@@ -75,10 +75,12 @@ export const judgeType: RecipeType<typeof judgeSchema> = {
         async measure(weights) {
           const judge = createDetector({ config, weights })
           const held = await scenesOf(data, { size, seed: seed + 1, split: 'phrasings' })
-          const { images, scenes, told } = await held.batch(positionsFrom(0, 256))
+          const { images, scenes, details } = await held.batch(positionsFrom(0, 256))
           const { found } = await judge.detect(images)
           await judge.release()
-          const all = addTallies(found.map((finding, i) => scoreScene(scenes[i] as StickerScene, told[i]?.told, finding)))
+          const all = addTallies(
+            found.map((finding, i) => scoreScene(scenes[i] as ComposedScene, details[i]?.described, finding)),
+          )
           return Object.fromEntries(
             Object.entries(columns).map(([column, fact]) => [column, all[fact].right / Math.max(1, all[fact].asked)]),
           )
@@ -115,7 +117,7 @@ function focalLoss(logits: Tensor, heat: Tensor, here: Tensor): Tensor {
 }
 
 /** What the detector should find: for each cell the heat, whether a centre lies there, of what class and what size (its logarithm). */
-export function targetsOf(scenes: readonly StickerScene[], side: number, numbers: ReadonlyMap<string, number>) {
+export function targetsOf(scenes: readonly ComposedScene[], side: number, numbers: ReadonlyMap<string, number>) {
   const shape = [scenes.length, side, side]
   const [heat, here, sizes] = [NdArray.zeros(shape), NdArray.zeros(shape), NdArray.zeros(shape)]
   const classes = NdArray.zeros(shape, 'i64')

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { input, type Tensor } from '../../../core/tensor.ts'
-import { type Ground, groundNames, type StickerScene } from '../../../data/index.ts'
+import { type Background, backgroundNames, type ComposedScene } from '../../../data/index.ts'
 import { NdArray } from '../../../runtime/ndarray.ts'
 import type { Generator } from '../../../runtime/random.ts'
 
@@ -41,16 +41,16 @@ export function locality(images: Tensor, latents: Tensor, encode: (images: Tenso
 
 /** Draws a batch of scenes once more, each on another background. */
 export function twinsOf(
-  { images, scenes }: { readonly images: NdArray<'f32'>; readonly scenes: readonly StickerScene[] },
-  render: (scenes: readonly StickerScene[]) => NdArray<'f32'>,
+  { images, scenes }: { readonly images: NdArray<'f32'>; readonly scenes: readonly ComposedScene[] },
+  render: (scenes: readonly ComposedScene[]) => NdArray<'f32'>,
   generator: Generator,
   { cells, margin }: { readonly cells: number; readonly margin: number },
 ): Twins {
-  const other = (ground: Ground): Ground => {
-    const rest = groundNames.filter((name) => name !== ground)
-    return rest[Number(generator.randint(0, rest.length, [1]).item())] as Ground
+  const other = (background: Background): Background => {
+    const rest = backgroundNames.filter((name) => name !== background)
+    return rest[Number(generator.randint(0, rest.length, [1]).item())] as Background
   }
-  const twins = render(scenes.map((scene) => ({ ...scene, ground: other(scene.ground) })))
+  const twins = render(scenes.map((scene) => ({ ...scene, background: other(scene.background) })))
   return { twins, kept: sameCells(images, twins, cells, margin) }
 }
 

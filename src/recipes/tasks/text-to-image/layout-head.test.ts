@@ -22,7 +22,7 @@ test('what a caption tells of a layout is how its objects stand, and nothing whe
     const scene = dataset.sceneAt(position)
     const caption = dataset.captionAt(position)
     const layout = layoutOf(scene, caption, dataset.nouns)
-    expect(layout !== undefined, caption.text).toBe(caption.told.relation || caption.told.place)
+    expect(layout !== undefined, caption.text).toBe(caption.described.relation || caption.described.position)
     for (const [question, answer] of Object.entries(layout ?? {})) {
       seen.add(question)
       const axis = ['top', 'bottom', 'row'].includes(question) ? 'y' : 'x'
@@ -58,7 +58,7 @@ test('layouts are drawn until there are enough, the same from one seed; every ca
 
 test('data whose captions tell no layout are refused, not drawn from for ever', async () => {
   const dataset = await scenes()
-  const silent = { ...dataset, captionAt: (position: number) => ({ ...dataset.captionAt(position), told: {} }) }
+  const silent = { ...dataset, captionAt: (position: number) => ({ ...dataset.captionAt(position), described: {} }) }
   expect(() => drawLayouts(silent as typeof dataset, new Generator(0), 1)).toThrow('no layout in 1000 captions')
 })
 

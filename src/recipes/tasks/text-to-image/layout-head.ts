@@ -1,7 +1,7 @@
 import { ArgumentError } from '../../../core/errors.ts'
 import { input, type Tensor } from '../../../core/tensor.ts'
 import { labelsOf } from '../../../data/dataset.ts'
-import type { Noun, SceneCaption, SceneDataset, StickerScene } from '../../../data/index.ts'
+import { type ComposedScene, describedBy, type Noun, type SceneCaption, type SceneDataset } from '../../../data/index.ts'
 import type { ClipText } from '../../../models/clip/index.ts'
 import { crossAttention, gegluFeedForward } from '../../../nn/index.ts'
 import { layerNorm, linear } from '../../../nn/layers.ts'
@@ -100,13 +100,14 @@ export function drawLayouts(dataset: SceneDataset, generator: Generator, count: 
 
 /** The answers that a caption gives, if any. */
 export function layoutOf(
-  { groups, axis }: StickerScene,
-  { told }: Pick<SceneCaption, 'told'>,
+  { groups, axis }: ComposedScene,
+  caption: Pick<SceneCaption, 'described' | 'told'>,
   nouns: readonly Noun[],
 ): Partial<Record<(typeof questions)[number], number>> | undefined {
-  const place = groups[0]?.place
-  if (told.place && place) return { column: place.x, row: place.y }
-  if (!told.relation) return undefined
+  const described = describedBy(caption)
+  const position = groups[0]?.position
+  if (described.position && position) return { column: position.x, row: position.y }
+  if (!described.relation) return undefined
   const [first, last] = [groups[0], groups.at(-1)].map((group) => nouns.findIndex(({ icon }) => icon === group?.noun.icon))
   return axis === 'x' ? { left: first as number, right: last as number } : { top: first as number, bottom: last as number }
 }

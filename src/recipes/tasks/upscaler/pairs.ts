@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { largeScenes, type StickerScene } from '../../../data/index.ts'
+import { type ComposedScene, largeScenes } from '../../../data/index.ts'
 import { resize } from '../../../images/index.ts'
 import type { Autoencoder } from '../../../pipelines/index.ts'
 import { NdArray } from '../../../runtime/ndarray.ts'
@@ -19,7 +19,7 @@ export interface Pairs {
 
 export interface PairOptions {
   /** Draws scenes small. */
-  readonly render: (scenes: readonly StickerScene[]) => NdArray<'f32'>
+  readonly render: (scenes: readonly ComposedScene[]) => NdArray<'f32'>
   /** Pixels a side of the small picture. */
   readonly size: number
   readonly scale: number
@@ -29,13 +29,13 @@ export interface PairOptions {
 /** Draws scenes in both sizes, the small one from a source. */
 export function pairMaker({ render, size, scale, autoencoder }: PairOptions) {
   const renderLarge = largeScenes(size * scale)
-  return async (scenes: readonly StickerScene[], source: Source): Promise<Pairs> => {
+  return async (scenes: readonly ComposedScene[], source: Source): Promise<Pairs> => {
     const large = await renderLarge(scenes)
     const small = await smallOf(scenes, large, source)
     return { small: unit(small), large: unit(large) }
   }
 
-  async function smallOf(scenes: readonly StickerScene[], large: NdArray<'f32'>, source: Source): Promise<NdArray<'f32'>> {
+  async function smallOf(scenes: readonly ComposedScene[], large: NdArray<'f32'>, source: Source): Promise<NdArray<'f32'>> {
     if (source === 'bicubic') return resize(large, { width: size, height: size, kernel: 'bicubic', range: [-1, 1] })
     const drawn = render(scenes)
     if (source === 'drawn' || !autoencoder) return drawn

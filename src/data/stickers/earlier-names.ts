@@ -1,0 +1,29 @@
+import type { Described } from './captions.ts'
+import type { ComposedScene, ScenePosition } from './layout.ts'
+import { type Background, backgroundNames, backgrounds, type SceneObject } from './scene.ts'
+import type { SceneGrid } from './scenes.ts'
+
+// Names of before, for programs that were written with them.
+
+/** The same object, which also answers to earlier names of its fields. Copies by `{ ...object }` have only today's names. */
+export function withEarlierNames<T extends object>(object: T, earlier: Partial<T>): T {
+  for (const [name, value] of Object.entries(earlier)) Object.defineProperty(object, name, { value })
+  return object
+}
+
+/** @deprecated Use `backgrounds`. */
+export const grounds = backgrounds
+/** @deprecated Use `backgroundNames`. */
+export const groundNames = backgroundNames
+/** @deprecated Use `Background`. */
+export type Ground = Background
+/** @deprecated Use `SceneObject`. */
+export type Placed = SceneObject
+/** @deprecated Use `ScenePosition`. */
+export type Place = ScenePosition
+/** @deprecated Use `ComposedScene`. */
+export type StickerScene = ComposedScene
+/** @deprecated Use `SceneGrid`. */
+export type Lattice = SceneGrid
+/** @deprecated Use `Described`. */
+export type Told = Described
