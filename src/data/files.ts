@@ -100,7 +100,10 @@ function firstBytes(path: string): Buffer {
 }
 
 function pictureIn(file: string, head: Buffer): FoundFile['picture'] {
-  if (formatOf(head)) return 'read'
+  const format = formatOf(head)
+  // Single files may be a GIF or TIFF; a folder to train on holds PNG, JPEG and WebP.
+  if (format === 'gif' || format === 'tiff') return 'other'
+  if (format) return 'read'
   if (otherNamed.test(file) || otherStarts.test(head.toString('latin1'))) return 'other'
   // A name that promises a picture: reading it says what is wrong.
   return named.test(file) ? 'read' : undefined

@@ -1,6 +1,6 @@
 import { hashOf } from '../hash.ts'
 import type { Draw } from './draw.ts'
-import { withEarlierNames } from './earlier-names.ts'
+import { withEarlierNames } from './earlier-fields.ts'
 import type { ComposedScene, SceneGroup } from './layout.ts'
 import { withArticle } from './names.ts'
 import { pluralOf } from './nouns.ts'

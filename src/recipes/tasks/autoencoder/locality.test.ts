@@ -17,7 +17,7 @@ const dataset = await sceneDataset({ size: side, styles: ['noto'], folder })
 const given = await dataset.batch([...Array(batch).keys()])
 const found = twinsOf(given, dataset.render, new Generator(0), { cells, margin: 1 })
 
-test('twins have another ground, and are kept where a cell and its neighbours show the same', () => {
+test('twins have another background, and are kept where a cell and its neighbours show the same', () => {
   const pixel = (x: typeof found.twins, n: number, row: number, column: number) =>
     [0, 1, 2].map((c) => x.data[((n * 3 + c) * side + row) * side + column] as number)
   const same = (n: number, row: number, column: number) =>
