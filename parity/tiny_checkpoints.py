@@ -109,6 +109,8 @@ class Builder:
             if name == "sd1" and not self.size.shift:
                 continue
             saved = json.loads(whole.read_text())
+            if "merges" not in saved["model"]:
+                continue
             merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in saved["model"]["merges"]]
             (whole.parent / "vocab.json").write_text(json.dumps(saved["model"]["vocab"], ensure_ascii=False))
             (whole.parent / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n")

@@ -1,6 +1,7 @@
 import { ddpm } from './ddpm/page.ts'
 import type { Page } from './page.ts'
 import { stableDiffusionPages } from './stable-diffusion/pages.ts'
+import { stableDiffusion3 } from './stable-diffusion-3/page.ts'
 
 /** Every page. A new family is one line here. */
-export const pages: readonly Page[] = [...stableDiffusionPages, ddpm]
+export const pages: readonly Page[] = [...stableDiffusionPages, stableDiffusion3, ddpm]

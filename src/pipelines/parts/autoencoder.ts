@@ -42,6 +42,8 @@ export interface LatentCoder {
   readonly factor: number
   /** images [1, 3, H, W] in [−1, 1] → latents as the denoiser knows them; a Gaussian's sample takes one draw of their shape. */
   encode(images: NdArray<'f32'>, generator: Generator): Promise<NdArray<'f32'>>
+  /** One image [1, 3, H, W] → latents as the denoiser knows them, a Gaussian's sample for each noise: noises [k, C, h, w] → [k, C, h, w]. */
+  encodeWith(image: NdArray<'f32'>, noises: NdArray<'f32'>): Promise<NdArray<'f32'>>
   /** Draws what `encode` would for latents of this shape. */
   skip(shape: readonly number[], generator: Generator): void
   /** The encoder's own latents, the most likely and unscaled: what InstructPix2Pix is given. */
@@ -78,15 +80,23 @@ export function latentCoder(vae: LatentNetwork, { tiling = false, ...options }: 
   const [shift, scale] = [mean, std].map((values) => NdArray.from(values, [1, channels, 1, 1])) as [NdArray, NdArray]
   const halves = (moments: NdArray<'f32'>) => [moments.slice(1, 0, channels), moments.slice(1, channels)] as const
 
+  /** What an encoder gave, as the denoiser knows it. */
+  const latentsOf = (coded: NdArray<'f32'>, drawn: (shape: readonly number[]) => NdArray) => {
+    if (vae.className !== 'AutoencoderKL') return coded.sub(shift).div(scale)
+    const [centre, logVariance] = halves(coded)
+    const z = centre.add(logVariance.mul(0.5).exp().mul(drawn(centre.shape)))
+    return z.sub(shift).div(scale)
+  }
+
   return {
     channels,
     factor: factorOf(vae),
     async encode(images, generator) {
-      const coded = await code('encode')(images)
-      if (vae.className !== 'AutoencoderKL') return coded.sub(shift).div(scale)
-      const [centre, logVariance] = halves(coded)
-      const z = centre.add(logVariance.mul(0.5).exp().mul(generator.randn(centre.shape)))
-      return z.sub(shift).div(scale)
+      return latentsOf(await code('encode')(images), (shape) => generator.randn(shape))
+    },
+    async encodeWith(image, noises) {
+      const z = latentsOf(await code('encode')(image), () => noises)
+      return z.expand([noises.shape[0] as number, ...z.shape.slice(1)])
     },
     skip(shape, generator) {
       if (vae.className === 'AutoencoderKL') generator.randn(shape)

@@ -1,12 +1,10 @@
 import { ArgumentError } from '../../core/errors.ts'
 import type { Level } from '../../diffusion/index.ts'
-import { imagesOf, type Pixels, toPixels, toTensor } from '../../images/index.ts'
-import type { Box } from '../../images/pillow.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
 import type { Generator } from '../../runtime/random.ts'
-import { asBatch, fitted, levelsOf } from '../images/fit.ts'
-import { binaryMask, boxOf, softened, thinned } from '../images/mask.ts'
-import { overlaid } from '../images/overlay.ts'
+import type { Canvas } from '../images/canvas.ts'
+import { asBatch, fitted } from '../images/fit.ts'
+import { binaryMask, thinned } from '../images/mask.ts'
 import type { Conditioner } from '../parts/denoiser.ts'
 import { noised, type Prepared } from '../sampling/run.ts'
 import { startOf, stepsBefore } from '../sampling/schedule.ts'
@@ -15,26 +13,6 @@ import { latentsOf, type SamplingLatents, sampleTask } from './latent-run.ts'
 import type { StableDiffusionModel } from './model.ts'
 import type { Settings } from './options.ts'
 import type { SamplingPlan } from './plan.ts'
-
-/** What is worked on: the whole picture, or a box of it. Without a picture it is what the given latents show. */
-export interface Canvas {
-  readonly image: Pixels | undefined
-  readonly mask: Pixels
-  readonly box: Box | undefined
-}
-
-/** @throws ArgumentError where the picture or its mask is missing, or they differ in size */
-export function canvasOf(settings: Settings, plan: SamplingPlan): Canvas {
-  if (!settings.mask || !(settings.image || (settings.latents && settings.maskPadding === undefined)))
-    throw new ArgumentError('inpaint: a picture and its mask are needed, image and mask')
-  const mask = softened(levelsOf(settings.mask), settings.maskBlur)
-  if (!settings.image) return { image: undefined, mask, box: undefined }
-  const image = levelsOf(settings.image)
-  const [of, is] = [image, mask].map(({ shape: [height, width] }) => `${width} × ${height}`)
-  if (settings.maskPadding === undefined) return { image, mask, box: undefined }
-  if (of !== is) throw new ArgumentError(`mask: it is ${is} pixels and the picture ${of}: to crop to it both must be of one size`)
-  return { image, mask, box: boxOf(mask, plan, settings.maskPadding) }
-}
 
 /**
  * Latents of a picture repainted where its mask is white, as diffusers' `…InpaintPipeline`s sample them: by a network of nine
@@ -103,10 +81,4 @@ export async function* inpaint(
     prepare,
     onPrepared: () => model.done(coder),
   })
-}
-
-/** Pictures of a box laid over the picture that was given; without a box as they are. */
-export function laidOver(pictures: NdArray<'f32'>, { image, mask, box }: Canvas): NdArray<'f32'> {
-  if (!box || !image) return pictures
-  return NdArray.stack(imagesOf(pictures).map((made) => toTensor(overlaid(toPixels(made), image, mask, box))))
 }
