@@ -58,7 +58,7 @@ test('snippets are found with their lines', () => {
   ])
 })
 
-test.skipIf(programs.every(({ code }) => code === undefined))('snippets hold their types', () => {
+test.skipIf(programs.every(({ code }) => code === undefined))('snippets hold their types', { timeout: 120_000 }, () => {
   writeFileSync(join(snippets, 'tsconfig.json'), JSON.stringify({ extends: '../../tsconfig.json', include: ['*.ts'] }))
   const tsc = spawnSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', snippets], { encoding: 'utf8' })
   expect(tsc.stdout).toBe('')
