@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { type DType, viewOf } from '../src/core/dtype.ts'
+import { sizeOf } from '../src/core/shape.ts'
 import { NdArray } from '../src/runtime/ndarray.ts'
 
 const dtypes: Record<string, DType> = { F32: 'f32', F16: 'f16', BF16: 'bf16', I32: 'i32', I64: 'i64', BOOL: 'bool', U8: 'u8' }
@@ -19,7 +20,7 @@ export function fixture(name: string): Fixture {
   const tensors = new Map<string, NdArray>()
   for (const [key, { dtype: kind, shape, data_offsets: offsets }] of Object.entries<Entry>(entries)) {
     const dtype = dtypes[kind] as DType
-    const size = shape.reduce((a, b) => a * b, 1)
+    const size = sizeOf(shape)
     const own = bytes.slice(start + offsets[0], start + offsets[1])
     tensors.set(key, new NdArray(viewOf(dtype, own, 0, size), shape, dtype))
   }

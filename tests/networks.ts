@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { vjp } from '../src/core/grad.ts'
+import { sizeOf } from '../src/core/shape.ts'
 import { input, type Tensor } from '../src/core/tensor.ts'
 import type { Params } from '../src/nn/params.ts'
 import type { NdArray } from '../src/runtime/ndarray.ts'
@@ -31,7 +32,7 @@ export function weightsOf(p: Params, seed: number): Map<string, NdArray> {
       const normal = generator.randn(shape)
       if (key === 'time_proj.weight' && shape.length === 1) return [key, normal]
       if (shape.length <= 1) return [key, normal.mul(0.25).add(key.endsWith('weight') ? 1 : 0)]
-      const fan = shape.slice(1).reduce((a, b) => a * b)
+      const fan = sizeOf(shape.slice(1))
       return [key, normal.mul((/\.(to_[qk]|[qk]_proj)\./.test(key) ? 2 : 1) / Math.sqrt(fan))]
     }),
   )

@@ -1,4 +1,5 @@
 import { LangevinError } from '../core/errors.ts'
+import { sizeOf } from '../core/shape.ts'
 import { parameter, type Tensor } from '../core/tensor.ts'
 import type { NdArray } from '../runtime/ndarray.ts'
 import { evaluate } from '../runtime/program.ts'
@@ -126,7 +127,7 @@ function groups(keys: readonly string[], weights: Weights): string[][] {
   const out: string[][] = []
   let size = Infinity
   for (const key of keys) {
-    const own = (weights.get(key) as Value).shape.reduce((a, b) => a * b, 1)
+    const own = sizeOf((weights.get(key) as Value).shape)
     if (size + own > most) {
       out.push([])
       size = 0
@@ -239,7 +240,7 @@ function faultOf(parts: Map<string, Value>, shape: readonly number[]): string | 
     const symbols = new Map([...parts].map(([part, value]) => [part, parameter(part, value.shape)]))
     if (!parts.has('rotation') && !parts.has('glora a1')) {
       const { size, shape: delta } = deltaOf(symbols)
-      const wanted = shape.reduce((a, b) => a * b, 1)
+      const wanted = sizeOf(shape)
       if (size !== wanted || delta[0] !== shape[0])
         return `expected [${shape.join(', ')}], the adapter gives [${delta.join(', ')}]`
     }

@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { checkpoint, contentOf, errorOf, f32, fileOf, temporaryFolder } from '../../tests/checkpoints.ts'
 import { allocate, type DType, viewOf } from '../core/dtype.ts'
+import { sizeOf } from '../core/shape.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import type { FileTensor } from '../runtime/weights.ts'
 import { PickleError, SafetensorsError } from './errors.ts'
@@ -18,21 +19,9 @@ const anyArray: fc.Arbitrary<NdArray> = fc
     seed: fc.infiniteStream(fc.nat(255)),
   })
   .map(({ dtype, shape, seed }) => {
-    const { byteLength } = allocate(
-      dtype,
-      shape.reduce((a, b) => a * b, 1),
-    )
+    const { byteLength } = allocate(dtype, sizeOf(shape))
     const bytes = Uint8Array.from(seed.take(byteLength), (byte) => (dtype === 'bool' ? byte % 2 : byte))
-    return new NdArray(
-      viewOf(
-        dtype,
-        bytes.buffer,
-        0,
-        shape.reduce((a, b) => a * b, 1),
-      ),
-      shape,
-      dtype,
-    )
+    return new NdArray(viewOf(dtype, bytes.buffer, 0, sizeOf(shape)), shape, dtype)
   })
 const anyText = fc.oneof(
   fc.string({ unit: 'grapheme' }),

@@ -1,6 +1,7 @@
 import { closeSync, fstatSync } from 'node:fs'
 import { extname } from 'node:path'
 import { bytesPer, type DType, isFloat, viewOf } from '../core/dtype.ts'
+import { sizeOf } from '../core/shape.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { checkStamp, fileStamp } from '../runtime/node/stamp.ts'
 import type { FileTensor } from '../runtime/weights.ts'
@@ -54,7 +55,7 @@ export function converted(key: string, stored: string, tensor: FileTensor): NdAr
         tensor: key,
       })
     }
-    const size = tensor.shape.reduce((a, b) => a * b, 1)
+    const size = sizeOf(tensor.shape)
     const bytes = readBytes(tensor, size * (bits / 8))
     return decode(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), size)
   })
@@ -84,7 +85,7 @@ export function readBytes(tensor: Pick<FileTensor, 'file' | 'offset' | 'stamp'>,
 export function readTensor(tensor: NdArray | FileTensor): NdArray {
   if (!('file' in tensor)) return tensor
   const { dtype, shape, file, offset } = tensor
-  const size = shape.reduce((a, b) => a * b, 1)
+  const size = sizeOf(shape)
   const bytes = readBytes(tensor, size * bytesPer[dtype])
   const bad = dtype === 'bool' ? bytes.findIndex((byte) => byte > 1) : -1
   if (bad >= 0) throw new SafetensorsError(file, `byte ${offset + bad} is ${bytes[bad]}: a bool is 0 or 1`)
@@ -119,7 +120,7 @@ export function writeSafetensors(
 
 /** Bytes that a tensor takes in a file, cast to `floats` where it is a float. */
 export function storedSize({ dtype, shape }: Pick<FileTensor, 'dtype' | 'shape'>, floats?: SaveFloat): number {
-  return shape.reduce((a, b) => a * b, bytesPer[storedType(dtype, floats)])
+  return sizeOf(shape) * bytesPer[storedType(dtype, floats)]
 }
 
 const storedType = (dtype: DType, floats?: SaveFloat): DType => (floats && isFloat(dtype) ? floats : dtype)

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { contentOf } from '../../tests/checkpoints.ts'
+import { sizeOf } from '../core/shape.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { readTensor } from './safetensors.ts'
 import { fromSd3, toSd3 } from './sd3-keys.ts'
@@ -14,7 +15,7 @@ test.each(Object.entries(cases))(
     let offset = 0
     const weights = new Map(
       Object.entries(original).map(([key, shape]) => {
-        const size = shape.reduce((a, b) => a * b, 1)
+        const size = sizeOf(shape)
         const data = Float32Array.from({ length: size }, (_, i) => offset + i)
         offset += size
         return [key, new NdArray(data, shape, 'f32')]

@@ -1,4 +1,5 @@
 import { bytesPer } from '../core/dtype.ts'
+import { sizeOf } from '../core/shape.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import type { FileTensor, Weights } from '../runtime/weights.ts'
 import { readTensor } from './safetensors.ts'
@@ -39,7 +40,7 @@ export const unflattened = (value: Value): Value => shaped(value, [...value.shap
 export function third(value: Value, which: number): Value {
   const rows = (value.shape[0] as number) / 3
   const shape = [rows, ...value.shape.slice(1)]
-  const size = shape.reduce((a, b) => a * b)
+  const size = sizeOf(shape)
   if ('file' in value) return { ...value, shape, offset: value.offset + which * size * bytesPer[value.dtype] }
   return new NdArray(value.data.slice(which * size, (which + 1) * size) as never, shape, value.dtype)
 }

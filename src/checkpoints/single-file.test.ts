@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { contentOf, temporaryFolder } from '../../tests/checkpoints.ts'
+import { sizeOf } from '../core/shape.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { openSafetensors, readTensor, writeSafetensors } from './safetensors.ts'
 import { familyOf, fromSingleFile, SingleFileError, toSingleFile } from './single-file.ts'
@@ -19,7 +20,7 @@ function originalOf(kind: string): Map<string, NdArray> {
   let offset = 0
   return new Map(
     Object.entries(made[kind]?.original ?? {}).map(([key, shape]) => {
-      const size = shape.reduce((a, b) => a * b, 1)
+      const size = sizeOf(shape)
       const data = Float32Array.from({ length: size }, (_, i) => offset + i)
       offset += size
       return [key, new NdArray(data, shape, 'f32')]

@@ -5,7 +5,8 @@ import { LANES, type LoopModule, lowerLoop } from '../core/wasm/loop.ts'
 
 /** Elements taken into the module's memory at a time: all arrays of a part then stay in the processor's cache. */
 const PART = 8192
-const PAGE = 2 ** 16
+/** A page of WebAssembly's memory, in bytes. */
+const WASM_PAGE = 2 ** 16
 
 type Arrays = Readonly<Record<string, Float32Array>>
 
@@ -22,7 +23,7 @@ export class Loop {
   constructor(outputs: Readonly<Record<string, Tensor>>) {
     this.module = lowerLoop(outputs)
     const names = [...this.module.arrays.map(arrayName), ...this.module.outputs.map(outputName)]
-    const memory = new WebAssembly.Memory({ initial: Math.max(1, Math.ceil((names.length * PART * 4) / PAGE)) })
+    const memory = new WebAssembly.Memory({ initial: Math.max(1, Math.ceil((names.length * PART * 4) / WASM_PAGE)) })
     this.places = new Map(names.map((name, i) => [name, new Float32Array(memory.buffer, i * PART * 4, PART)]))
     const { exports } = new WebAssembly.Instance(new WebAssembly.Module(this.module.bytes), { env: { memory } })
     this.call = exports.loop as typeof this.call

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { grad } from '../core/grad.ts'
+import { sizeOf } from '../core/shape.ts'
 import { input, type Tensor } from '../core/tensor.ts'
 import { LANES } from '../core/wasm/loop.ts'
 import type { Params } from '../nn/params.ts'
@@ -27,7 +28,7 @@ export async function hostStep(
   const values = new Map<string, NdArray>()
   for (const [name, shape] of stateShapes(params, optimizer, ema)) {
     const start = given.get(name) ?? (name.endsWith(`@${EMA}`) ? given.get(name.slice(0, -EMA.length - 1)) : undefined)
-    const data = start ? (start.data as Float32Array).slice() : new Float32Array(shape.reduce((a, b) => a * b, 1))
+    const data = start ? (start.data as Float32Array).slice() : new Float32Array(sizeOf(shape))
     values.set(name, new NdArray(data, shape, 'f32'))
   }
   const keys = [...params.tensors.keys()]

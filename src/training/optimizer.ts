@@ -1,4 +1,4 @@
-import type { Shape } from '../core/shape.ts'
+import { type Shape, sizeOf } from '../core/shape.ts'
 import type { Tensor } from '../core/tensor.ts'
 import { constant, full, scalar } from '../core/tensor.ts'
 
@@ -107,7 +107,7 @@ export function muon({ momentum = 0.95, matrices = isMatrix, ...adam }: MuonOpti
 }
 
 /** Outputs by inputs, as layers keep their weights. */
-const matrixShape = ([outputs = 1, ...inputs]: Shape): [number, number] => [outputs, inputs.reduce((a, b) => a * b, 1)]
+const matrixShape = ([outputs = 1, ...inputs]: Shape): [number, number] => [outputs, sizeOf(inputs)]
 
 /** The quintic of Jordan et al. 2024: it brings singular values from 0 … 1 near to 1, not to it, and fast. */
 const [LINEAR, CUBIC, QUINTIC] = [3.4445, -4.775, 2.0315] as const

@@ -1,4 +1,5 @@
 import { closeSync, fstatSync } from 'node:fs'
+import { sizeOf } from '../../core/shape.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
 import { fileStamp } from '../../runtime/node/stamp.ts'
 import type { FileTensor } from '../../runtime/weights.ts'
@@ -147,7 +148,7 @@ function placed(
   const { bits, dtype, decode } = storedTypes.get(type) as StoredType
   const width = bits / 8
   const place = placeOf(storage)
-  const size = shape.reduce((a, b) => a * b, 1)
+  const size = sizeOf(shape)
   const last = size === 0 ? -1 : shape.reduce((sum, axis, i) => sum + (axis - 1) * (strides[i] as number), 0)
   const begin = (storage.first + offset) * width
   if (!Number.isSafeInteger(size) || !(begin + (last + 1) * width <= place.bytes)) {

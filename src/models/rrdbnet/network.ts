@@ -1,5 +1,5 @@
 import { concat } from '../../core/functions.ts'
-import { dims } from '../../core/shape.ts'
+import { dims, sizeOf } from '../../core/shape.ts'
 import type { Tensor } from '../../core/tensor.ts'
 import { conv, type Layer, sequence } from '../../nn/layers.ts'
 import { type Init, normal, type Params, zerosInit } from '../../nn/params.ts'
@@ -13,7 +13,7 @@ const conv3 = (p: Params, inputs: number, outputs: number, init?: Init) =>
 /** Kaiming's normal for rectified layers (He et al. 2015, eq. 10), a tenth of it, and biases of 0 (Wang et al. 2018, section 3.1). */
 const small: Init = (shape, generator) => {
   if (shape.length === 1) return zerosInit(shape, generator)
-  const inputs = shape.slice(1).reduce((a, b) => a * b, 1)
+  const inputs = sizeOf(shape.slice(1))
   return normal(0.1 * Math.sqrt(2 / inputs))(shape, generator)
 }
 

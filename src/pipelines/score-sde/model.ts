@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { ArgumentError } from '../../core/errors.ts'
 import { grad } from '../../core/grad.ts'
+import { sizeOf } from '../../core/shape.ts'
 import { input, type Tensor } from '../../core/tensor.ts'
 import {
   betaSchedule,
@@ -203,7 +204,7 @@ export function createScoreSde(
         atol: tolerance,
         rtol: tolerance,
       })
-      const dimensions = shape.reduce((a, b) => a * b, 1)
+      const dimensions = sizeOf(shape)
       return Array.from(logLikelihood.data, (nats) => bitsPerDimension(Number(nats), dimensions))
     },
     async variationalBound(pictures, { seed = 0, batch = 64, every = 1, signal } = {}) {

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { openWeights } from '../../checkpoints/index.ts'
+import { sizeOf } from '../../core/shape.ts'
 import { drawChart } from '../../images/index.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
 import type { TextToImageEvaluation } from '../evaluation/evaluate-scenes.ts'
@@ -12,8 +13,7 @@ import { enlargedGrid, frontMatter, inWords, runTable, writePng } from './common
 import { megabytes, type SceneCard, sceneDataSection } from './scene-common.ts'
 
 /** The parameters in a folder. */
-const countOf = (dir: string): number =>
-  [...openWeights(dir).values()].reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0)
+const countOf = (dir: string): number => [...openWeights(dir).values()].reduce((sum, { shape }) => sum + sizeOf(shape), 0)
 
 /** How the parts came about. */
 function partsSentence({ train_text_encoder: learns, layout_weight: head }: RecipeJson): string {

@@ -9,6 +9,7 @@ import type { StoredValue } from '../../core/onnx/types.ts'
 import { isParameter } from '../../core/tensor.ts'
 import { fillByRange } from '../fill-by-range.ts'
 import type { Computation } from '../program.ts'
+import { paged } from './packer.ts'
 import { readFully } from './read.ts'
 
 export interface ExportOptions {
@@ -18,8 +19,6 @@ export interface ExportOptions {
 
 /** Protobuf's limit, with room for the graph itself. */
 const EMBEDDED_LIMIT = 2 ** 31 - 2 ** 26
-/** Weights in a file of their own start at whole pages, so that a runtime can map them. */
-const PAGE = 4096
 /** Bytes that are copied at a time. */
 const CHUNK = 2 ** 24
 
@@ -75,7 +74,7 @@ function writeData(path: string, name: string, values: ReadonlyMap<string, Store
   try {
     let end = 0
     for (const [key, value] of values) {
-      const offset = Math.ceil(end / PAGE) * PAGE
+      const offset = paged(end)
       writeFileSync(file, Buffer.alloc(offset - end))
       for (const chunk of chunks(value)) writeFileSync(file, chunk)
       end = offset + bytesOfStored(value)

@@ -6,7 +6,7 @@ import { widened } from '../widen.ts'
 import { readFully } from './read.ts'
 
 /** Weights in a file start at whole pages, so that ONNX Runtime can map them. */
-export const PAGE = 4096
+const PAGE = 4096
 
 /** Bytes from a file's start, and how many. */
 export interface Range {
@@ -16,7 +16,8 @@ export interface Range {
 
 type Result = Omit<RawTensor, 'data'>
 const bytesOf = ({ type, shape }: Result) => sizeOf(shape) * rawTypes[type].array.BYTES_PER_ELEMENT
-const paged = (bytes: number) => Math.ceil(bytes / PAGE) * PAGE
+/** The end of the page that so many bytes reach into. */
+export const paged = (bytes: number): number => Math.ceil(bytes / PAGE) * PAGE
 
 /** Where a packed weight's results lie when the first starts at `start`, and how many bytes they take. */
 export function layOut({ packing }: PackRequest, start = 0): { readonly ranges: Range[]; readonly bytes: number } {

@@ -64,7 +64,7 @@ export function permuted(b: Lowering, shape: Shape, perm: readonly number[], rev
 const tables = new WeakMap<Lowering, Map<string, Int32Array>>()
 
 function permutation(shape: Shape, perm: readonly number[], reversed: readonly number[]): Int32Array {
-  const strides = shape.map((_, i) => shape.slice(i + 1).reduce((a, n) => a * n, 1))
+  const strides = shape.map((_, i) => sizeOf(shape.slice(i + 1)))
   let index = Int32Array.of(0)
   for (const axis of perm) {
     const [n, stride] = [at(shape, axis), at(strides, axis)]
