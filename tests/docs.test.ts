@@ -47,6 +47,7 @@ beforeAll(() => {
   }
   // Small checkpoints of diffusers' classes stand for those that a reader has.
   symlinkSync(join(root, 'parity/fixtures/stable-diffusion'), join(desk, 'checkpoints'), 'junction')
+  symlinkSync(join(root, 'parity/fixtures/stable-diffusion-3'), join(desk, 'models'), 'junction')
 })
 
 afterAll(() => rmSync(desk, { recursive: true, force: true }))

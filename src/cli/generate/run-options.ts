@@ -13,7 +13,9 @@ export function checkCounts(given: Options): void {
     ['--ip-adapter-image', given.ipAdapter, given.ipAdapterImage, '--ip-adapter'],
     ['--adapter-image', given.adapter, given.adapterImage, '--adapter'],
   ] as const) {
-    if (nets.length !== pictures.length)
+    // A folder of a ControlNet pipeline has its own ControlNet: the page says what it makes of control images alone.
+    const own = network === '--controlnet' && nets.length === 0
+    if (nets.length !== pictures.length && !own)
       throw new UsageError(`${flag}: ${pictures.length} pictures for ${nets.length} ${network}; give one each`)
   }
   for (const [flag, values] of [
@@ -23,7 +25,7 @@ export function checkCounts(given: Options): void {
   ] as const) {
     if (values.length > 1 && values.length !== given.control.length)
       throw new UsageError(`${flag}: ${values.length} for ${given.control.length} pictures; give one for all, or one each`)
-    if (values.length > 0 && given.control.length === 0) throw new UsageError(`${flag}: there is no --controlnet`)
+    if (values.length > 0 && given.control.length === 0) throw new UsageError(`${flag}: there is no --control`)
   }
 }
 
