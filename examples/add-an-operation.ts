@@ -3,14 +3,14 @@
 import { grad, input, type Tensor } from 'langevin/core'
 import { evaluate, NdArray } from 'langevin/runtime'
 import { op } from '../src/core/ops/op.ts'
-import { draw } from '../src/core/tensor.ts'
+import { build } from '../src/core/tensor.ts'
 
 const softsignOp = op('softsign', {
   shape: ([x]) => x as Tensor,
   lower: 'Softsign',
   vjp: (g, [x]) => [g.div((x as Tensor).abs().add(1).square())],
 })
-const softsign = (x: Tensor) => draw(softsignOp, [x], {})
+const softsign = (x: Tensor) => build(softsignOp, [x], {})
 
 const x = input('x', [4])
 const y = softsign(x)

@@ -54,7 +54,7 @@ test('between two neighbours the nearer is taken, at the middle the even one', (
   expect([0, -0].map((value) => fromHalfBits(toHalfBits(value)))).toEqual([0, -0])
 })
 
-test('numbers as elements: whole numbers stay exact, floats are rounded once', () => {
+test('numbers as elements: integers stay exact, floats are rounded once', () => {
   expect(elements([2 ** 53 - 1, -5], 'i64')).toEqual(BigInt64Array.of(2n ** 53n - 1n, -5n))
   expect(elements([2 ** 31 - 1], 'i32')).toEqual(Int32Array.of(2 ** 31 - 1))
   expect(elements([0.1, 1], 'f32')).toEqual(Float32Array.of(0.1, 1))

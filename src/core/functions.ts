@@ -14,16 +14,16 @@ import * as norm from './ops/norm.ts'
 import { checkDTypes } from './ops/op.ts'
 import { avgPool as avgPoolOp, maxPool as maxPoolOp } from './ops/pool.ts'
 import { axisOf, isCount, range, type Shape, sameShape, showShape, sizeOf } from './shape.ts'
-import { constant, draw, ones, type Tensor, zeros } from './tensor.ts'
+import { build, constant, ones, type Tensor, zeros } from './tensor.ts'
 
 /** x where the condition holds, else y. */
-export const where = (condition: Tensor, x: Tensor, y: Tensor): Tensor => draw(whereOp, [condition, x, y])
+export const where = (condition: Tensor, x: Tensor, y: Tensor): Tensor => build(whereOp, [condition, x, y])
 
 export function concat(tensors: readonly Tensor[], axis: number): Tensor {
   const [first] = tensors
   if (!first) throw new ArgumentError('concat: no tensors given')
   axisOf(axis, first.rank, 'concat')
-  return tensors.length === 1 ? first : draw(move.concat, [...tensors], { axis: axisOf(axis, first.rank, 'concat') })
+  return tensors.length === 1 ? first : build(move.concat, [...tensors], { axis: axisOf(axis, first.rank, 'concat') })
 }
 
 /** Tensors of one shape side by side along a new axis. */
@@ -35,7 +35,7 @@ export const stack = (tensors: readonly Tensor[], axis = 0): Tensor =>
 
 /** Updates [M, …] added up in rows of a zero tensor [rows, …] at index [M]. */
 export const scatterRows = (updates: Tensor, index: Tensor, rows: number): Tensor =>
-  draw(move.scatterAdd, [updates, index], { rows })
+  build(move.scatterAdd, [updates, index], { rows })
 
 /** x [rows, …] with updates [M, …] added in the rows that index [M] names, repeats adding up. */
 export const scatterAdd = (x: Tensor, index: Tensor, updates: Tensor): Tensor =>
@@ -57,7 +57,7 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
   if (bias && !sameShape(bias.shape, [out]))
     throw new ShapeError(`linear by ${weight.describe()}: the bias ${showShape(bias.shape)} must be [${out}]`)
   const rows = x.reshape([sizeOf(x.shape.slice(0, -1)), width])
-  const product = draw(matmulOp, bias ? [rows, weight, bias] : [rows, weight], { transA: false, transB: true })
+  const product = build(matmulOp, bias ? [rows, weight, bias] : [rows, weight], { transA: false, transB: true })
   return product.reshape([...x.shape.slice(0, -1), out])
 }
 
@@ -85,9 +85,9 @@ const isAttrs = (options: WindowOptions | ConvAttrs): options is ConvAttrs => 'b
 
 /** Cross-correlation: x [B, C, …], weight [O, C/groups, …kernel], bias [O] → [B, O, …]; one, two or three spatial axes. */
 export const conv = (x: Tensor, weight: Tensor, options: (WindowOptions & { bias?: Tensor }) | ConvAttrs = {}): Tensor => {
-  if (isAttrs(options)) return draw(convOp, [x, weight], options)
+  if (isAttrs(options)) return build(convOp, [x, weight], options)
   const { bias, ...window } = options
-  return draw(convOp, bias ? [x, weight, bias] : [x, weight], convAttrs(x.rank - 2, window))
+  return build(convOp, bias ? [x, weight, bias] : [x, weight], convAttrs(x.rank - 2, window))
 }
 
 /** Transposed convolution: x [B, I, …], weight [I, O/groups, …kernel] → [B, O, …], as PyTorch's. */
@@ -111,9 +111,9 @@ export function convTranspose(x: Tensor, weight: Tensor, options: WindowOptions 
 }
 
 export const convInputGrad = (g: Tensor, weight: Tensor, size: Shape, attrs: ConvAttrs): Tensor =>
-  draw(convInputGradOp, [g, weight], { ...attrs, size })
+  build(convInputGradOp, [g, weight], { ...attrs, size })
 export const convWeightGrad = (x: Tensor, g: Tensor, kernel: Shape, attrs: ConvAttrs): Tensor =>
-  draw(convWeightGradOp, [x, g], { ...attrs, kernel })
+  build(convWeightGradOp, [x, g], { ...attrs, kernel })
 
 const poolAttrs = (x: Tensor, kernel: number | Shape, options: WindowOptions) => {
   const n = x.rank - 2
@@ -123,23 +123,23 @@ const poolAttrs = (x: Tensor, kernel: number | Shape, options: WindowOptions) =>
 
 /** Means of windows, side by side unless a stride is given; padding counts as zeros. */
 export const avgPool = (x: Tensor, kernel: number | Shape, options: WindowOptions = {}): Tensor =>
-  draw(avgPoolOp, [x], poolAttrs(x, kernel, options))
+  build(avgPoolOp, [x], poolAttrs(x, kernel, options))
 
 export const maxPool = (x: Tensor, kernel: number | Shape, options: WindowOptions = {}): Tensor =>
-  draw(maxPoolOp, [x], poolAttrs(x, kernel, options))
+  build(maxPoolOp, [x], poolAttrs(x, kernel, options))
 
 /** Group norm (Wu and He 2018): x [B, C, …], weight and bias [C]. */
 export const groupNorm = (x: Tensor, groups: number, weight: Tensor, bias: Tensor, eps = 1e-5): Tensor =>
-  draw(norm.groupNorm, [x, weight, bias], { groups, eps })
+  build(norm.groupNorm, [x, weight, bias], { groups, eps })
 
 /** Layer norm over the last axis; without weight and bias they are 1 and 0. */
 export function layerNorm(x: Tensor, weight?: Tensor, bias?: Tensor, eps = 1e-5): Tensor {
   const last = x.shape.slice(-1)
-  return draw(norm.layerNorm, [x, weight ?? ones(last, x.dtype), bias ?? zeros(last, x.dtype)], { eps })
+  return build(norm.layerNorm, [x, weight ?? ones(last, x.dtype), bias ?? zeros(last, x.dtype)], { eps })
 }
 
 export const rmsNorm = (x: Tensor, weight?: Tensor, eps = 1e-5): Tensor =>
-  draw(norm.rmsNorm, [x, weight ?? ones(x.shape.slice(-1), x.dtype)], { eps })
+  build(norm.rmsNorm, [x, weight ?? ones(x.shape.slice(-1), x.dtype)], { eps })
 
 /** softmax(q kᵀ · scale + mask) v: q [B, N, D], k [B, M, D], v [B, M, E], mask [1|B, 1|heads, N, M] → [B, N, E]. */
 export function attention(
@@ -149,7 +149,7 @@ export function attention(
   { heads, mask, causal = false, scale }: { heads: number; mask?: Tensor; causal?: boolean; scale?: number },
 ): Tensor {
   const perHead = (q.shape[q.rank - 1] as number) / heads
-  return draw(attentionOp, mask ? [q, k, v, mask] : [q, k, v], { heads, causal, scale: scale ?? perHead ** -0.5 })
+  return build(attentionOp, mask ? [q, k, v, mask] : [q, k, v], { heads, causal, scale: scale ?? perHead ** -0.5 })
 }
 
 /** Elements along an axis whose positions float32 still tells apart. */

@@ -4,8 +4,8 @@ import { sameShape, showShape } from './shape.ts'
 import { Tensor } from './tensor.ts'
 
 /**
- * The outputs as they would be if some tensors of their graph were others, of the same shapes and dtypes: a network is cut
- * open without being drawn anew.
+ * The same outputs with some tensors of their graph replaced by others, of the same shapes and dtypes: a network is cut open
+ * without tracing it again.
  */
 export function substitute(outputs: readonly Tensor[], others: ReadonlyMap<Tensor, Tensor>): Tensor[] {
   for (const [x, other] of others) {

@@ -6,7 +6,7 @@ import { arange, constant, full, input, parameter, scalar, type Tensor, where } 
 const x = input('x', [2, 3, 4])
 const f = (...shape: number[]) => input(`f${shape.join('x')}`, shape)
 
-test('what changes nothing draws nothing', () => {
+test('what changes nothing adds no node', () => {
   for (const same of [
     x.reshape([2, -1, 4]),
     x.transpose(0, 1, 2),
@@ -22,7 +22,7 @@ test('what changes nothing draws nothing', () => {
     expect(same).toBe(x)
 })
 
-test('shapes of what is drawn', () => {
+test('shapes of results', () => {
   const shapes: [Tensor, number[]][] = [
     [x.sum(), []],
     [x.sum(1), [2, 4]],
@@ -129,5 +129,5 @@ describe('errors name the operation, both sides and what fits', () => {
     [() => core.attention(x, f(2, 5, 4), f(2, 5, 4), { heads: 2, causal: true }), 'as many queries as keys, got 3 and 5'],
     [() => core.attention(x, x, x, { heads: 2, mask: f(3, 1, 3, 3) }), 'mask [3, 1, 3, 3] must be [1 or 2, 1 or 2, 1 or 3, 3]'],
   ]
-  test.each(cases)('%s', (draw, message) => expect(draw).toThrow(message))
+  test.each(cases)('%s', (call, message) => expect(call).toThrow(message))
 })

@@ -12,7 +12,7 @@ import { axesOf, axisOf, checkShape, isCount, range, type Shape, sameShape, show
 export type Operand = Tensor | number
 
 /**
- * A symbolic tensor: a node of a graph, with a shape and a dtype but no value. Operations draw new nodes;
+ * A symbolic tensor: a node of a graph, with a shape and a dtype but no value. Operations trace new nodes;
  * `grad` differentiates the graph and the runtime's `compile` turns it into a program.
  */
 // biome-ignore lint/suspicious/noExplicitAny: a graph holds nodes of every kind of attributes.
@@ -25,7 +25,7 @@ export class Tensor<A = any> {
   /** The name of an input or a parameter. */
   readonly name: string | undefined
 
-  /** Draws one node; the operation's shape rule decides shape and dtype. */
+  /** One node; the operation's shape rule decides shape and dtype. */
   constructor(op: Op<A>, inputs: readonly Tensor[], attrs: A, name?: string) {
     const { shape, dtype } = op.shape(inputs, attrs)
     checkShape(op.name, shape)
@@ -52,90 +52,90 @@ export class Tensor<A = any> {
 
   // Arithmetic, with NumPy's broadcasting.
   add(y: Operand): Tensor {
-    return draw(elementwise.add, [this, this.like(y, 'add')])
+    return build(elementwise.add, [this, this.like(y, 'add')])
   }
   sub(y: Operand): Tensor {
-    return draw(elementwise.sub, [this, this.like(y, 'sub')])
+    return build(elementwise.sub, [this, this.like(y, 'sub')])
   }
   mul(y: Operand): Tensor {
-    return draw(elementwise.mul, [this, this.like(y, 'mul')])
+    return build(elementwise.mul, [this, this.like(y, 'mul')])
   }
   div(y: Operand): Tensor {
-    return draw(elementwise.div, [this, this.like(y, 'div')])
+    return build(elementwise.div, [this, this.like(y, 'div')])
   }
   /** this^y; for y of 2 prefer `square`. */
   pow(y: Operand): Tensor {
-    return draw(elementwise.pow, [this, this.like(y, 'pow')])
+    return build(elementwise.pow, [this, this.like(y, 'pow')])
   }
   maximum(y: Operand): Tensor {
-    return draw(elementwise.maximum, [this, this.like(y, 'maximum')])
+    return build(elementwise.maximum, [this, this.like(y, 'maximum')])
   }
   minimum(y: Operand): Tensor {
-    return draw(elementwise.minimum, [this, this.like(y, 'minimum')])
+    return build(elementwise.minimum, [this, this.like(y, 'minimum')])
   }
   square(): Tensor {
     return this.mul(this)
   }
   neg(): Tensor {
-    return draw(elementwise.neg, [this])
+    return build(elementwise.neg, [this])
   }
   exp(): Tensor {
-    return draw(elementwise.exp, [this])
+    return build(elementwise.exp, [this])
   }
   /** Natural logarithm. */
   log(): Tensor {
-    return draw(elementwise.log, [this])
+    return build(elementwise.log, [this])
   }
   sqrt(): Tensor {
-    return draw(elementwise.sqrt, [this])
+    return build(elementwise.sqrt, [this])
   }
   abs(): Tensor {
-    return draw(elementwise.abs, [this])
+    return build(elementwise.abs, [this])
   }
   sign(): Tensor {
-    return draw(elementwise.sign, [this])
+    return build(elementwise.sign, [this])
   }
   floor(): Tensor {
-    return draw(elementwise.floor, [this])
+    return build(elementwise.floor, [this])
   }
-  /** To the nearest whole number, halves to even. */
+  /** To the nearest integer, halves to even. */
   round(): Tensor {
-    return draw(elementwise.round, [this])
+    return build(elementwise.round, [this])
   }
   tanh(): Tensor {
-    return draw(elementwise.tanh, [this])
+    return build(elementwise.tanh, [this])
   }
   sigmoid(): Tensor {
-    return draw(elementwise.sigmoid, [this])
+    return build(elementwise.sigmoid, [this])
   }
   erf(): Tensor {
-    return draw(elementwise.erf, [this])
+    return build(elementwise.erf, [this])
   }
   sin(): Tensor {
-    return draw(elementwise.sin, [this])
+    return build(elementwise.sin, [this])
   }
   cos(): Tensor {
-    return draw(elementwise.cos, [this])
+    return build(elementwise.cos, [this])
   }
   /** min(max(this, lo), hi). */
   clip(lo: number, hi: number): Tensor {
-    return draw(elementwise.clip, [this], { lo, hi })
+    return build(elementwise.clip, [this], { lo, hi })
   }
   silu(): Tensor {
-    return draw(elementwise.silu, [this])
+    return build(elementwise.silu, [this])
   }
   leakyRelu(slope = 0.01): Tensor {
-    return draw(elementwise.leakyRelu, [this], { slope })
+    return build(elementwise.leakyRelu, [this], { slope })
   }
   gelu(kind: elementwise.GeluKind = 'exact'): Tensor {
-    return draw(elementwise.gelu, [this], { kind })
+    return build(elementwise.gelu, [this], { kind })
   }
   relu(): Tensor {
-    return draw(elementwise.relu, [this])
+    return build(elementwise.relu, [this])
   }
   /** ln(1 + eˣ), without overflow. */
   softplus(): Tensor {
-    return draw(elementwise.softplus, [this])
+    return build(elementwise.softplus, [this])
   }
   /** ln σ(x), without underflow. */
   logSigmoid(): Tensor {
@@ -144,28 +144,28 @@ export class Tensor<A = any> {
 
   // Comparisons, to bool.
   eq(y: Operand): Tensor {
-    return draw(elementwise.eq, [this, this.like(y, 'eq')])
+    return build(elementwise.eq, [this, this.like(y, 'eq')])
   }
   lt(y: Operand): Tensor {
-    return draw(elementwise.lt, [this, this.like(y, 'lt')])
+    return build(elementwise.lt, [this, this.like(y, 'lt')])
   }
   le(y: Operand): Tensor {
-    return draw(elementwise.le, [this, this.like(y, 'le')])
+    return build(elementwise.le, [this, this.like(y, 'le')])
   }
   gt(y: Operand): Tensor {
-    return draw(elementwise.gt, [this, this.like(y, 'gt')])
+    return build(elementwise.gt, [this, this.like(y, 'gt')])
   }
   ge(y: Operand): Tensor {
-    return draw(elementwise.ge, [this, this.like(y, 'ge')])
+    return build(elementwise.ge, [this, this.like(y, 'ge')])
   }
   and(y: Tensor): Tensor {
-    return draw(elementwise.and, [this, y])
+    return build(elementwise.and, [this, y])
   }
   or(y: Tensor): Tensor {
-    return draw(elementwise.or, [this, y])
+    return build(elementwise.or, [this, y])
   }
   not(): Tensor {
-    return draw(elementwise.not, [this])
+    return build(elementwise.not, [this])
   }
 
   // Reductions, over all axes unless some are given.
@@ -184,13 +184,13 @@ export class Tensor<A = any> {
   /** Index (i64) of the first greatest element along an axis, which goes. */
   argmax(axis = -1): Tensor {
     const k = axisOf(axis, this.rank, 'argmax')
-    return draw(reduce.argmax, [this], { axis: k }).reshape(this.shape.filter((_, i) => i !== k))
+    return build(reduce.argmax, [this], { axis: k }).reshape(this.shape.filter((_, i) => i !== k))
   }
   cumsum(axis: number, { reverse = false } = {}): Tensor {
-    return draw(reduce.cumsum, [this], { axis: axisOf(axis, this.rank, 'cumsum'), reverse })
+    return build(reduce.cumsum, [this], { axis: axisOf(axis, this.rank, 'cumsum'), reverse })
   }
   softmax(axis = -1): Tensor {
-    return draw(reduce.softmax, [this], { axis: axisOf(axis, this.rank, 'softmax') })
+    return build(reduce.softmax, [this], { axis: axisOf(axis, this.rank, 'softmax') })
   }
   logSoftmax(axis = -1): Tensor {
     axisOf(axis, this.rank, 'logSoftmax')
@@ -205,17 +205,17 @@ export class Tensor<A = any> {
     if (shape.filter((size) => size === -1).length > 1 || (known === 0 && shape.includes(-1)))
       throw new ShapeError(`reshape: ${this.describe()} ${showShape(this.shape)} to ${showShape(shape)} leaves the −1 open`)
     const full = shape.map((size) => (size === -1 ? this.size / known : size))
-    return sameShape(full, this.shape) ? this : draw(move.reshape, [this], { shape: full })
+    return sameShape(full, this.shape) ? this : build(move.reshape, [this], { shape: full })
   }
   /** Axis i of the result is axis perm[i]; without arguments all axes in reverse. */
   transpose(...perm: number[]): Tensor {
     const order = perm.length === 0 ? range(this.rank).reverse() : perm.map((axis) => axisOf(axis, this.rank, 'transpose'))
     return order.every((axis, i) => axis === i) && order.length === this.rank
       ? this
-      : draw(move.transpose, [this], { perm: order })
+      : build(move.transpose, [this], { perm: order })
   }
   expand(shape: Shape): Tensor {
-    return sameShape(shape, this.shape) ? this : draw(move.expand, [this], { shape })
+    return sameShape(shape, this.shape) ? this : build(move.expand, [this], { shape })
   }
   /** A new axis of size 1. */
   unsqueeze(axis: number): Tensor {
@@ -238,10 +238,10 @@ export class Tensor<A = any> {
     const from = start < 0 ? start + size : start
     const to = end === undefined ? size : end < 0 ? end + size : end
     if (from === 0 && to === size && step === 1) return this
-    return draw(move.slice, [this], { axis: k, start: from, end: to, step })
+    return build(move.slice, [this], { axis: k, start: from, end: to, step })
   }
   flip(axis: number): Tensor {
-    return draw(move.flip, [this], { axis: axisOf(axis, this.rank, 'flip') })
+    return build(move.flip, [this], { axis: axisOf(axis, this.rank, 'flip') })
   }
   /** `count` parts of equal size, or parts of the sizes given. */
   split(parts: number | readonly number[], axis: number): Tensor[] {
@@ -261,7 +261,7 @@ export class Tensor<A = any> {
   /** `value` put before and after every axis. */
   pad(before: readonly number[], after: readonly number[], value = 0): Tensor {
     if ([...before, ...after].every((n) => n === 0) && before.length === this.rank && after.length === this.rank) return this
-    return draw(move.pad, [this], { before, after, value })
+    return build(move.pad, [this], { before, after, value })
   }
   padAxis(axis: number, before: number, after: number, value = 0): Tensor {
     const k = axisOf(axis, this.rank, 'padAxis')
@@ -270,7 +270,7 @@ export class Tensor<A = any> {
   }
   /** Slices of an axis by an index tensor (i64 or i32), whose shape takes the axis's place. */
   gather(index: Tensor, axis: number): Tensor {
-    return draw(move.gather, [this, index], { axis: axisOf(axis, this.rank, 'gather') })
+    return build(move.gather, [this, index], { axis: axisOf(axis, this.rank, 'gather') })
   }
   /** Summed over broadcast axes until it has this shape: the transpose of broadcasting. */
   sumTo(shape: Shape): Tensor {
@@ -283,18 +283,18 @@ export class Tensor<A = any> {
   }
 
   matmul(y: Tensor, { transA = false, transB = false } = {}): Tensor {
-    return draw(matmulOp, [this, y], { transA, transB })
+    return build(matmulOp, [this, y], { transA, transB })
   }
   /** Each element repeated along the spatial axes of [B, C, …]. */
   upsample(factors: Shape): Tensor {
-    return factors.every((f) => f === 1) && factors.length === this.rank - 2 ? this : draw(upsampleOp, [this], { factors })
+    return factors.every((f) => f === 1) && factors.length === this.rank - 2 ? this : build(upsampleOp, [this], { factors })
   }
   cast(dtype: DType): Tensor {
-    return dtype === this.dtype ? this : draw(elementwise.cast, [this], { to: dtype })
+    return dtype === this.dtype ? this : build(elementwise.cast, [this], { to: dtype })
   }
   /** The same values, through which no gradient passes. */
   stopGradient(): Tensor {
-    return draw(elementwise.stopGradient, [this])
+    return build(elementwise.stopGradient, [this])
   }
 
   /** A number as a constant of this dtype. */
@@ -306,15 +306,17 @@ export class Tensor<A = any> {
 
   private reduce(op: Op<reduce.ReduceAttrs>, axes: number | readonly number[] | undefined, keepdims: boolean): Tensor {
     const list = axesOf(axes, this.rank, op.name)
-    const kept = list.length === 0 ? this : draw(op, [this], { axes: list })
+    const kept = list.length === 0 ? this : build(op, [this], { axes: list })
     return keepdims ? kept : kept.reshape(this.shape.filter((_, i) => !list.includes(i)))
   }
 }
 
-/** Draws one node. */
-export function draw<A>(op: Op<A>, inputs: readonly Tensor[], attrs = {} as A): Tensor<A> {
+/** Adds a node to the graph: an operation applied to tensors. */
+export function build<A>(op: Op<A>, inputs: readonly Tensor[], attrs = {} as A): Tensor<A> {
   return new Tensor(op, inputs, attrs)
 }
+/** @deprecated Use `build`. */
+export const draw = build
 
 // Leaves.
 

@@ -7,7 +7,7 @@ export interface ConfigFault {
   readonly message: string
 }
 
-/** A configuration that a network cannot be drawn from: every fault at once. */
+/** A configuration that no network can be built from: every fault at once. */
 export class ModelConfigError extends LangevinError {
   /** The file, or the class as upstream names it. */
   readonly place: string

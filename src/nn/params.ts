@@ -4,7 +4,7 @@ import { constant, parameter, type Tensor } from '../core/tensor.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import type { Generator } from '../runtime/random.ts'
 
-/** How a parameter starts where no checkpoint gives it. */
+/** A parameter's initial value, where no checkpoint has one. */
 export type Init = (shape: Shape, generator: Generator) => NdArray
 
 interface Declared {
@@ -16,7 +16,7 @@ interface Declared {
 
 /**
  * A scope of parameters, named by its path: `p.at('blocks', 0, 'conv1').get('weight', shape, init)` declares
- * `blocks.0.conv1.weight`, the checkpoint's key. A network declares its parameters as it is drawn; the same
+ * `blocks.0.conv1.weight`, the checkpoint's key. A network declares its parameters while it is traced; the same
  * declarations then load a checkpoint or initialise.
  */
 export class Params {
@@ -28,7 +28,7 @@ export class Params {
     this.declared = declared
   }
 
-  /** The parameters of a network of which these do not learn: they are constants of their values, and `tensors` lacks them. */
+  /** Parameters with some of them frozen: those are constants of the values given, and `tensors` leaves them out. */
   static frozen(values: ReadonlyMap<string, NdArray>): Params {
     const fixed = ({ data, shape, dtype }: NdArray): Declared => ({
       tensor: constant(data, shape, dtype),
@@ -43,7 +43,7 @@ export class Params {
     return new Params([this.path, ...names].filter((name) => name !== '').join('.'), this.declared)
   }
 
-  /** The parameter of this name here. Asked for twice, with the same shape, it is the same tensor: shared weights. */
+  /** The parameter of this name in this scope. A second call with the same shape returns the same tensor: shared weights. */
   get(name: string, shape: Shape, init: Init): Tensor {
     const key = this.path ? `${this.path}.${name}` : name
     const known = this.declared.get(key)

@@ -1,9 +1,9 @@
 import * as core from '../../src/core/index.ts'
 import { type Tensor, where } from '../../src/core/index.ts'
 import { gate } from '../../src/core/ops/elementwise.ts'
-import { draw } from '../../src/core/tensor.ts'
+import { build } from '../../src/core/tensor.ts'
 
-/** Draws one case from its inputs. */
+/** Traces one case from its inputs. */
 export type Draw = (...inputs: Tensor[]) => Tensor
 type Group = Readonly<Record<string, Draw>>
 
@@ -175,7 +175,7 @@ export const groups: Readonly<Record<string, Group>> = {
   relu: { matrix: (x) => x.relu(), 'at zero': (x) => x.relu(), i32: (x) => x.relu() },
   softplus: { matrix: (x) => x.softplus(), extremes: (x) => x.softplus(), 'far tail': (x) => x.softplus() },
   logSigmoid: { matrix: (x) => x.logSigmoid(), 'far tail': (x) => x.logSigmoid() },
-  gate: { matrix: (x) => draw(gate, [x]) },
+  gate: { matrix: (x) => build(gate, [x]) },
   clip: {
     'inside and outside': (x) => x.clip(-0.5, 1),
     'at the bounds': (x) => x.clip(-1, 1),

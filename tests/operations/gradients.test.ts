@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { ArgumentError, constant, grad, input, jvp, operations, ShapeError, type Tensor, vjp } from '../../src/core/index.ts'
 import { op } from '../../src/core/ops/op.ts'
-import { draw } from '../../src/core/tensor.ts'
+import { build } from '../../src/core/tensor.ts'
 import { evaluate, NdArray } from '../../src/runtime/index.ts'
 import { rough } from './cases.ts'
 import { derivativeErrors } from './differences.ts'
@@ -35,7 +35,7 @@ describe('first and second derivatives against finite differences', () => {
   test('a gradient that is 2 % too large fails', async () => {
     const errors = await derivativeErrors(
       (x) =>
-        draw(
+        build(
           tanhWith((y) => right(y).mul(1.02)),
           [x],
         ),
@@ -48,7 +48,7 @@ describe('first and second derivatives against finite differences', () => {
     const one = constant([1, 1, 0.9, 1, 1])
     const errors = await derivativeErrors(
       (x) =>
-        draw(
+        build(
           tanhWith((y) => right(y).mul(one)),
           [x],
         ),
@@ -60,7 +60,7 @@ describe('first and second derivatives against finite differences', () => {
   test('a right gradient with a wrong second derivative fails', async () => {
     const errors = await derivativeErrors(
       (x) =>
-        draw(
+        build(
           tanhWith((y) => right(y.stopGradient())),
           [x],
         ),

@@ -3,7 +3,7 @@ import { concat, conv as convOf, convInputGrad as inputGradOf, convWeightGrad as
 import { checkShape, range, type Shape, sameShape, showShape, sizeOf } from '../shape.ts'
 import type { Tensor } from '../tensor.ts'
 import { blockedConv, blockedInputGrad, blockedWeightGrad, canBlockWeightGrad } from './blocked/direct.ts'
-import { canBlock, keptInBlocks, paysToBlock, unblocked } from './blocked/layout.ts'
+import { canBlock, keepBlocked, paysToBlock, unblocked } from './blocked/layout.ts'
 import { canWinograd, canWinogradWeightGrad, winogradConv, winogradInputGrad, winogradWeightGrad } from './blocked/winograd.ts'
 import { at, checkDTypes, op } from './op.ts'
 import { quantizedConv } from './quantized.ts'
@@ -101,7 +101,7 @@ export const conv = op<ConvAttrs>('conv', {
       if (fixed && !b.canPack(w)) b.leaveLayout()
       else if (winograd || !fixed || paysToBlock(node.shape, w.shape)) {
         const y = winograd ? winogradConv(b, x, w, inputs[2]) : blockedConv(b, x, w, node.attrs, inputs[2])
-        return unblocked(b, keptInBlocks(b, node, y), at(w.shape, 0))
+        return unblocked(b, keepBlocked(b, node, y), at(w.shape, 0))
       }
     }
     return b.emit('Conv', inputs, onnxConv(node.attrs, w.shape.slice(2)))

@@ -2,7 +2,7 @@ import { checkElement, type DType, isFloat } from '../dtype.ts'
 import { ArgumentError, DTypeError } from '../errors.ts'
 import { where as whereOf } from '../functions.ts'
 import { broadcastShapes } from '../shape.ts'
-import { draw, type Tensor } from '../tensor.ts'
+import { build, type Tensor } from '../tensor.ts'
 import { type Accepts, at, checkDTypes, type Lowering, type Op, op, type Spec } from './op.ts'
 
 const same =
@@ -64,7 +64,7 @@ export const gate = op('gate', {
   lower: 'Sigmoid',
   vjp: (g, _, y) => [g.mul(y.mul(y.neg().add(1)))],
 })
-const gateOf = (x: Tensor): Tensor => draw(gate, [x])
+const gateOf = (x: Tensor): Tensor => build(gate, [x])
 /** max(x, 0). Its slope at 0 is 0, as in PyTorch. */
 export const relu = op('relu', {
   shape: same('relu', 'numbers'),

@@ -4,8 +4,8 @@ import { type ConvAttrs, onnxConv } from './conv.ts'
 import { at, type Lowering, type Packing } from './op.ts'
 
 /*
- * Layers in few bits, as the graph is lowered: no network knows of them. A layer is quantised where its weight is a fixed
- * parameter and large enough to matter; the first and the last convolution and the time embeddings stay in float.
+ * Lowering quantises layers; networks know nothing of it. A layer is quantised where its weight is a fixed
+ * parameter and large enough to matter. The first and the last convolution and the time embeddings stay in float.
  */
 
 /** Least and greatest value of a convolution's input and of its result. */
@@ -20,9 +20,9 @@ export type Quantization =
   | { readonly kind: 'int4'; readonly saturates: boolean }
 
 const LEAST_WIDTH = 64
-/** Products of fewer rows, as of time embeddings, have a row a picture: they are fast in float. */
+/** Products of fewer rows stay in float, where they are fast: those of time embeddings have one row a picture. */
 const FEW_ROWS = 16
-/** Elements of a weight from which on its size matters, whatever the rows: modulation layers are a quarter of FLUX. */
+/** Larger weights are quantised whatever the number of rows: modulation layers are a quarter of FLUX. */
 const LARGE_WEIGHT = 2 ** 21
 /** Elements that share a scale in 4 bits. */
 const GROUP = 32
@@ -53,7 +53,7 @@ export function quantizedLinear(b: Lowering, x: Tensor, w: Tensor, bias: string 
   const { quantization } = b
   if (!quantization || !canQuantizeLinear(x, w)) return undefined
   if (quantization.kind === 'int4') return nbitLinear(b, x, w, bias, 4, quantization.saturates)
-  // Of a row or two, which modulate a whole picture, the activations stay in float.
+  // Products of a row or two modulate a whole picture: their activations stay in float.
   return hasFewRows(x) ? nbitLinear(b, x, w, bias, 8, true) : int8Linear(b, x, w, bias, quantization.saturates)
 }
 
@@ -94,7 +94,7 @@ function int8Conv(
     },
   })
   if (!made) return undefined
-  // Integer convolutions are fast with channels last, which only the engine can arrange.
+  // Integer convolutions are fast with channels last, which only ONNX Runtime can choose.
   b.leaveLayout()
   const [weight, scales, sums] = made as [string, string, string]
   const { scale, zero } = from
@@ -105,7 +105,7 @@ function int8Conv(
   return b.emit('DequantizeLinear', [b.emit('QLinearConv', operands, onnxConv(attrs, w.shape.slice(2))), ...u8(to)])
 }
 
-/** A convolution in float whose weight is stored in 8 bits: the graph makes it float again at every run. */
+/** A convolution in float whose weight is stored in 8 bits and widened at every run. */
 function storedConv(b: Lowering, { inputs, attrs }: Tensor<ConvAttrs>): string | undefined {
   const [x, w, bias] = [at(inputs, 0), at(inputs, 1), inputs[2]]
   const made = b.packed(w, perRow(w.shape, 127))
@@ -115,7 +115,7 @@ function storedConv(b: Lowering, { inputs, attrs }: Tensor<ConvAttrs>): string |
   return b.emit('Conv', [b.value(x), weight, ...(bias ? [b.value(bias)] : [])], onnxConv(attrs, w.shape.slice(2)))
 }
 
-/** A constant that is there only once x is: without it the engine would make every layer's weights first, and keep them all. */
+/** A constant that depends on x: ONNX Runtime would otherwise dequantise the weights of every layer first, and keep them all. */
 function after(b: Lowering, x: Tensor, constant: string): string {
   const first = b.cached(x, 'is there', () => {
     const [zero, one] = [b.ints(x.shape.map(() => 0)), b.ints(x.shape.map(() => 1))]
@@ -125,7 +125,7 @@ function after(b: Lowering, x: Tensor, constant: string): string {
   return b.emit('Where', [first, constant, constant])
 }
 
-/** The activations' range is that of each product: the engine's kernel finds it as fast as it would read a fixed one. */
+/** Activations get a range at each product: ONNX Runtime's kernel measures it as fast as it would read a fixed one. */
 function int8Linear(b: Lowering, x: Tensor, w: Tensor, bias: string | undefined, saturates: boolean): string | undefined {
   const [M, K] = w.shape as [number, number]
   const { form, results, fill } = perRow(w.shape, limitOf(saturates))
@@ -143,7 +143,7 @@ function int8Linear(b: Lowering, x: Tensor, w: Tensor, bias: string | undefined,
   return b.emit('DynamicQuantizeMatMul', [b.value(x), ...made, zeros, ...(bias ? [bias] : [])], {}, 'com.microsoft')
 }
 
-/** Weights [rows, …] as whole numbers from −limit to limit, and a scale for each row. */
+/** Weights [rows, …] as integers from −limit to limit, and a scale for each row. */
 export const perRow = (shape: Shape, limit: number): Packing => ({
   form: `rows to ${limit}`,
   results: [

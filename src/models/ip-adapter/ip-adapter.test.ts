@@ -53,7 +53,7 @@ test.each(Object.entries(cases))('%s: tokens, and the U-Net that sees them, agre
   for (const [key, tensor] of imagePromptWeights(p.tensors.keys(), adapters)) weights.set(key, tensor as NdArray)
   const given = { imagePrompts, ...(config.addition_embed_type && { textEmbeds: fed('textEmbeds'), timeIds: fed('timeIds') }) }
   outputs.output = network(fed('sample'), fed('timestep'), fed('context'), given)
-  // Every key that the adapters bring is one that the network has drawn.
+  // Every key that the adapters bring is one that the network has declared.
   expect([...p.tensors.keys()].filter((key) => !weights.has(key))).toEqual([])
   expect(p.tensors.size).toBe(keys.keys + 2 * adapters.reduce((n, { attention }) => n + attention.length, 0))
 

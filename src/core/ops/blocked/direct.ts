@@ -30,7 +30,7 @@ function forwardFilter(b: Lowering, w: Tensor): string {
   const fixed = b.packed(w, {
     form: `blocked ${n}`,
     results: [{ type: 'f32', shape: w.shape }],
-    fill: (values, [out]) => arrange(values, out as Float32Array, [O, C, h * k], n),
+    fill: (values, [out]) => pack(values, out as Float32Array, [O, C, h * k], n),
   })
   if (fixed) return at(fixed, 0)
   const byOutput = reordered(b, reshape(b, b.value(w), [O / n, n, C * h * k, 1]))
@@ -38,8 +38,8 @@ function forwardFilter(b: Lowering, w: Tensor): string {
   return reshape(b, rows, w.shape)
 }
 
-/** What `forwardFilter` says, of a fixed value: into `out`. */
-function arrange(values: Float32Array, out: Float32Array, [O, C, taps]: readonly [number, number, number], n: number): void {
+/** Packs a fixed weight as `forwardFilter` lays it out, into `out`. */
+function pack(values: Float32Array, out: Float32Array, [O, C, taps]: readonly [number, number, number], n: number): void {
   const row = C * taps
   let i = 0
   for (let output = 0; output < O; output += n)

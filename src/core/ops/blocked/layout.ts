@@ -5,10 +5,10 @@ import { at, type Lowering } from '../op.ts'
 
 /*
  * ONNX Runtime's fastest CPU kernels work on blocks of channels: [B, C/n, H, W, n] with n channels side by side (16 with
- * AVX-512). The engine chooses them by itself only for convolutions with constant weights, so training would never see
- * them. Here its operators are written into the graph directly, with the weights reordered by the graph.
+ * AVX-512). ONNX Runtime chooses them only for convolutions with constant weights, so never in training. Here its
+ * operators are written into the graph directly, and the graph reorders the weights.
  *
- * Reorders move whole rows of n floats (Gather) or run in the engine's own reorder kernels, never through a general
+ * Reorders move whole rows of n floats (Gather) or run in ONNX Runtime's own reorder kernels, never through a general
  * transpose, which costs ten times as much.
  */
 
@@ -20,12 +20,12 @@ export function canBlock(b: Lowering, x: Shape, w: Shape, { groups }: ConvAttrs)
   return n > 0 && x.length === 4 && groups === 1 && at(w, 0) % n === 0 && at(w, 1) % n === 0
 }
 
-/** Larger fixed weights than this are best used as they lie in their file: in another arrangement they are a copy. */
+/** Larger fixed weights are used as their file stores them: packing them would make a copy. */
 export const MOST_WEIGHTS_FIXED = 7 * 2 ** 20
 
 /**
- * Whether a fixed weight should be arranged for a result y [B, O, H, W]. The deepest levels, where most of a large network's
- * weights are, gain least: from 8×8 down only smaller weights are arranged.
+ * Whether packing a fixed weight pays for a result y [B, O, H, W]. The deepest levels, which hold most of a large network's
+ * weights, gain least: from 8×8 down only smaller weights are packed.
  */
 export const paysToBlock = (y: Shape, w: Shape): boolean => {
   const pixels = at(y, 2) * at(y, 3)
@@ -35,10 +35,10 @@ export const paysToBlock = (y: Shape, w: Shape): boolean => {
 /** [B, C, …] → [B, C/n, …, n]. */
 export const reordered = (b: Lowering, x: string) => b.emit('ReorderInput', [x], {}, BLOCKED)
 export const blocked = (b: Lowering, x: Tensor) => b.cached(x, 'blocked', () => reordered(b, b.value(x)))
-/** The form that `blocked` gives, where it is there already. */
-export const knownInBlocks = (b: Lowering, x: Tensor) => b.known(x, 'blocked')
-/** Keeps what was calculated on blocked channels for `blocked`. */
-export const keptInBlocks = (b: Lowering, x: Tensor, form: string) => b.cached(x, 'blocked', () => form)
+/** The result of `blocked`, where the graph has it already. */
+export const knownBlocked = (b: Lowering, x: Tensor) => b.known(x, 'blocked')
+/** Makes a value that was calculated on blocked channels the result of `blocked`. */
+export const keepBlocked = (b: Lowering, x: Tensor, form: string) => b.cached(x, 'blocked', () => form)
 export const unblocked = (b: Lowering, x: string, channels: number) => b.emit('ReorderOutput', [x], { channels }, BLOCKED)
 export const reshape = (b: Lowering, x: string, shape: Shape) => b.emit('Reshape', [x, b.ints(shape)])
 

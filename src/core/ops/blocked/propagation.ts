@@ -3,29 +3,29 @@ import { add, leakyRelu, relu, silu } from '../elementwise.ts'
 import { concat } from '../move.ts'
 import { type GroupNormAttrs, groupNorm } from '../norm.ts'
 import { at, type Lowering } from '../op.ts'
-import { blocked, channelMeans, convolve, keptInBlocks, knownInBlocks, reshape, unblocked } from './layout.ts'
+import { blocked, channelMeans, convolve, keepBlocked, knownBlocked, reshape, unblocked } from './layout.ts'
 
 /*
- * Layout propagation: what lies between two convolutions on blocked channels stays there (sums, activations, concatenations,
- * and group norm, whose plain kernel runs on one core). Values are reordered only where something else takes them.
+ * Layout propagation (NCHWc): operations between two convolutions on blocked channels run on blocked channels too: sums,
+ * activations, concatenations, and group norm, whose plain kernel runs on one core. Values are reordered only for other operations.
  */
 
-/** Sums over larger pictures lose digits: they are of one value after the other. */
+/** Sums over larger pictures lose digits, since they add one value after another. */
 const MOST_PIXELS = 4096
 
 /**
- * The value of x calculated on blocked channels, where what it is made from is known there. A later use on blocked channels
- * takes it as it is; if there is no other, its plain value drops out of the graph.
+ * The value of x calculated on blocked channels, where its operands are known there. Later operations on blocked channels use it
+ * directly; if there are no others, its plain value drops out of the graph.
  */
 export function propagated(b: Lowering, x: Tensor): string | undefined {
   const [, channels = 0] = x.shape
   if (b.channelBlock === 0 || x.rank !== 4 || x.dtype !== 'f32' || channels % b.channelBlock !== 0) return undefined
-  const found = inBlocks(b, x)
-  return found && unblocked(b, keptInBlocks(b, x, found), channels)
+  const found = onBlockedChannels(b, x)
+  return found && unblocked(b, keepBlocked(b, x, found), channels)
 }
 
-function inBlocks(b: Lowering, x: Tensor): string | undefined {
-  const known = x.inputs.map((y) => knownInBlocks(b, y))
+function onBlockedChannels(b: Lowering, x: Tensor): string | undefined {
+  const known = x.inputs.map((y) => knownBlocked(b, y))
   switch (x.op) {
     case groupNorm:
       return normalized(b, x)
@@ -50,7 +50,7 @@ function inBlocks(b: Lowering, x: Tensor): string | undefined {
 
 const isThere = (name: string | undefined): name is string => name !== undefined
 
-/** The operation as it is lowered anywhere, of values on blocked channels: their order is nothing to it. */
+/** The operation's usual lowering, of operands on blocked channels: it does not depend on the order of elements. */
 const itself = (b: Lowering, x: Tensor, operands: readonly string[]): string =>
   typeof x.op.lower === 'string' ? b.emit(x.op.lower, operands) : x.op.lower(b, operands, x)
 
@@ -70,7 +70,7 @@ function normalized(b: Lowering, { inputs, attrs: { groups, eps } }: Tensor<Grou
   const [x, weight, bias] = [at(inputs, 0), at(inputs, 1), at(inputs, 2)]
   const { base, offset } = offsetOf(x)
   const [B, C, H, W] = x.shape as [number, number, number, number]
-  const input = H * W <= MOST_PIXELS ? knownInBlocks(b, base) : undefined
+  const input = H * W <= MOST_PIXELS ? knownBlocked(b, base) : undefined
   if (!input) return undefined
   const rows = B * C
   const perChannel = (name: string, batch = B) => reshape(b, name, [batch, groups, C / groups])

@@ -125,15 +125,15 @@ function forwardTaps(b: Lowering, w: Tensor): readonly string[] {
   const fixed = b.packed(w, {
     form: `winograd ${n}`,
     results: range(16).map(() => ({ type: 'f32', shape: [O, C, 1, 1] })),
-    fill: (values, places) => arrange(values, places as readonly Float32Array[], [O, C], n),
+    fill: (values, places) => pack(values, places as readonly Float32Array[], [O, C], n),
   })
   if (fixed) return fixed
   const byOutput = reordered(b, reshape(b, b.value(w), [O / n, n, C * 9, 1]))
   return transformedTaps(b, gatherRows(b, byOutput, n, permuted(b, [O / n, C / n, n, 9], [3, 0, 1, 2])), [O, C])
 }
 
-/** What `forwardTaps` says, of a fixed value: for each block of outputs, whose weights stay in the cache, a row of places after the other. */
-function arrange(values: Float32Array, places: readonly Float32Array[], [O, C]: readonly [number, number], n: number): void {
+/** Packs a fixed weight as `forwardTaps` lays it out: block of outputs by block, whose weights stay in the cache, one row of places at a time. */
+function pack(values: Float32Array, places: readonly Float32Array[], [O, C]: readonly [number, number], n: number): void {
   for (let output = 0; output < O; output += n)
     for (const [row, [top, middle, bottom]] of signedRows.entries()) {
       const [first, second, third, last] = places.slice(4 * row) as [Float32Array, Float32Array, Float32Array, Float32Array]
