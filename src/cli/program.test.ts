@@ -9,7 +9,7 @@ import { encodePng } from '../images/encode.ts'
 import { withPngText } from '../images/pngtext.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { exitCodeOf, explain, InterruptError, UsageError } from './errors.ts'
-import { main } from './program.ts'
+import { commandList, main, program } from './program.ts'
 
 async function run(...args: string[]) {
   const written = { out: '', err: '' }
@@ -24,6 +24,11 @@ test('help and version go to standard output and succeed', async () => {
     expect([code, err]).toEqual([0, ''])
     expect(out).toContain('Usage: langevin')
   }
+})
+
+test('the list of commands, which loads none of them, says what they say', async () => {
+  const silent = { out: { write: () => true }, err: { write: () => true } }
+  expect(commandList(silent).helpInformation()).toBe((await program(silent)).helpInformation())
 })
 
 test('a wrong command or flag is told once, with exit code 2', async () => {

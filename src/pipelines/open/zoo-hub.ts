@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto'
 import { createReadStream, existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { FolderError } from '../../checkpoints/errors.ts'
 import { cacheOf } from '../../checkpoints/hub-access.ts'
 import { cachedSnapshot, lacking, repositoryIn } from '../../checkpoints/hub-cache.ts'
-import { FolderError } from '../../checkpoints/index.ts'
 
 /** The bundled models that the package leaves out, with the SHA-256 of each file; written by `npm run build`. */
 type Manifest = Readonly<Record<string, Readonly<Record<string, string>>>>

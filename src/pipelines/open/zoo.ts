@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { FolderError } from '../../checkpoints/index.ts'
+import { FolderError } from '../../checkpoints/errors.ts'
 import { pulledModel, zooManifest } from './zoo-hub.ts'
 
 const zoo = fileURLToPath(new URL('../../../zoo', import.meta.url))

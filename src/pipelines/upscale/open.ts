@@ -1,27 +1,14 @@
 import { existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { FolderError, loadConfig, matchWeights, openWeightFile, openWeights } from '../../checkpoints/index.ts'
+import { FolderError } from '../../checkpoints/errors.ts'
+import { loadConfig, openWeights } from '../../checkpoints/folder.ts'
+import { matchWeights } from '../../checkpoints/match.ts'
+import { openWeightFile } from '../../checkpoints/weight-file.ts'
 import type { Shape } from '../../core/shape.ts'
-import {
-  isSwinBuffer,
-  type RrdbNetConfig,
-  renameEsrgan,
-  rrdbNet,
-  rrdbNetConfig,
-  rrdbNetConfigOf,
-  type SrvggConfig,
-  type Swin2SrConfig,
-  type SwinIrConfig,
-  srvggConfig,
-  srvggConfigOf,
-  srvggNet,
-  swin2Sr,
-  swin2SrConfig,
-  swin2SrConfigOf,
-  swinIr,
-  swinIrConfig,
-  swinIrConfigOf,
-} from '../../models/index.ts'
+import { type RrdbNetConfig, renameEsrgan, rrdbNet, rrdbNetConfig, rrdbNetConfigOf } from '../../models/rrdbnet/index.ts'
+import { type SrvggConfig, srvggConfig, srvggConfigOf, srvggNet } from '../../models/srvgg/index.ts'
+import { type Swin2SrConfig, swin2Sr, swin2SrConfig, swin2SrConfigOf } from '../../models/swin2sr/index.ts'
+import { isSwinBuffer, type SwinIrConfig, swinIr, swinIrConfig, swinIrConfigOf } from '../../models/swinir/index.ts'
 import type { Layer } from '../../nn/layers.ts'
 import { Params } from '../../nn/params.ts'
 import type { Weights } from '../../runtime/weights.ts'

@@ -1,6 +1,6 @@
 import { ArgumentError, ShapeError } from '../../core/errors.ts'
 import { input } from '../../core/tensor.ts'
-import { resize } from '../../images/index.ts'
+import { resize } from '../../images/resize.ts'
 import { Params } from '../../nn/params.ts'
 import type { NdArray } from '../../runtime/ndarray.ts'
 import { type CompileOptions, compile } from '../../runtime/program.ts'
