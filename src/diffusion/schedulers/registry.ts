@@ -2,6 +2,7 @@ import * as cogvideox from './cogvideox.ts'
 import { mergeConfigs, type Options, readOptions, type SchedulerConfig, SchedulerConfigError } from './config.ts'
 import * as ddpm from './ddpm.ts'
 import * as distilled from './distilled.ts'
+import * as dpmSolvers from './dpm-solvers.ts'
 import * as edm from './edm.ts'
 import * as flow from './flow.ts'
 import * as karras from './karras.ts'
@@ -13,6 +14,7 @@ import * as special from './special.ts'
 const specs: Readonly<Record<string, SchedulerSpec>> = {
   ...ddpm,
   ...karras,
+  ...dpmSolvers,
   ...solvers,
   ...pndm,
   ...distilled,
