@@ -48,6 +48,7 @@ beforeAll(() => {
   // Small checkpoints of diffusers' classes stand for those that a reader has.
   symlinkSync(join(root, 'parity/fixtures/stable-diffusion'), join(desk, 'checkpoints'), 'junction')
   symlinkSync(join(root, 'parity/fixtures/stable-diffusion-3'), join(desk, 'models'), 'junction')
+  symlinkSync(join(root, 'parity/fixtures/transformers'), join(desk, 'transformers'), 'junction')
 })
 
 afterAll(() => rmSync(desk, { recursive: true, force: true }))

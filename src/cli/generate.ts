@@ -37,10 +37,11 @@ export const generate = defineCommand({
     const pipeline = await loadPipeline(given.model, loadOptionsOf(given))
     try {
       checkOptions(pipeline, settings)
-      const { seed, num = 1 } = pipeline.schema.parse(settings) as { readonly seed?: number; readonly num?: number }
+      const { seed, num: each = 1 } = pipeline.schema.parse(settings) as { readonly seed?: number; readonly num?: number }
+      const plan = pipeline.plan(settings)
+      const num = plan.pictures ?? each
       const grid = given.grid && num > 1
       for (let k = 0; k < (grid ? 1 : num); k++) writable(numbered(target, k))
-      const plan = pipeline.plan(settings)
       const result = await finished(pipeline, { ...settings, signal }, io)
       const entries = describe(given, settings, plan, { seed, num, grid })
       const made = await write(result, { target, numbered, entries, grid, draw: given.draw && !given.json, io })

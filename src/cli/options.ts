@@ -15,6 +15,8 @@ interface Property {
   const?: unknown
   items?: Property
   anyOf?: Property[]
+  /** A boolean with a flag for yes and one for no, where nothing said leaves the choice to the program. */
+  negatable?: boolean
 }
 
 const kebab = (key: string) =>
@@ -95,6 +97,7 @@ export function addOptions<S extends Schema>(
           ? `--no-${kebab(key)}`
           : flagOf(key)
     command.addOption(new Option(flag, describe(property)))
+    if (property.negatable) command.addOption(new Option(`--no-${kebab(key)}`, `not ${flagOf(key)}`))
   }
 
   const parse = command.parseOptions.bind(command)

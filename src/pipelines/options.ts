@@ -52,6 +52,11 @@ export const samplerOption = z
   .optional()
   .meta({ description: "the sampler; what the model's folder names unless given" })
 
+export const schedulerOption = z
+  .union([z.string(), z.looseObject({ _class_name: z.string() })])
+  .optional()
+  .meta({ description: "the sampler by name or class, or a scheduler_config.json; the model's own unless given" })
+
 /** 0 … n in parts of at most `most`, as even as can be, so that few sizes are compiled. */
 export function parts(n: number, most: number): [from: number, to: number][] {
   const count = Math.ceil(n / most)

@@ -42,6 +42,8 @@ export interface Plan {
   readonly className: string
   /** In the words in which a picture's metadata say it: Steps, Sampler, CFG scale, Size. */
   readonly settings: Readonly<Record<string, string | number | undefined>>
+  /** How many pictures the run makes, where they are more than `num`. */
+  readonly pictures?: number
   /** Whether pictures of one run share what the first one's generator draws: then picture k is not what `seed + k` gives alone. */
   readonly together?: boolean
 }

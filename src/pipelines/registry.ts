@@ -1,7 +1,9 @@
 import { ddpm } from './ddpm/page.ts'
+import { dit } from './dit/page.ts'
 import type { Page } from './page.ts'
+import { pixart } from './pixart/page.ts'
 import { stableDiffusionPages } from './stable-diffusion/pages.ts'
 import { stableDiffusion3 } from './stable-diffusion-3/page.ts'
 
 /** Every page. A new family is one line here. */
-export const pages: readonly Page[] = [...stableDiffusionPages, stableDiffusion3, ddpm]
+export const pages: readonly Page[] = [...stableDiffusionPages, stableDiffusion3, ddpm, dit, pixart]

@@ -1,4 +1,5 @@
 export { type BytePairs, saveTokenizer, trainBytePairs } from './bpe.ts'
+export { cleanCaption, plainCaption } from './caption.ts'
 export { type Chunk, chunkPrompt, equalChunks, tokensOf, type WeightMode, weighStates } from './chunks.ts'
 export { type CompelItem, type CompelPrompt, combineStates, compelStates, type MaskedChunk, parseCompel } from './compel.ts'
 export { type PromptNode, parseEditing, promptAt, splitAnd } from './editing.ts'

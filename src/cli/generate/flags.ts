@@ -61,7 +61,12 @@ export function pageFlags(): ReadonlyMap<string, Flag> {
       if (!type || (flags.has(name) && readingOf(property) === 'plain')) continue
       const { description = '', default: plain } = property
       const known = plain === undefined || typeof plain === 'boolean' ? '' : ` (default ${[plain].flat().join()})`
-      flags.set(name, { schema: type.optional().meta({ description: description + known }), reading: readingOf(property) })
+      // What is on unless a flag says otherwise has a flag for either.
+      const negatable = plain === true
+      flags.set(name, {
+        schema: type.optional().meta({ description: description + known, negatable }),
+        reading: readingOf(property),
+      })
     }
   }
   return flags

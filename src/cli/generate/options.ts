@@ -93,4 +93,9 @@ export const aliases: Readonly<Record<string, string>> = {
   '--padding-mask-crop': '--mask-padding',
   '--aesthetic-score': '--aesthetic',
   '--negative-aesthetic-score': '--negative-aesthetic',
+  '--class-labels': '--label',
+  '--clean-caption': '--clean',
+  '--no-clean-caption': '--no-clean',
+  '--use-resolution-binning': '--binning',
+  '--no-use-resolution-binning': '--no-binning',
 }

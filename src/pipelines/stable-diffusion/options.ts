@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { NdArray } from '../../runtime/ndarray.ts'
-import { seedOption } from '../options.ts'
+import { schedulerOption, seedOption } from '../options.ts'
 import type { PictureTask } from './families.ts'
 
 const count = z.int().positive()
@@ -24,10 +24,7 @@ export const generateOptions = z.object({
   width: count.optional().meta({ description: "in pixels; the model's own unless given" }),
   height: count.optional().meta({ description: 'in pixels' }),
   num: count.default(1).meta({ description: 'how many pictures, of the seeds seed, seed + 1, …' }),
-  scheduler: z
-    .union([z.string(), z.looseObject({ _class_name: z.string() })])
-    .optional()
-    .meta({ description: "the sampler by name or class, or a scheduler_config.json; the model's own unless given" }),
+  scheduler: schedulerOption,
   strength: share.optional().meta({ description: 'how far a given picture may change' }),
   imageGuidance: z.number().optional().meta({ description: 'how strongly the picture guides an instructed edit' }),
   noiseLevel: z.int().min(0).optional().meta({ description: 'noise that the ×4 upscaler adds to its picture' }),
