@@ -2,13 +2,15 @@ import type { NdArray } from '../runtime/ndarray.ts'
 import type { FileTensor, Weights } from '../runtime/weights.ts'
 import { readTensor } from './safetensors.ts'
 import type { Family, SingleFile } from './single-file.ts'
+import { sd3Scheduler, sd3TransformerConfig, t5EncoderConfig } from './single-file-sd3.ts'
+import { columns, count, rows } from './single-file-values.ts'
 
 /** What a pipeline does with a file's U-Net, by the channels that it takes beside the latents' four. */
 export type Task = 'text-to-image' | 'inpaint' | 'pix2pix' | 'upscale' | 'depth'
 
 const tasks: Readonly<Record<number, Task>> = { 4: 'text-to-image', 5: 'depth', 7: 'upscale', 8: 'pix2pix', 9: 'inpaint' }
 
-const pipelines: Readonly<Record<'plain' | 'xl', Readonly<Partial<Record<Task, string>>>>> = {
+const pipelines: Readonly<Record<'plain' | 'xl' | 'sd3', Readonly<Partial<Record<Task, string>>>>> = {
   plain: {
     'text-to-image': 'StableDiffusionPipeline',
     inpaint: 'StableDiffusionInpaintPipeline',
@@ -21,6 +23,7 @@ const pipelines: Readonly<Record<'plain' | 'xl', Readonly<Partial<Record<Task, s
     inpaint: 'StableDiffusionXLInpaintPipeline',
     pix2pix: 'StableDiffusionXLInstructPix2PixPipeline',
   },
+  sd3: { 'text-to-image': 'StableDiffusion3Pipeline', inpaint: 'StableDiffusion3InpaintPipeline' },
 }
 
 /** What a single file is, as far as it can be told. */
@@ -29,7 +32,7 @@ export interface SingleFileKind {
   readonly task: Task
   /** diffusers' class. */
   readonly pipeline: string
-  readonly prediction: 'epsilon' | 'v_prediction'
+  readonly prediction: 'epsilon' | 'v_prediction' | 'flow_prediction'
   /**
    * False where nothing in the file tells the prediction: Stable Diffusion 2's own models of 512 pixels predict the noise and those
    * of 768 the velocity, with the same tensors. The choice is then diffusers', the velocity; ask the user where it matters.
@@ -41,7 +44,7 @@ export interface SingleFileKind {
   readonly autoencoder: Readonly<Record<string, unknown>>
   /** What was left unread of the file, in words for its user. */
   readonly warnings: readonly string[]
-  /** Configurations by component: `unet`, `vae`, `text_encoder`, `text_encoder_2`, `scheduler`. */
+  /** Configurations by component: `unet` or `transformer`, `vae`, `text_encoder`, `text_encoder_2`, `text_encoder_3`, `scheduler`. */
   readonly configs: Readonly<Record<string, Readonly<Record<string, unknown>>>>
 }
 
@@ -53,26 +56,30 @@ export interface SingleFileKind {
 export function kindOf({ family, components, unknown = [] }: SingleFile, original: Weights): SingleFileKind {
   const unet = components.get('unet') ?? new Map()
   const channels = unet.get('conv_in.weight')?.shape[1] ?? 4
-  const task = tasks[channels] ?? 'text-to-image'
+  const sd3 = family === 'sd3'
+  const masked = sd3 && components.get('transformer')?.get('pos_embed.proj.weight')?.shape[1] === 33
+  const task = sd3 ? (masked ? 'inpaint' : 'text-to-image') : (tasks[channels] ?? 'text-to-image')
   const xl = family.startsWith('xl')
   const refiner = family === 'xl-refiner' && task === 'text-to-image'
   const known = !(family === 'sd2' && task === 'text-to-image') || original.has('v_pred')
   const velocity = original.has('v_pred') || (family === 'sd2' && (task === 'text-to-image' || task === 'upscale'))
-  const prediction = velocity ? 'v_prediction' : 'epsilon'
+  const prediction = sd3 ? 'flow_prediction' : velocity ? 'v_prediction' : 'epsilon'
   const edm = playground(original)
-  const scaling = edm ? 0.5 : xl ? 0.13025 : task === 'upscale' ? 0.08333 : 0.18215
-  const autoencoder = { scaling_factor: scaling, ...edm }
+  const scaling = sd3 ? 1.5305 : edm ? 0.5 : xl ? 0.13025 : task === 'upscale' ? 0.08333 : 0.18215
+  const autoencoder = { scaling_factor: scaling, ...(sd3 && { shift_factor: 0.0609 }), ...edm }
   const configs: Record<string, Record<string, unknown>> = {
     scheduler: edm
       ? { _class_name: 'EDMDPMSolverMultistepScheduler' }
       : schedulerConfig(family, prediction, original.has('ztsnr')),
   }
   for (const [name, weights] of components) {
-    if (name === 'unet') configs[name] = unetConfig(weights, family, task)
+    if (name === 'transformer') configs[name] = sd3TransformerConfig(weights)
+    else if (name === 'text_encoder_3') configs[name] = t5EncoderConfig(weights)
+    else if (name === 'unet') configs[name] = unetConfig(weights, family, task)
     else if (name === 'vae') configs[name] = { ...vaeConfig(weights, scaling, xl), ...autoencoder }
     else configs[name] = textConfig(weights)
   }
-  const pipeline = refiner ? 'StableDiffusionXLImg2ImgPipeline' : pipelines[xl ? 'xl' : 'plain'][task]
+  const pipeline = refiner ? 'StableDiffusionXLImg2ImgPipeline' : pipelines[sd3 ? 'sd3' : xl ? 'xl' : 'plain'][task]
   return {
     family,
     task,
@@ -97,16 +104,6 @@ function playground(original: Weights): { latents_mean: number[]; latents_std: n
   if (!mean || !std) return undefined
   const numbers = (value: NdArray | FileTensor) => Array.from(readTensor(value).cast('f32').data)
   return { latents_mean: numbers(mean), latents_std: numbers(std) }
-}
-
-const rows = (weights: Weights, key: string): number => weights.get(key)?.shape[0] as number
-const columns = (weights: Weights, key: string): number => weights.get(key)?.shape[1] as number
-
-/** One more than the greatest number that a pattern finds in the keys. */
-function count(weights: Weights, pattern: RegExp): number {
-  let most = 0
-  for (const key of weights.keys()) most = Math.max(most, 1 + Number(pattern.exec(key)?.[1] ?? -1))
-  return most
 }
 
 const upTo = (n: number) => Array.from({ length: n }, (_, i) => i)
@@ -214,6 +211,7 @@ function textConfig(weights: Weights): Record<string, unknown> {
 
 /** The scheduler that each family was published with. */
 function schedulerConfig(family: Family, prediction: string, zeroTerminal: boolean): Record<string, unknown> {
+  if (family === 'sd3') return sd3Scheduler
   const common = {
     beta_schedule: 'scaled_linear',
     beta_start: 0.00085,

@@ -52,3 +52,13 @@ export function transposed(value: Value): NdArray {
   for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) out.data[j * rows + i] = data[i * columns + j] as never
   return out
 }
+
+export const rows = (weights: Weights, key: string): number => weights.get(key)?.shape[0] as number
+export const columns = (weights: Weights, key: string): number => weights.get(key)?.shape[1] as number
+
+/** One more than the greatest number that a pattern finds in the keys. */
+export function count(weights: Weights, pattern: RegExp): number {
+  let most = 0
+  for (const key of weights.keys()) most = Math.max(most, 1 + Number(pattern.exec(key)?.[1] ?? -1))
+  return most
+}

@@ -3,11 +3,13 @@ import { NdArray } from '../runtime/ndarray.ts'
 import type { Weights } from '../runtime/weights.ts'
 import { listing } from './errors.ts'
 import { readTensor } from './safetensors.ts'
+import { fromSd3, toSd3 } from './sd3-keys.ts'
 import { clipKey, openClipKey, openClipKeyBack, unetKey, unetKeyBack, vaeKey, vaeKeyBack } from './single-file-keys.ts'
+import { identity, isSd3, sd3Texts } from './single-file-sd3.ts'
 import { flattened, layoutBack, layoutOf, levelsOf, third, transposed, unflattened, type Value } from './single-file-values.ts'
 
 /** Families of Stable Diffusion that are published as single-file checkpoints. */
-export type Family = 'sd1' | 'sd2' | 'xl-base' | 'xl-refiner'
+export type Family = 'sd1' | 'sd2' | 'xl-base' | 'xl-refiner' | 'sd3'
 
 /** A file that is no checkpoint of those families, or components that such a file has no place for. */
 export class SingleFileError extends LangevinError {
@@ -21,7 +23,7 @@ export class SingleFileError extends LangevinError {
   }
 }
 
-type TextForm = 'clip' | 'open-clip'
+type TextForm = 'clip' | 'open-clip' | 't5'
 interface TextPlace {
   readonly prefix: string
   readonly form: TextForm
@@ -37,6 +39,11 @@ const textPlaces: Readonly<Record<Family, Readonly<Record<string, TextPlace>>>> 
     text_encoder_2: { prefix: 'conditioner.embedders.1.model.', form: 'open-clip', projected: true },
   },
   'xl-refiner': { text_encoder_2: { prefix: 'conditioner.embedders.0.model.', form: 'open-clip', projected: true } },
+  sd3: {
+    text_encoder: { prefix: sd3Texts.text_encoder, form: 'clip', projected: true },
+    text_encoder_2: { prefix: sd3Texts.text_encoder_2, form: 'clip', projected: true },
+    text_encoder_3: { prefix: sd3Texts.text_encoder_3, form: 't5', projected: false },
+  },
 }
 
 const unetPrefix = 'model.diffusion_model.'
@@ -52,6 +59,7 @@ const unusedIn2 = /^transformer\.resblocks\.23\./
 /** The family, by where the text encoders lie; by the width of the context where the file holds a U-Net alone. */
 export function familyOf(weights: Weights, place = 'single file'): Family {
   const has = (prefix: string) => [...weights.keys()].some((key) => key.startsWith(prefix))
+  if (isSd3(weights)) return 'sd3'
   if (has('conditioner.embedders.1.')) return 'xl-base'
   if (has('conditioner.embedders.0.model.')) return 'xl-refiner'
   if (has('cond_stage_model.model.')) return 'sd2'
@@ -63,7 +71,7 @@ export function familyOf(weights: Weights, place = 'single file'): Family {
   }
   throw new SingleFileError(
     place,
-    'no single-file checkpoint of Stable Diffusion 1, 2 or XL: no text encoder and no U-Net of theirs. A folder opens with openWeights',
+    'no single-file checkpoint of Stable Diffusion 1, 2, XL or 3: no text encoder, no U-Net and no transformer of theirs. A folder opens with openWeights',
     [...weights.keys()].slice(0, 5),
   )
 }
@@ -71,14 +79,15 @@ export function familyOf(weights: Weights, place = 'single file'): Family {
 /** A single-file checkpoint's networks under diffusers' and transformers' keys, each component for itself. */
 export interface SingleFile {
   readonly family: Family
-  /** `unet`, `vae`, `text_encoder`, `text_encoder_2`: those that the file holds. */
+  /** `unet` or `transformer`, `vae`, `text_encoder`, `text_encoder_2`, `text_encoder_3`: those that the file holds. */
   readonly components: ReadonlyMap<string, Weights>
   /** Keys of the file that no component has a place for, as the file spells them: tell whoever opens it. */
   readonly unknown?: readonly string[]
 }
 
 /**
- * The components of a single-file checkpoint. No tensor is copied but OpenCLIP's projection, which is transposed. Keys without a place
+ * The components of a single-file checkpoint. No tensor is copied but OpenCLIP's projection, which is transposed, and two modulations of
+ * Stable Diffusion 3. Keys without a place
  * are listed in `unknown`; whether a network is complete, its own opening says.
  *
  * @param place what errors call the file
@@ -96,9 +105,15 @@ export function fromSingleFile(weights: Weights, place = 'single file'): SingleF
   const layout = layoutOf(weights, family.startsWith('xl'))
   const vaePrefix = vaePrefixes.find((prefix) => [...weights.keys()].some((key) => key.startsWith(prefix))) ?? ''
   const levels = levelsOf(weights.keys(), /\bdecoder\.up\.(\d+)\./)
+  const transformer = new Map<string, Value>()
   for (const [key, value] of weights) {
     const text = Object.entries(textPlaces[family]).find(([, { prefix }]) => key.startsWith(prefix))
     if (ignored.test(key)) continue
+    else if (
+      family === 'sd3' &&
+      /^(model\.diffusion_model\.)?((joint_blocks|[xty]_embedder|context_embedder|final_layer)\.|pos_embed$)/.test(key)
+    )
+      transformer.set(key.startsWith(unetPrefix) ? key.slice(unetPrefix.length) : key, value)
     else if (key.startsWith(unetPrefix)) put('unet', unetKey(key.slice(unetPrefix.length), layout), key, value)
     else if (vaePrefix && key.startsWith(vaePrefix)) {
       const name = vaeKey(key.slice(vaePrefix.length), levels)
@@ -107,9 +122,19 @@ export function fromSingleFile(weights: Weights, place = 'single file'): SingleF
       const [component, { prefix, form, projected }] = text
       const rest = key.slice(prefix.length)
       if (!projected && rest.startsWith('text_projection')) continue
-      if (form === 'open-clip') putOpenClip(rest, value, family, (name, part) => put(component, name, key, part))
+      if (form === 't5') put(component, rest, key, value)
+      else if (form === 'open-clip') putOpenClip(rest, value, family, (name, part) => put(component, name, key, part))
       else if (!rest.endsWith('position_ids')) put(component, clipKey(rest), key, value)
     } else unknown.push(key)
+  }
+  if (family === 'sd3') {
+    const found = fromSd3(transformer)
+    components.set('transformer', new Map(found.weights))
+    unknown.push(...found.unknown)
+    const width = components.get('text_encoder')?.get('text_model.embeddings.token_embedding.weight')?.shape[1]
+    const key = 'text_projection.weight'
+    if (width !== undefined && !components.get('text_encoder')?.has(key))
+      components.get('text_encoder')?.set(key, identity(width))
   }
   return { family, components, unknown }
 }
@@ -151,6 +176,12 @@ export function toSingleFile({ family, components }: SingleFile, place = 'single
           name && /attn_1\.(q|k|v|proj_out)\.weight$/.test(name) ? unflattened(value) : value,
         )
       }
+    } else if (component === 'transformer' && family === 'sd3') {
+      const back = toSd3(weights)
+      for (const [key, value] of back.weights) put(unetPrefix, key, key, value)
+      unknown.push(...back.unknown.map((key) => `${component}: ${key}`))
+    } else if (text?.form === 't5') {
+      for (const [key, value] of weights) put(text.prefix, key, key, value)
     } else if (text?.form === 'clip') {
       for (const [key, value] of weights) put(text.prefix, clipKey(key), key, value)
     } else if (text) {

@@ -53,9 +53,11 @@ export function componentsOf(parts: PartsOf<typeof stableDiffusion3Parts>, sourc
   }
   if (!first && !second && !t5) {
     const file = join(source.place, 'model_index.json')
-    throw new ConfigError(existsSync(file) ? file : source.place, 'has none of its text encoders: give at least one', {
-      field: 'text_encoder',
-    })
+    const folder = existsSync(file)
+    const remedy = folder
+      ? 'give at least one'
+      : 'give a folder with text_encoder/, text_encoder_2/ or text_encoder_3/ (--tokenizer)'
+    throw new ConfigError(folder ? file : source.place, `has none of its text encoders: ${remedy}`, { field: 'text_encoder' })
   }
   checkFit(found)
   return found
