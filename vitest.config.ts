@@ -1,7 +1,9 @@
+import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
 
 const all = ['src/**/*.test.ts', 'tests/**/*.test.ts']
 const slow = ['**/*.slow.test.ts']
+const cache = join(import.meta.dirname, '.cache/tests')
 
 /** `npm test` runs the quick tests, `npm run test:slow` (mode `slow`) those named `*.slow.test.ts`. */
 export default defineConfig(({ mode }) => ({
@@ -9,8 +11,13 @@ export default defineConfig(({ mode }) => ({
     pool: 'forks',
     ...(mode === 'slow' ? { include: slow, testTimeout: 600_000 } : { include: all, exclude: slow, testTimeout: 30_000 }),
     hookTimeout: 60_000,
-    // Tests that load ONNX Runtime themselves leave no telemetry either.
-    env: { ORT_DISABLE_TELEMETRY: '1' },
+    env: {
+      // Tests that load ONNX Runtime themselves leave no telemetry either.
+      ORT_DISABLE_TELEMETRY: '1',
+      // Nothing goes into the user's folders, nor comes from them. The folder stays, so that icons are drawn once.
+      LANGEVIN_CACHE: cache,
+      HF_HOME: join(cache, 'huggingface'),
+    },
     passWithNoTests: mode === 'slow',
   },
 }))

@@ -1,14 +1,14 @@
 // ONNX Runtime's package, where npm left it out: prints the folder of its `node_modules`. It is an optional dependency, since its
 // install script downloads CUDA libraries: a host where that fails would otherwise refuse langevin as a whole.
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { programFolder } from './cache.mjs'
 import { npm, say } from './node.mjs'
 
 const { optionalDependencies } = JSON.parse(readFileSync(fileURLToPath(new URL('../package.json', import.meta.url)), 'utf8'))
 const version = optionalDependencies['onnxruntime-node']
-const folder = join(homedir(), '.cache', 'langevin', 'engine', version)
+const folder = programFolder('engine', version)
 try {
   if (!existsSync(folder)) {
     say(`ONNX Runtime is not installed, bringing onnxruntime-node ${version} from npm into ${folder} (114 MB, once)`)

