@@ -1,10 +1,8 @@
 import type { Tensor as OrtTensor } from 'onnxruntime-common'
 import type { DType, TypedArray } from '../core/dtype.ts'
-import { ArgumentError } from '../core/errors.ts'
 import type { Lowered } from '../core/onnx/lower.ts'
 import type { OnnxModel } from '../core/onnx/proto.ts'
 import type { FileRange } from '../core/onnx/types.ts'
-import type { Device } from './devices.ts'
 
 /** Where a program runs. */
 export type DeviceName = 'cpu' | 'webgpu' | 'cuda'
@@ -38,6 +36,16 @@ export interface Filled {
   release(): void
 }
 
+/** What a machine can run programs on. */
+export interface Device {
+  readonly name: DeviceName
+  readonly available: boolean
+  /** Why it is not available, and what would make it so. */
+  readonly reason?: string
+  readonly description: string
+  readonly goodFor: string
+}
+
 /**
  * All that langevin asks of the place where it runs: Node's own, a browser's, or one that wraps another. Everything else in
  * `core`, `nn`, `diffusion`, `models` and this folder is plain JavaScript.
@@ -56,21 +64,4 @@ export interface Backend {
   memory(): { readonly total: number; readonly free: number }
   /** The devices that it knows, available or not, each tried when it is asked for. */
   readonly devices: Readonly<Partial<Record<DeviceName, () => Promise<Device>>>>
-}
-
-let chosen: Promise<Backend> | undefined
-
-/** Node's backend, loaded at first use: the default, and what another may wrap. */
-export const nodeBackend = async (): Promise<Backend> => (await import('./node/backend.ts')).nodeBackend
-
-/** The backend of this thread: the one given to `useBackend`, else Node's. */
-export const backend = (): Promise<Backend> => (chosen ??= nodeBackend())
-
-/**
- * Chooses the backend for this thread, before anything is compiled.
- * @throws ArgumentError when another one is in use
- */
-export function useBackend(backend: Backend): void {
-  if (chosen) throw new ArgumentError('a backend is in use already; call useBackend before anything is compiled')
-  chosen = Promise.resolve(backend)
 }

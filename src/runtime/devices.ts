@@ -1,22 +1,24 @@
 import { ArgumentError, LangevinError } from '../core/errors.ts'
-import { backend, type DeviceName } from './backend.ts'
+import type { Device, DeviceName } from './backend.ts'
+import { backend } from './current-backend.ts'
+import { channelBlock } from './layout-detection.ts'
 
-/** What a machine can run programs on. */
-export interface Device {
-  readonly name: DeviceName
-  readonly available: boolean
-  /** Why it is not available, and what would make it so. */
-  readonly reason?: string
-  readonly description: string
-  readonly goodFor: string
-}
+export type { Device } from './backend.ts'
 
 /** No such device here; the message lists those that are. */
 export class DeviceError extends LangevinError {}
 
 /** Every device that the backend knows, available or not. In Node the GPU is tried in a process of its own: about a second. */
 export const listDevices = async (): Promise<Device[]> =>
-  Promise.all(Object.values((await backend()).devices).map((probe) => probe()))
+  Promise.all(Object.values((await backend()).devices).map(async (probe) => withLayout(await probe())))
+
+/** A processor, and how its kernels lay out channels. */
+async function withLayout(device: Device): Promise<Device> {
+  if (device.name !== 'cpu') return device
+  const block = await channelBlock()
+  const layout = block > 0 ? `convolutions in blocks of ${block} channels` : 'convolutions without blocks of channels'
+  return { ...device, description: `${device.description}, ${layout}` }
+}
 
 /**
  * The device of that name, where it is available.

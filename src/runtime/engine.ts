@@ -1,17 +1,14 @@
 import type { Tensor as OrtTensor } from 'onnxruntime-common'
 import type { ArrayOf, DType } from '../core/dtype.ts'
-import { LangevinError } from '../core/errors.ts'
 import type { OnnxModel } from '../core/onnx/proto.ts'
-import { backend, type Session, type SessionOptions } from './backend.ts'
+import type { Session, SessionOptions } from './backend.ts'
+import { backend } from './current-backend.ts'
+import { EngineError, ortType } from './engine-error.ts'
 import { NdArray } from './ndarray.ts'
 
 export type { DeviceName, Session, SessionOptions } from './backend.ts'
+export { EngineError, ortType } from './engine-error.ts'
 
-/** ONNX Runtime refused a graph or failed while running it. */
-export class EngineError extends LangevinError {}
-
-/** ONNX Runtime's names for our element types. */
-export const ortType = { f32: 'float32', f16: 'float16', i32: 'int32', i64: 'int64', bool: 'bool', u8: 'uint8' } as const
 const dtypeOf = Object.fromEntries(Object.entries(ortType).map(([dtype, type]) => [type, dtype])) as Record<string, DType>
 
 /** One session. Creating and running it block the calling thread. */

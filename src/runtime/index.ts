@@ -1,6 +1,7 @@
 import './node/telemetry.ts'
 
-export { type Backend, backend, type Filled, nodeBackend, type Session, type SessionOptions, useBackend } from './backend.ts'
+export type { Backend, Filled, Session, SessionOptions } from './backend.ts'
+export { backend, nodeBackend, useBackend } from './current-backend.ts'
 export { chooseDevice, type Device, DeviceError, listDevices } from './devices.ts'
 export { type DeviceName, EngineError } from './engine.ts'
 export { fillByRange } from './fill-by-range.ts'

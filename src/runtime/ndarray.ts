@@ -1,6 +1,7 @@
 import { type ArrayOf, allocate, convert, type DType } from '../core/dtype.ts'
 import { ArgumentError, DTypeError, ShapeError } from '../core/errors.ts'
 import { broadcastShapes, checkShape, isShape, sameShape, sizeOf } from '../core/shape.ts'
+import { deviation, gatherInto, largest, length, product, quantile, type Reduction, sum } from './array-loops.ts'
 import { type BinaryOp, broadcastInto, stridesOf } from './broadcast.ts'
 
 /** Nested lists of numbers, as deep as the array has axes. */
@@ -235,19 +236,10 @@ export class NdArray<D extends DType = DType> {
   }
   /** Standard deviation with n − 1 below, as PyTorch's default; `correction: 0` divides by n. */
   std({ correction = 1, ...over }: Over & { correction?: number } = {}): NdArray<'f32'> {
-    return this.reduce('std', over, (x, from, n) => {
-      const mean = sum(x, from, n) / n
-      let squares = 0
-      for (let i = from; i < from + n; i++) squares += ((x[i] as number) - mean) ** 2
-      return Math.sqrt(squares / (n - correction))
-    })
+    return this.reduce('std', over, deviation(correction))
   }
   max(over?: Over): NdArray<'f32'> {
-    return this.reduce('max', over, (x, from, n) => {
-      let best = -Infinity
-      for (let i = from; i < from + n; i++) best = Math.max(best, x[i] as number)
-      return best
-    })
+    return this.reduce('max', over, largest)
   }
   min(over?: Over): NdArray<'f32'> {
     return this.neg().max(over).neg()
@@ -255,20 +247,11 @@ export class NdArray<D extends DType = DType> {
   /** The q-th quantile with linear interpolation, 0 ≤ q ≤ 1. */
   quantile(q: number, over?: Over): NdArray<'f32'> {
     if (!(q >= 0 && q <= 1)) throw new ArgumentError(`quantile: expected 0 ≤ q ≤ 1, got ${q}`)
-    return this.reduce('quantile', over, (x, from, n) => {
-      const sorted = x.slice(from, from + n).sort()
-      const at = Math.fround(q) * (n - 1)
-      const low = sorted[Math.floor(at)] as number
-      return low + (at - Math.floor(at)) * ((sorted[Math.ceil(at)] as number) - low)
-    })
+    return this.reduce('quantile', over, quantile(q))
   }
   /** Euclidean norm. */
   norm(over?: Over): NdArray<'f32'> {
-    return this.reduce('norm', over, (x, from, n) => {
-      let squares = 0
-      for (let i = from; i < from + n; i++) squares += (x[i] as number) ** 2
-      return Math.sqrt(squares)
-    })
+    return this.reduce('norm', over, length)
   }
 
   /** Sum of products of all elements, in float64. */
@@ -287,17 +270,7 @@ export class NdArray<D extends DType = DType> {
     if (this.shape.length !== 2 || other.shape.length !== 2 || k !== k2)
       throw new ShapeError(`matmul: [${this.shape.join(', ')}] and [${other.shape.join(', ')}]`)
     const [a, b] = [this.floats('matmul'), other.floats('matmul')]
-    const out = new Float32Array(n * m)
-    const row = new Float64Array(m)
-    for (let i = 0; i < n; i++) {
-      row.fill(0)
-      for (let l = 0; l < k; l++) {
-        const scale = a[i * k + l] as number
-        for (let j = 0; j < m; j++) row[j] = (row[j] as number) + scale * (b[l * m + j] as number)
-      }
-      out.set(row, i * m)
-    }
-    return new NdArray(out, [n, m], 'f32')
+    return new NdArray(product(a, b, [n, k, m]), [n, m], 'f32')
   }
 
   // Reading
@@ -350,23 +323,11 @@ export class NdArray<D extends DType = DType> {
   /** Copies elements out by strides. */
   private gather(shape: readonly number[], strides: readonly number[]): NdArray<D> {
     const out = NdArray.zeros(shape, this.dtype)
-    const last = shape.length - 1
-    const [run, step] = [shape[last] ?? 1, strides[last] ?? 1]
-    const index = new Array(shape.length).fill(0)
-    let from = 0
-    for (let at = 0; at < out.size; at += run) {
-      for (let i = 0; i < run; i++) out.data[at + i] = this.data[from + i * step] as never
-      for (let axis = last - 1; axis >= 0; axis--) {
-        from += strides[axis] as number
-        if (++index[axis] < (shape[axis] as number)) break
-        from -= index[axis] * (strides[axis] as number)
-        index[axis] = 0
-      }
-    }
+    gatherInto(out.data, this.data, shape, strides)
     return out
   }
 
-  private reduce(op: string, over: Over | undefined, f: (x: Float32Array, from: number, n: number) => number) {
+  private reduce(op: string, over: Over | undefined, f: Reduction) {
     const all = this.shape.map((_, i) => i)
     const axes = over?.axes?.map((a) => this.axis(a, op)) ?? all
     const kept = all.filter((i) => !axes.includes(i))
@@ -378,10 +339,4 @@ export class NdArray<D extends DType = DType> {
     for (let i = 0; i < out.length; i++) out[i] = f(x, i * run, run)
     return new NdArray(out, shape, 'f32')
   }
-}
-
-function sum(x: Float32Array, from: number, n: number): number {
-  let total = 0
-  for (let i = from; i < from + n; i++) total += x[i] as number
-  return total
 }

@@ -6,6 +6,7 @@ import { gather, slice } from '../ops/move.ts'
 import type { Quantization } from '../ops/quantized.ts'
 import { type Shape, sizeOf } from '../shape.ts'
 import { isConstant, isInput, isParameter, type Tensor } from '../tensor.ts'
+import { cheapFrom, FAR, MOST_STEPS } from './cheap.ts'
 import { Constants } from './constants.ts'
 import type { OnnxAttributeProto, OnnxNode, OnnxTensor } from './proto.ts'
 import { bytesOfStored, embedded, isHalf, type NamedValue, storedOf } from './stored.ts'
@@ -28,19 +29,8 @@ interface Made {
   readonly steps: number
 }
 
-/** Nodes between two uses of a value that are then taken to be in different passes. */
-const FAR = 400
-const CHEAP = new Set(['add', 'sub', 'mul', 'div', 'reshape', 'sigmoid', 'gate', 'silu', 'gelu', 'groupNorm'])
-/** As many as group norm and an activation need; where longer rows of cheap operations are made again, one value is kept. */
-const MOST_STEPS = 4
 /** Elements of a 16-bit weight up to which it is widened once: what is saved is less than a cast at every run costs. */
 const FEW = 2 ** 14
-
-/** The one input of its size that a tensor is made from fast, the others being small. */
-function cheapFrom(x: Tensor): Tensor | undefined {
-  const [from, ...others] = CHEAP.has(x.op.name) ? x.inputs.filter((y) => y.size * 8 > x.size) : []
-  return others.length === 0 ? from : undefined
-}
 
 export interface BuilderOptions {
   readonly target: Target

@@ -3,17 +3,14 @@ import { existsSync } from 'node:fs'
 import { availableParallelism, cpus } from 'node:os'
 import { extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { Device } from '../devices.ts'
-import { channelBlock } from '../layout-detection.ts'
+import type { Device } from '../backend.ts'
 import { enginePackage } from './engine-package.ts'
 
 export async function cpu(): Promise<Device> {
-  const block = await channelBlock()
-  const layout = block > 0 ? `convolutions in blocks of ${block} channels` : 'convolutions without blocks of channels'
   return {
     name: 'cpu',
     available: true,
-    description: `${cpus()[0]?.model.trim() ?? 'unknown processor'}, ${availableParallelism()} cores, ${layout}`,
+    description: `${cpus()[0]?.model.trim() ?? 'unknown processor'}, ${availableParallelism()} cores`,
     goodFor: 'everything; training of small networks, sampling within seconds to minutes',
   }
 }

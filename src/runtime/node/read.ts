@@ -1,6 +1,6 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import type { FileRange } from '../../core/onnx/types.ts'
-import { EngineError } from '../engine.ts'
+import { EngineError } from '../engine-error.ts'
 import { checkStamp } from './stamp.ts'
 
 /** Bytes that the system reads or writes at a time, at most. */

@@ -1,6 +1,6 @@
 import { closeSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { EngineError } from '../engine.ts'
+import { EngineError } from '../engine-error.ts'
 import { cacheFolder } from './cache.ts'
 import { MOST_AT_ONCE } from './read.ts'
 import { temporaryFolder } from './temporary-folder.ts'
