@@ -12,7 +12,7 @@ describe.each(bundledModels())('%s', (model) => {
   test('has a card with pictures, what was measured, and the recipe of its name', () => {
     const card = read(model, 'README.md')
     for (const [, path] of card.matchAll(/\]\((?!https:)([^)]+)\)/g))
-      expect([path, existsSync(join(modelFolder(model), path as string))]).toEqual([path, true])
+      expect([path, existsSync(join(modelFolder(model), (path as string).replace(/#.*/, '')))]).toEqual([path, true])
     expect(JSON.parse(read(model, 'evaluation.json')).model).toBe(model)
     const [kept, named] = [openRecipe(join(modelFolder(model), 'recipe.json')), openRecipe(model)]
     expect([kept.kind, kept.config]).toEqual([named.kind, named.config])
