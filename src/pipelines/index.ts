@@ -26,7 +26,16 @@ export { type Network, type OpenedNetwork, openNetwork, openNetworkAt } from './
 export { autoencoder, network, optional, type Part, type PartsOf, type PartTable, scheduler } from './open/parts.ts'
 export type { ModelSource } from './open/source.ts'
 export { bundledModels, modelFolder } from './open/zoo.ts'
-export { numOption, parseOptions, type SamplerName, samplerNames, samplers, seedOption, stepsOption } from './options.ts'
+export {
+  numOption,
+  parseOptions,
+  type SamplerName,
+  samplerNames,
+  samplers,
+  schedulerOption,
+  seedOption,
+  stepsOption,
+} from './options.ts'
 export {
   type Generation,
   type Opened,
@@ -40,6 +49,14 @@ export {
 } from './page.ts'
 export { factorOf, type LatentCoder, latentAutoencoder, latentCoder } from './parts/autoencoder.ts'
 export { type BatchEntry, type Conditioner, type Denoiser, denoiser, type Trace } from './parts/denoiser.ts'
+export {
+  type T5Encoded,
+  type T5Reading,
+  type T5TextEncoder,
+  t5Encoder,
+  t5TextEncoder,
+  type WorkingT5Encoder,
+} from './parts/t5-encoder.ts'
 export { clipTextEncoder, type TextEncoder as ClipTextEncoder, textEncoder } from './parts/text-encoder.ts'
 export {
   createPromptBatches,
