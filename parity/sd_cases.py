@@ -37,8 +37,8 @@ def class_of(short):
 
 
 def case(name, checkpoint, pipeline, inputs=None, **fields):
-    """Fields that are no option of the call: scheduler, controls, adapters, imagePrompts, loras, inversions, tinyAutoencoder, refiner, paths."""
-    own = ("scheduler", "controls", "adapters", "imagePrompts", "loras", "inversions", "tinyAutoencoder", "refiner", "paths")
+    """Fields that are no option of the call: scheduler, controls, adapters, imagePrompts, loras, inversions, tinyAutoencoder, refiner, pagLayers, freeU, paths."""
+    own = ("scheduler", "controls", "adapters", "imagePrompts", "loras", "inversions", "tinyAutoencoder", "refiner", "pagLayers", "freeU", "paths")
     options = {} if pipeline == "ImageVariation" else {"prompt": CAT}
     options |= {"steps": 5, "seed": 0} | {key: value for key, value in fields.items() if key not in own}
     rest = {key: value for key, value in fields.items() if key in own}
@@ -65,6 +65,21 @@ def cases_of(side):
     yield case("sd1-lora-kohya", "sd1", "", loras=[["kohya.safetensors", 1.0]])
     yield case("sd1-loras", "sd1", "", loras=[["diffusers.safetensors", 0.5], ["kohya.safetensors", -0.7]])
     yield case("sd1-inversion", "sd1", "", prompt="a photo of <moonlit> cats", inversions=["moonlit.safetensors"])
+    yield case("pag", "sd1", "PAG", pagScale=3.0, pagLayers=["mid"], seed=2)
+    yield case("pag-adaptive", "sd1", "PAG", pagScale=4.0, pagAdaptive=0.005, pagLayers=["down_blocks.0", "mid"], seed=1)
+    yield case("pag-unguided", "sd1", "PAG", guidance=1, pagScale=2.5, pagLayers=["up_blocks.1.attentions.0"], seed=3)
+    yield case("pag-rescaled", "sd1", "PAG", pagScale=3.0, rescale=0.6, pagLayers=["attn1"], seed=3)
+    yield case("pag-img2img", "sd1", "PAGImg2Img", {"image": "picture"}, strength=0.6, steps=8, pagScale=3.0, pagLayers=["mid"])
+    edged = [{"net": "controlnet-a", "picture": "edges"}]
+    yield case("pag-control", "sd1", "ControlNetPAG", pagScale=3.0, pagLayers=["mid"], seed=5, controls=edged)
+    yield case("pag-xl", "xl", "XLPAG", pagScale=3.0, pagLayers=["mid", "down_blocks.1"], negative=BAD, seed=4)
+    yield case("freeu", "sd1", "", freeU={"b1": 1.5, "b2": 1.6, "s1": 0.9, "s2": 0.2}, seed=5)
+    yield case("freeu-wide", "sd1", "", freeU={"b1": 1.2, "b2": 1.4, "s1": 0.6, "s2": 0.4}, width=2 * side, height=side + side // 2)
+    yield case("freeu-xl", "xl", "XL", freeU={"b1": 1.3, "b2": 1.4, "s1": 0.9, "s2": 0.2}, seed=5)
+    yield case("own-timesteps", "sd1", "", timesteps=[999, 845, 730, 587, 443, 310, 193, 116, 53, 13], scheduler="DPMSolverMultistepScheduler", seed=6)
+    yield case("own-sigmas", "sd1", "", sigmas=[14.0, 6.0, 2.5, 0.9, 0.2, 0.0], scheduler="EulerDiscreteScheduler", seed=5)
+    own = {"timesteps": [999, 700, 500, 250, 100, 20], "scheduler": "EulerDiscreteScheduler"}
+    yield case("own-timesteps-img2img", "sd1", "Img2Img", {"image": "picture"}, strength=0.7, **own)
     for name, scheduler in schedulers.items():
         yield case(f"scheduler-{name}", "sd1", "", prompt=FOX, steps=7, seed=11, scheduler=scheduler)
 

@@ -60,6 +60,8 @@ names = {
     "negativeAesthetic": "negative_aesthetic_score",
     "maskPadding": "padding_mask_crop",
     "originalSteps": "original_inference_steps",
+    "pagScale": "pag_scale",
+    "pagAdaptive": "pag_adaptive_scale",
 }
 
 
@@ -87,6 +89,8 @@ def load(folder, case):
         extra["adapter"] = diffusers.MultiAdapter(nets) if len(nets) > 1 else nets[0]
     if tiny := case.get("tinyAutoencoder"):
         extra["vae"] = diffusers.AutoencoderTiny.from_pretrained(folder / tiny, torch_dtype=torch.float32)
+    if layers := case.get("pagLayers"):
+        extra["pag_applied_layers"] = layers
     pipe = kind.from_pretrained(folder / case["checkpoint"], torch_dtype=torch.float32, **extra)
     pipe.set_progress_bar_config(disable=True)
     if getattr(pipe, "text_encoder", None) and not hasattr(pipe.text_encoder, "text_model"):
@@ -102,6 +106,8 @@ def load(folder, case):
         pipe.set_ip_adapter_scale([one.get("scale", 1.0) for one in prompts])
     if loras := case.get("loras"):
         pipe.set_adapters([f"lora{i}" for i in range(len(loras))], [weight for _, weight in loras])
+    if factors := case.get("freeU"):
+        pipe.enable_freeu(**factors)
     for name in case.get("inversions", []):
         pipe.load_textual_inversion(folder / "inversions" / name)
     return pipe

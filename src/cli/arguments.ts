@@ -11,13 +11,14 @@ export function renamed(arg: string, aliases: Readonly<Record<string, string>>):
  *
  * @param takes how many values a flag has; undefined for what is no flag
  * @param wanted arguments without a flag
+ * @param free how many of them came before `args`
  */
 export function regrouped(
   args: readonly string[],
   takes: (flag: string) => 'none' | 'one' | 'list' | undefined,
   wanted: number,
+  free = 0,
 ): string[] {
-  let free = 0
   let last: { readonly at: number } | undefined
   for (let i = 0; i < args.length; i++) {
     const arg = args[i] as string

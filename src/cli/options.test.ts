@@ -83,6 +83,29 @@ test('a flag of several values gives back the argument that stood after them', (
   expect(regrouped(['--sizes', '8'], (flag) => (flag === '--sizes' ? 'list' : undefined), 1)).toEqual(['--sizes', '8'])
 })
 
+test('an argument that stands before a flag of several values is seen', async () => {
+  const given: Record<string, unknown>[] = []
+  const program = () => {
+    const command = new Command('program').exitOverride().configureOutput({ writeErr: () => {}, outputError: () => {} })
+    const test = command.command('test')
+    const lists = z.object({ model: z.string(), sizes: z.array(z.int()).optional(), names: z.array(z.string()).optional() })
+    const options = addOptions(test, lists, ['model'])
+    test.action(() => void given.push(options()))
+    return command
+  }
+  for (const [flag, values, read] of [
+    ['--sizes', ['8', '16'], { sizes: [8, 16] }],
+    ['--names', ['a', 'b'], { names: ['a', 'b'] }],
+  ] as const) {
+    await program().parseAsync(['test', 'zoo/a', flag, ...values], { from: 'user' })
+    expect(given.pop()).toEqual({ model: 'zoo/a', ...read })
+    await program().parseAsync(['test', flag, ...values, 'zoo/a'], { from: 'user' })
+    expect(given.pop()).toEqual({ model: 'zoo/a', ...read })
+    await program().parseAsync(['test', flag, ...values, '--', 'zoo/a'], { from: 'user' })
+    expect(given.pop()).toEqual({ model: 'zoo/a', ...read })
+  }
+})
+
 test('a flag has the names that other programs give it', () => {
   const command = new Command('test').exitOverride()
   const options = addOptions(command, schema, ['model'], { '--num-images-per-prompt': '--num' })

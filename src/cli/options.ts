@@ -112,6 +112,7 @@ export function addOptions<S extends Schema>(
         args.map((arg) => renamed(arg, aliases)),
         takes,
         wanted,
+        takenBefore(command, args),
       ),
     )
 
@@ -129,6 +130,10 @@ export function addOptions<S extends Schema>(
     throw new UsageError(faults.join('\n'))
   }
 }
+
+/** Arguments that the program itself has read before it handed the rest, from the first flag on, to its command. */
+const takenBefore = ({ parent }: Command, rest: readonly string[]): number =>
+  parent ? Math.max(0, parent.args.length - 1 - rest.length) : 0
 
 /** `--guidance_scale`, as diffusers writes its flags, to `--guidance-scale`. Everything after `--` stays. */
 export function normalise(args: readonly string[]): string[] {

@@ -20,7 +20,8 @@ interface Declared {
  * declarations then load a checkpoint or initialise.
  */
 export class Params {
-  private readonly path: string
+  /** Before the names of its parameters; empty for the outermost scope. */
+  readonly path: string
   private readonly declared: Map<string, Declared>
 
   constructor(path = '', declared: Map<string, Declared> = new Map()) {

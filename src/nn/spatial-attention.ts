@@ -4,7 +4,7 @@ import { dims } from '../core/shape.ts'
 import type { Tensor } from '../core/tensor.ts'
 import { groupNorm, type Layer, layerNorm, linear } from './layers.ts'
 import type { Params } from './params.ts'
-import { toPixels, toTokens } from './transformer.ts'
+import { identityAttention, type Sight, toPixels, toTokens } from './transformer.ts'
 
 export interface SpatialAttentionOptions {
   /** Channels of one head; the number of heads is how often they fit. */
@@ -20,7 +20,7 @@ export interface SpatialAttentionOptions {
  * Self-attention among the pixels, with its residual (Ho et al. 2020, appendix B): x [B, C, H, W] → [B, C, H, W].
  * Keys as diffusers has them now; `renameAttention` reads those of older checkpoints.
  */
-export function spatialAttention(p: Params, channels: number, options: SpatialAttentionOptions): Layer {
+export function spatialAttention(p: Params, channels: number, options: SpatialAttentionOptions) {
   const { headDim, groups, eps = 1e-5, outputScale = 1 } = options
   const heads = Math.floor(channels / headDim)
   if (heads === 0) throw new ArgumentError(`attention over ${channels} channels: no head of ${headDim} fits`)
@@ -30,10 +30,11 @@ export function spatialAttention(p: Params, channels: number, options: SpatialAt
   const toK = linear(p.at('to_k'), channels, width)
   const toV = linear(p.at('to_v'), channels, width)
   const toOut = linear(p.at('to_out', 0), width, channels)
-  return (x) => {
+  return (x: Tensor, { identity }: Pick<Sight, 'identity'> = {}): Tensor => {
     const { H, W } = dims(x, 'B C H W')
     const tokens = toTokens(norm ? norm(x) : x)
-    const mixed = toOut(attention(toQ(tokens), toK(tokens), toV(tokens), { heads }))
+    const entries = identity?.(p.path) ?? 0
+    const mixed = toOut(identityAttention(toQ(tokens), toK(tokens), toV(tokens), { heads, entries }))
     const y = toPixels(mixed, H, W).add(x)
     return outputScale === 1 ? y : y.div(outputScale)
   }

@@ -1,4 +1,4 @@
-import { attention } from '../core/functions.ts'
+import { attention, concat } from '../core/functions.ts'
 import { dims } from '../core/shape.ts'
 import type { Tensor } from '../core/tensor.ts'
 import { gegluFeedForward } from './feed-forward.ts'
@@ -29,6 +29,11 @@ export interface Sight {
   /** [1|B, 1|heads, 1|N, M], added to the scores. */
   readonly mask?: Tensor | undefined
   readonly imagePrompts?: readonly ImagePrompt[] | undefined
+  /**
+   * Of a self-attention by its path: in how many of the batch's last entries its map is the identity, so that every token sees
+   * itself alone (perturbed-attention guidance: Ahn et al. 2024, eq. 13).
+   */
+  readonly identity?: ((layer: string) => number) | undefined
 }
 
 /** x [B, N, D], seeing itself where nothing else is given → [B, N, D]. */
@@ -46,14 +51,31 @@ export function crossAttention(p: Params, options: CrossAttentionOptions): Cross
   const toV = linear(p.at('to_v'), contextWidth, inner, { bias: false })
   const toOut = linear(p.at('to_out', 0), inner, width)
   const own = (name: string, i: number) => linear(p.at('processor', name, i), contextWidth, inner, { bias: false })
-  return (x, { context, mask, imagePrompts = [] } = { context: x }) => {
+  return (x, { context, mask, imagePrompts = [], identity } = { context: x }) => {
     const q = toQ(x)
-    const seen = attention(q, toK(context), toV(context), mask ? { heads, mask } : { heads })
+    const entries = identity?.(p.path) ?? 0
+    const seen =
+      entries > 0
+        ? identityAttention(q, toK(context), toV(context), { heads, entries })
+        : attention(q, toK(context), toV(context), mask ? { heads, mask } : { heads })
     const pictures = imagePrompts.map(({ tokens, scale }, i) =>
       attention(q, own('to_k_ip', i)(tokens), own('to_v_ip', i)(tokens), { heads }).mul(scale),
     )
     return toOut(pictures.reduce((sum, picture) => sum.add(picture), seen))
   }
+}
+
+/** Attention of tokens among themselves, but for the batch's last entries, where each token sees itself alone. */
+export function identityAttention(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  { heads, entries }: { heads: number; entries: number },
+): Tensor {
+  const all = v.shape[0] as number
+  if (entries === 0) return attention(q, k, v, { heads })
+  const [seeing, blind] = [(x: Tensor) => x.slice(0, 0, all - entries), v.slice(0, all - entries, all)]
+  return entries === all ? v : concat([attention(seeing(q), seeing(k), seeing(v), { heads }), blind], 0)
 }
 
 export interface TransformerBlockOptions extends CrossAttentionOptions {
@@ -69,8 +91,10 @@ export function transformerBlock(p: Params, options: TransformerBlockOptions) {
   const attendContext = crossAttention(p.at('attn2'), options)
   const feedForward = gegluFeedForward(p.at('ff'), width)
   return (x: Tensor, sight: Sight): Tensor => {
-    const a = x.add(onlyCross ? attendSelf(norms[0](x), { context: sight.context }) : attendSelf(norms[0](x)))
-    const b = a.add(attendContext(norms[1](a), sight))
+    const { identity, ...seen } = sight
+    const own = norms[0](x)
+    const a = x.add(attendSelf(own, onlyCross ? { context: sight.context } : { context: own, identity }))
+    const b = a.add(attendContext(norms[1](a), seen))
     return b.add(feedForward(norms[2](b)))
   }
 }

@@ -55,7 +55,7 @@ export const samplerOption = z
 export const schedulerOption = z
   .union([z.string(), z.looseObject({ _class_name: z.string() })])
   .optional()
-  .meta({ description: "the sampler by name or class, or a scheduler_config.json; the model's own unless given" })
+  .meta({ description: "the sampler by name (DPM++ 2M Karras, euler) or class, or a .json of options over the model's own" })
 
 /** 0 … n in parts of at most `most`, as even as can be, so that few sizes are compiled. */
 export function parts(n: number, most: number): [from: number, to: number][] {

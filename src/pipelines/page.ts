@@ -31,6 +31,8 @@ export interface Progress {
   readonly latents: NdArray
   /** That state as what the pipeline makes. Costs a run of the decoder. */
   preview(): Promise<Result>
+  /** The same in outline, small and at little cost, where the pipeline can. */
+  sketch?(): Promise<Result>
 }
 
 /** A run: its steps, then what it made. `for await` gives progress; `return()` or a signal ends it. */
@@ -46,6 +48,10 @@ export interface Plan {
   readonly pictures?: number
   /** Whether pictures of one run share what the first one's generator draws: then picture k is not what `seed + k` gives alone. */
   readonly together?: boolean
+  /** What each picture is made of, where a prompt's choices differ from picture to picture. */
+  readonly prompts?: readonly { readonly prompt: string; readonly negative: string | undefined }[]
+  /** What is worth saying before the run, as options of a scheduler's config that nothing reads. */
+  readonly warnings?: readonly string[]
 }
 
 /** How a model is opened, whatever its family. A page refuses what it has no use for. */

@@ -51,7 +51,10 @@ export function planPrompt(prompt: string, { syntax = 'a1111', wildcards, seed =
     const compel = parseCompel(rest)
     return { text, loras, branches: [{ ...fixed(compel.kind === 'runs' ? compel.parts : []), compel }] }
   }
-  return { text, loras, branches: splitAnd(rest).map(({ text: one, weight }) => ({ ...edited(one), weight })) }
+  const parts = splitAnd(rest)
+  // A number at the end is a weight among several prompts; of one alone it is text, as in "16:9".
+  if (parts.length === 1) return { text, loras, branches: [edited(rest)] }
+  return { text, loras, branches: parts.map(({ text: one, weight }) => ({ ...edited(one), weight })) }
 }
 
 const fixed = (parts: readonly PromptPart[]): PromptBranch => ({ weight: 1, changes: false, at: () => parts })

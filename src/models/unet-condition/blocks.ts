@@ -1,12 +1,14 @@
 import { avgPool, concat } from '../../core/functions.ts'
 import { range, type Shape } from '../../core/shape.ts'
-import type { Tensor } from '../../core/tensor.ts'
+import { constant, type Tensor } from '../../core/tensor.ts'
+import { type FreeU, lowPass } from '../../diffusion/freeu.ts'
 import { type Dropout, keepAll } from '../../nn/dropout.ts'
 import type { Params } from '../../nn/params.ts'
 import { downConv, upConv } from '../../nn/resample.ts'
 import { type ResnetOptions, resnetBlock } from '../../nn/resnet.ts'
 import { contextAttention, spatialAttention } from '../../nn/spatial-attention.ts'
 import { spatialTransformer } from '../../nn/transformer.ts'
+import type { NdArray } from '../../runtime/ndarray.ts'
 import {
   type BlockKind,
   conditionDownBlocks,
@@ -66,9 +68,14 @@ export function downBlock(p: Params, name: string, { inputs, level, last }: Plac
 }
 
 /** @param above channels of the skip that comes last, from the block above */
-export function upBlock(p: Params, name: string, place: Place & { readonly above: number }, common: Common): UpBlock {
+export function upBlock(
+  p: Params,
+  name: string,
+  place: Place & { readonly above: number; readonly index: number },
+  common: Common,
+): UpBlock {
   const { mixes, resamples } = conditionUpBlocks[name] as BlockKind
-  const { inputs, level, last, above } = place
+  const { inputs, level, last, above, index } = place
   const { channels, layers: count } = level
   const layers = range(count + 1).map((i) => {
     const joined = (i === 0 ? inputs : channels) + (i === count ? above : channels)
@@ -78,11 +85,26 @@ export function upBlock(p: Params, name: string, place: Place & { readonly above
   return {
     takes: layers.length,
     apply: (x, skips, given, size) => {
-      const y = layers.reduce((below, layer, i) => layer(concat([below, skips.at(-1 - i) as Tensor], 1), given), x)
+      // As in diffusers, FreeU is for the blocks of the first latent models alone.
+      const free = resamples === 'conv' && (mixes === 'cross' || mixes === 'none') ? given.freeU?.[index] : undefined
+      const y = layers.reduce((below, layer, i) => layer(joinedWith(below, skips.at(-1 - i) as Tensor, free), given), x)
       return double ? double(y, given, size) : y
     },
   }
 }
+
+/** A block's features with a skip behind them; with FreeU both changed (Si et al. 2024, eqs. 4 to 6). */
+function joinedWith(x: Tensor, skip: Tensor, free: FreeU | undefined): Tensor {
+  if (!free) return concat([x, skip], 1)
+  const channels = x.shape[1] as number
+  const raised = range(channels).map((c) => (c < Math.floor(channels / 2) ? free.backbone : 1))
+  const [rows, columns] = [skip.shape[2], skip.shape[3]].map((n) => lowPass(n as number)) as [LowPass, LowPass]
+  const table = ({ data, shape }: NdArray) => constant(data, shape)
+  const along = (m: NdArray, n: NdArray) => table(m).matmul(skip).matmul(table(n.transpose()))
+  const low = along(rows.real, columns.real).sub(along(rows.imaginary, columns.imaginary))
+  return concat([x.mul(constant(raised, [1, channels, 1, 1])), skip.add(low.mul(free.skip - 1))], 1)
+}
+type LowPass = ReturnType<typeof lowPass>
 
 /** The middle: residual, attention, residual; or one residual alone. */
 export function midBlock(p: Params, level: Level, common: Common): Conditioned | undefined {

@@ -2,6 +2,7 @@ import { ArgumentError } from '../../core/errors.ts'
 import { attention, concat } from '../../core/functions.ts'
 import { dims } from '../../core/shape.ts'
 import type { Tensor } from '../../core/tensor.ts'
+import type { FreeU } from '../../diffusion/freeu.ts'
 import { activations } from '../../nn/activation.ts'
 import { type Layer, layerNorm, linear } from '../../nn/layers.ts'
 import { normal, type Params } from '../../nn/params.ts'
@@ -26,6 +27,10 @@ export interface Extras {
   readonly contextMask?: Tensor | undefined
   /** Pictures that the transformers see beside the context, each by an adapter's keys and values (`models/ip-adapter`). */
   readonly imagePrompts?: readonly ImagePrompt[] | undefined
+  /** Perturbed attention: which self-attentions let each token see itself alone, in how many of the batch's last entries. */
+  readonly identity?: Sight['identity']
+  /** FreeU: of the first way-up block and of the second. */
+  readonly freeU?: readonly FreeU[] | undefined
 }
 
 /** What every block of the network is given beside its features: the context [B, M, cross_attention_dim], its mask [B, 1, 1, M]. */
@@ -33,6 +38,7 @@ export interface Given extends Sight {
   /** The time embedding [B, timeWidth] after the activation, and before it. */
   readonly time: Tensor
   readonly rawTime: Tensor
+  readonly freeU?: readonly FreeU[] | undefined
 }
 
 export interface Conditioning {
@@ -80,6 +86,8 @@ export function conditioning(p: Params, config: UNet2DConditionConfig): Conditio
         context: projectContext(context, extras),
         mask,
         imagePrompts: extras.imagePrompts,
+        identity: extras.identity,
+        freeU: extras.freeU,
       }
     },
   }

@@ -49,7 +49,7 @@ export function unet2dCondition(
     const depth = config.reverse_transformer_layers_per_block?.[i] ?? level.depth
     // Upstream counts these sizes of heads from the finest level here too, and checkpoints were trained so.
     const headDim = headDimOf(config, i, level.channels)
-    const place = { inputs: width(at + 1), level: { ...level, depth, headDim }, above: width(at - 1), last: at === 0 }
+    const place = { inputs: width(at + 1), level: { ...level, depth, headDim }, above: width(at - 1), last: at === 0, index: i }
     return upBlock(p.at('up_blocks', i), name, place, common)
   })
   const normOut = groupNorm(p.at('conv_norm_out'), config.norm_num_groups, first, config.norm_eps)

@@ -1,6 +1,6 @@
 import { ArgumentError } from '../../core/errors.ts'
-import { imagesOf, type Pixels, toPixels, toTensor } from '../../images/index.ts'
-import type { Box } from '../../images/pillow.ts'
+import { imagesOf, type Pixels, pasteBack, toPixels, toTensor } from '../../images/index.ts'
+import { type Box, toGrey } from '../../images/pillow.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
 import { levelsOf, type Size } from './fit.ts'
 import { boxOf, softened } from './mask.ts'
@@ -36,8 +36,11 @@ export function canvasOf(settings: CanvasOptions, size: Size): Canvas {
   return { image, mask, box: boxOf(mask, size, settings.maskPadding) }
 }
 
-/** Pictures of a box laid over the picture that was given; without a box as they are. */
-export function laidOver(pictures: NdArray<'f32'>, { image, mask, box }: Canvas): NdArray<'f32'> {
-  if (!box || !image) return pictures
-  return NdArray.stack(imagesOf(pictures).map((made) => toTensor(overlaid(toPixels(made), image, mask, box))))
+/** Pictures of a box laid over the picture that was given, or, where it is asked for, of all of it; else as they are. */
+export function laidOver(pictures: NdArray<'f32'>, { image, mask, box }: Canvas, paste = false): NdArray<'f32'> {
+  if (!image || !(box || paste)) return pictures
+  const [height, width] = image.shape as [number, number]
+  const over = (made: Pixels) =>
+    box ? overlaid(made, image, mask, box) : pasteBack(image, made, { box: [0, 0, width, height], mask: toGrey(mask) })
+  return NdArray.stack(imagesOf(pictures).map((made) => toTensor(over(toPixels(made)))))
 }

@@ -1,5 +1,14 @@
 import { ArgumentError } from '../../core/errors.ts'
-import { type Kernel, type Picture, type Pixels, pixelsOf, toRgb, toTensor } from '../../images/index.ts'
+import {
+  type FitMode,
+  fitPicture,
+  type Kernel,
+  type Picture,
+  type Pixels,
+  pixelsOf,
+  toRgb,
+  toTensor,
+} from '../../images/index.ts'
 import { type Box, cropLevels, pasteLevels, resizeLevels } from '../../images/pillow.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
 
@@ -31,12 +40,15 @@ export const wholeLatents = ({ height, width }: Size, factor: number): Size => (
 /** How a picture comes to its size: stretched, or by its own proportions with its edges spread over what is left. */
 export interface Fitting extends Size {
   readonly kernel?: Kernel
+  /** By AUTOMATIC1111's resize modes where it is not to be stretched. */
+  readonly mode?: FitMode | undefined
   /** First cut to this box, and then fitted by its proportions. */
   readonly box?: Box | undefined
 }
 
 /** Levels at a size, as diffusers' `VaeImageProcessor.preprocess` resizes them. */
-export function fitted(pixels: Pixels, { height, width, kernel = 'lanczos', box }: Fitting): Pixels {
+export function fitted(pixels: Pixels, { height, width, kernel = 'lanczos', mode = 'stretch', box }: Fitting): Pixels {
+  if (!box && mode !== 'stretch') return fitPicture(pixels, { width, height, mode })
   if (!box) return resizeLevels(pixels, { width, height, kernel })
   const cut = cropLevels(pixels, box)
   const own = sizeOfPicture(cut)

@@ -48,6 +48,8 @@ export interface LatentCoder {
   skip(shape: readonly number[], generator: Generator): void
   /** The encoder's own latents, the most likely and unscaled: what InstructPix2Pix is given. */
   encodeMode(images: NdArray<'f32'>): Promise<NdArray<'f32'>>
+  /** The same as the denoiser knows them. */
+  encodeScaled(images: NdArray<'f32'>): Promise<NdArray<'f32'>>
   /** Latents as the denoiser knows them → images [B, 3, f·H, f·W]. */
   decode(latents: NdArray<'f32'>): Promise<NdArray<'f32'>>
   release(): Promise<void>
@@ -87,6 +89,10 @@ export function latentCoder(vae: LatentNetwork, { tiling = false, ...options }: 
     const z = centre.add(logVariance.mul(0.5).exp().mul(drawn(centre.shape)))
     return z.sub(shift).div(scale)
   }
+  const encodeMode = async (images: NdArray<'f32'>) => {
+    const coded = await code('encode')(images)
+    return vae.className === 'AutoencoderKL' ? halves(coded)[0] : coded
+  }
 
   return {
     channels,
@@ -101,10 +107,8 @@ export function latentCoder(vae: LatentNetwork, { tiling = false, ...options }: 
     skip(shape, generator) {
       if (vae.className === 'AutoencoderKL') generator.randn(shape)
     },
-    async encodeMode(images) {
-      const coded = await code('encode')(images)
-      return vae.className === 'AutoencoderKL' ? halves(coded)[0] : coded
-    },
+    encodeMode,
+    encodeScaled: async (images) => (await encodeMode(images)).sub(shift).div(scale),
     decode: (latents) => code('decode')(latents),
     release: () => turn(() => programs.release()),
   }

@@ -1,10 +1,10 @@
 import { input, type Tensor } from '../../core/tensor.ts'
 import type { ClipTextConfig, ClipTextOutput } from '../../models/index.ts'
 import { Params } from '../../nn/params.ts'
-import type { NdArray } from '../../runtime/ndarray.ts'
+import { NdArray } from '../../runtime/ndarray.ts'
 import { type CompileOptions, compile } from '../../runtime/program.ts'
 import { Programs } from '../../runtime/programs.ts'
-import { type Chunk, type ClipTokenizer, tokensOf, weighStates } from '../../text/index.ts'
+import { type Chunk, type ClipTokenizer, type MaskedChunk, tokensOf, weighStates } from '../../text/index.ts'
 import { build } from '../open/classes.ts'
 import { type Network, openNetwork } from '../open/network.ts'
 import { openClipTokenizer, type Part } from '../open/parts.ts'
@@ -50,6 +50,8 @@ export interface WorkingTextEncoder {
   readonly tokenizer: ClipTokenizer
   /** A text in chunks as long as the encoder reads, side by side; what weighs more is scaled. Of several chunks the first is pooled. */
   encode(chunks: readonly Chunk[], layer: TextLayer): Promise<EncodedText>
+  /** Texts by themselves, of which some tokens are not seen: states [texts, N, D], pooled [texts, P]. */
+  encodeMasked(chunks: readonly MaskedChunk[], layer: TextLayer): Promise<EncodedText>
   release(): Promise<void>
 }
 
@@ -59,9 +61,10 @@ export function textEncoder(encoder: TextEncoder, options: CompileOptions): Work
   const projected = className === 'CLIPTextModelWithProjection'
   const turn = turns()
   const programs = new Programs((key: string) => {
-    const [count, length, skip, norm] = JSON.parse(key) as [number, number, number, boolean]
+    const [count, length, skip, norm, masked] = JSON.parse(key) as [number, number, number, boolean, boolean]
     const network = build(className, new Params(), config)
-    const output = network(input('tokens', [count, length], 'i64')) as ClipTextOutput & { readonly textEmbeds?: Tensor }
+    const mask = masked ? input('mask', [count, length]) : undefined
+    const output = network(input('tokens', [count, length], 'i64'), mask) as ClipTextOutput & { readonly textEmbeds?: Tensor }
     const states = skip === 0 && norm ? output.lastHiddenState : output.layer(skip, { norm })
     return compile({ outputs: { states, ...(projected && { pooled: output.textEmbeds as Tensor }) }, weights }, options)
   })
@@ -70,9 +73,20 @@ export function textEncoder(encoder: TextEncoder, options: CompileOptions): Work
     encode: (chunks, { skip, norm }) =>
       turn(async () => {
         const tokens = tokensOf(chunks)
-        const program = await programs.get(JSON.stringify([...tokens.shape, skip, norm]))
+        const program = await programs.get(JSON.stringify([...tokens.shape, skip, norm, false]))
         const { states, pooled } = (await program.run({ tokens })) as { states: NdArray<'f32'>; pooled?: NdArray<'f32'> }
         return { states: weighStates(states, chunks, { kind: 'scale' }), pooled: pooled?.slice(0, 0, 1) }
+      }),
+    encodeMasked: (chunks, { skip, norm }) =>
+      turn(async () => {
+        const tokens = tokensOf(chunks.map(({ ids }) => ({ ids, weights: [] })))
+        const mask = NdArray.from(
+          chunks.flatMap(({ mask }) => mask.map(Number)),
+          tokens.shape,
+        )
+        const program = await programs.get(JSON.stringify([...tokens.shape, skip, norm, true]))
+        const { states, pooled } = (await program.run({ tokens, mask })) as { states: NdArray<'f32'>; pooled?: NdArray<'f32'> }
+        return { states, pooled }
       }),
     release: () => turn(() => programs.release()),
   }

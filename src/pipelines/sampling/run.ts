@@ -30,6 +30,8 @@ export interface LatentRun {
   readonly signal?: AbortSignal | undefined
   /** One for each condition: the negative first where there is guidance. */
   readonly entries: readonly BatchEntry[]
+  /** The entries at a call of the network, where they change on the way; of the shapes that `entries` have. */
+  readonly entriesAt?: ((call: number) => readonly BatchEntry[]) | undefined
   readonly combine: Combine
   readonly conditioners?: readonly Conditioner[] | undefined
   /**
@@ -42,6 +44,8 @@ export interface LatentRun {
   onPrepared?(): Promise<void>
   /** A state of the run as what the page makes. */
   preview(latents: NdArray<'f32'>): Promise<Result>
+  /** The same at little cost. */
+  sketch?(latents: NdArray<'f32'>): Promise<Result>
 }
 
 /**
@@ -74,7 +78,9 @@ export async function* sampleLatents(run: LatentRun): AsyncGenerator<Progress, N
     for (; !next.done; next = await sampling.next()) {
       const { i, denoised } = next.value
       const preview = () => run.preview(denoised.cast('f32'))
-      yield { picture, i, done: picture * calls + called(), total: calls * num, latents: denoised, preview }
+      const sketch = run.sketch && (() => (run.sketch as typeof run.preview)(denoised.cast('f32')))
+      const done = picture * calls + called()
+      yield { picture, i, done, total: calls * num, latents: denoised, preview, ...(sketch && { sketch }) }
     }
     const end = next.value.cast('f32')
     latents.push(start.postprocess ? start.postprocess(end) : end)
@@ -87,7 +93,7 @@ const callsOf = (scheduler: Scheduler, schedule: RunOptions) =>
 
 /** One picture's sampling, and how often it has called the network. */
 function samplePicture(
-  { scheduler, schedule, entries, combine, signal }: LatentRun,
+  { scheduler, schedule, entries: first, entriesAt = () => first, combine, signal }: LatentRun,
   calls: DenoiserRun,
   { x, blend, channels }: Prepared,
   generator: Generator,
@@ -96,10 +102,11 @@ function samplePicture(
   let call = 0
   const model: Model = async (state, t) => {
     signal?.throwIfAborted()
+    const entries = entriesAt(call)
     const seen = entries.map((_, entry) => withChannels(state as NdArray<'f32'>, channels, entry))
     const output = await calls.predict(NdArray.concat(seen), t, entries, { call, calls: total })
     call++
-    return combine(output)
+    return combine(output, t)
   }
   const sampling = scheduler.run(model, x, { ...schedule, generator, ...(blend && { renew: blend }) })
   return { sampling, called: () => call }

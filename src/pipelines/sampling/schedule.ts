@@ -1,6 +1,9 @@
 import { ArgumentError } from '../../core/errors.ts'
 import { type RunOptions, roundHalfEven, type Scheduler } from '../../diffusion/index.ts'
 
+/** How many steps a run has, or which: timesteps or noise levels of its own. */
+export type Grid = Pick<RunOptions, 'steps' | 'timesteps' | 'sigmas'>
+
 /** What a run needs of a scheduler; DDIM's and TCD's share of renewed noise is 0 in diffusers' pipelines unless it is given. */
 export function scheduleOf(scheduler: Scheduler, { eta, ...given }: RunOptions): RunOptions {
   const known = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
@@ -36,16 +39,17 @@ const handover = ({ options }: Scheduler, share: number): number => {
 }
 
 /** Calls of the network before a share of the way. */
-export function callsUntil(scheduler: Scheduler, steps: number, share: number | undefined, start = 0): number | undefined {
+export function callsUntil(scheduler: Scheduler, grid: Grid, share: number | undefined, start = 0): number | undefined {
   if (share === undefined || share <= 0 || share >= 1) return undefined
   const cut = handover(scheduler, share)
-  return scheduler.timesteps({ steps, start }).filter((t) => t >= cut).length
+  return scheduler.timesteps({ ...grid, start }).filter((t) => t >= cut).length
 }
 
 /** Steps left out before a share of the way. A step of two calls is never cut within. */
-export function stepsBefore(scheduler: Scheduler, steps: number, share: number): number {
+export function stepsBefore(scheduler: Scheduler, grid: Grid, share: number): number {
   const cut = handover(scheduler, share)
-  const calls = scheduler.timesteps(steps)
+  const calls = scheduler.timesteps(grid)
+  const steps = grid.steps ?? (grid.timesteps ?? grid.sigmas ?? []).length
   const left = calls.filter((t) => t < cut).length
   const order = calls.length === 2 * steps - 1 && steps > 1 ? 2 : 1
   return (calls.length - (order === 2 && left % 2 === 0 ? left + 1 : left)) / order

@@ -1,5 +1,13 @@
 import { ArgumentError } from '../../core/errors.ts'
-import { type Scheduler, type SchedulerConfig, schedulerClasses, schedulerFromConfig } from '../../diffusion/index.ts'
+import {
+  mergeSchedulerConfig,
+  type Scheduler,
+  type SchedulerConfig,
+  samplerConfig,
+  schedulerByName,
+  schedulerClasses,
+  schedulerFromConfig,
+} from '../../diffusion/index.ts'
 
 /** Names of diffusers' schedulers that sample Stable Diffusion, as people call them. */
 export const schedulerNames: Readonly<Record<string, string>> = {
@@ -27,22 +35,30 @@ const correcting = new Set(['StableDiffusionPipeline', 'StableDiffusionImg2ImgPi
 
 /**
  * The scheduler that a pipeline samples with: the checkpoint's own, or one by name (`euler`, `EulerDiscreteScheduler`) with the
- * checkpoint's noise schedule, as `Class.from_config(pipe.scheduler.config)` makes it, or one by a config of its own.
+ * checkpoint's noise schedule, as `Class.from_config(pipe.scheduler.config)` makes it; one by the names that other programs have
+ * (`DPM++ 2M Karras`); or a config, whose options are laid over the checkpoint's.
  *
  * @throws ArgumentError that lists the names
  */
 export function schedulerFor(className: string, stored: SchedulerConfig, chosen?: string | SchedulerConfig): Scheduler {
-  if (typeof chosen === 'object') return schedulerFromConfig(chosen)
   const own = corrected(className, stored)
   if (chosen === undefined) return schedulerFromConfig(own)
-  const name = Object.hasOwn(schedulerNames, chosen) ? (schedulerNames[chosen] as string) : chosen
-  if (!schedulerClasses.includes(name)) {
-    const known = Object.keys(schedulerNames).join(', ')
-    throw new ArgumentError(`scheduler: no scheduler is called "${chosen}"; choose one of ${known}, or a class of diffusers`)
-  }
   // What the stored config leaves to its class's defaults is left to the other's.
-  const kept = Object.entries(own).filter(([key]) => name === own._class_name || key in stored)
-  return schedulerFromConfig({ ...Object.fromEntries(kept), _class_name: name })
+  const keptBy = (name: string) =>
+    Object.fromEntries(Object.entries(own).filter(([key]) => name === own._class_name || key in stored)) as SchedulerConfig
+  if (typeof chosen === 'object') return schedulerFromConfig(mergeSchedulerConfig(keptBy(chosen._class_name), chosen))
+  const name = Object.hasOwn(schedulerNames, chosen) ? (schedulerNames[chosen] as string) : chosen
+  if (schedulerClasses.includes(name)) return schedulerFromConfig({ ...keptBy(name), _class_name: name })
+  try {
+    return schedulerByName(keptBy(samplerConfig(chosen)._class_name), chosen)
+  } catch (cause) {
+    if (!(cause instanceof ArgumentError)) throw cause
+    const known = Object.keys(schedulerNames).join(', ')
+    throw new ArgumentError(
+      `scheduler: no scheduler is called "${chosen}"; choose one of ${known}, a class of diffusers, or a name as DPM++ 2M Karras (${cause.message})`,
+      { cause },
+    )
+  }
 }
 
 function corrected(className: string, stored: SchedulerConfig): SchedulerConfig {

@@ -5,24 +5,62 @@ import type { BatchEntry } from '../parts/denoiser.ts'
 import { guidanceEmbedding } from '../parts/unet.ts'
 import type { StableDiffusionModel } from './model.ts'
 import type { Settings } from './options.ts'
-import type { Condition } from './prompts.ts'
+import type { Condition, EncodedPrompts } from './prompts.ts'
+
+/** What a run is conditioned on: the entries of the U-Net's batch, from some calls on others. */
+export interface Conditions {
+  readonly moments: readonly { readonly from: number; readonly entries: readonly BatchEntry[] }[]
+  /** How strongly each prompt acts; several where AND joins them. */
+  readonly weights: readonly number[]
+  /** Calls of the way before this run, which prompts that change count. */
+  readonly offset: number
+}
+
+/** Conditions that stay the same. */
+export const constantly = (entries: readonly BatchEntry[]): Conditions => ({
+  moments: [{ from: 0, entries }],
+  weights: [1],
+  offset: 0,
+})
+
+/** With other entries made of these. */
+export const withEntries = (
+  given: Conditions,
+  change: (entries: readonly BatchEntry[]) => readonly BatchEntry[],
+): Conditions => ({
+  ...given,
+  moments: given.moments.map(({ from, entries }) => ({ from, entries: change(entries) })),
+})
+
+/** The entries at a call of the run's network. */
+export const entriesAt = ({ moments, offset }: Conditions, call: number): readonly BatchEntry[] =>
+  moments.findLast(({ from }) => from <= call + offset)?.entries ?? []
+
+/** Calls of the network over which prompts change, and those of them that are made before this run. */
+export interface Span {
+  readonly calls: number
+  readonly offset: number
+}
 
 /**
  * Encodes the prompts: the entries of the U-Net's batch, with XL's sizes where the model takes them. The negative prompt's and
- * the prompt's; the prompt's alone where nothing guides.
+ * the prompt's, or one for each that AND joins; the prompt's alone where nothing guides.
  */
 export async function conditions(
   model: StableDiffusionModel,
   settings: Settings,
   guidance: number,
   size: Size,
-): Promise<BatchEntry[]> {
-  const { unet, xl, prompts } = model
+  { calls, offset }: Span,
+): Promise<Conditions> {
+  const { unet, xl, components } = model
   const { time_cond_proj_dim: distilled } = unet.config
   // A guidance of 1 or less is none, and a network that is told its guidance has it within.
   const guided = guidance > 1 && distilled === null
-  const { positive, negative } = await prompts.encode({ ...settings, guided })
-  await model.done(prompts)
+  const { moments, weights } = await encoded(model, settings, guided, calls)
+  if (weights.length > 1 && distilled !== null)
+    throw new ArgumentError(`prompt: AND joins prompts by their guidance, and ${components.place} has it within: leave AND out`)
+  await model.done(model.prompts)
   const ids = xl ? timeIds(model, settings, size) : undefined
   const timestepCondition = distilled === null ? undefined : guidanceEmbedding(guidance - 1, distilled)
   const entry = ({ context, pooled }: Condition, own: readonly number[] | undefined): BatchEntry => ({
@@ -30,7 +68,56 @@ export async function conditions(
     ...(own && { textEmbeds: pooled, timeIds: NdArray.from(own, [1, own.length]) }),
     ...(timestepCondition && { timestepCondition }),
   })
-  return [...(negative ? [entry(negative, ids?.negative)] : []), entry(positive, ids?.positive)]
+  return {
+    weights,
+    offset,
+    moments: moments.map(({ from, negative, positive }) => ({
+      from,
+      entries: [
+        ...(negative ? [entry(negative, ids?.negative)] : []),
+        ...positive.map((condition) => entry(condition, ids?.positive)),
+      ],
+    })),
+  }
+}
+
+/** The prompts' conditions, or those that are given in their place. */
+async function encoded(
+  { prompts, xl }: StableDiffusionModel,
+  settings: Settings,
+  guided: boolean,
+  calls: number,
+): Promise<EncodedPrompts> {
+  const { promptEmbeds, negativePromptEmbeds, pooledPromptEmbeds, negativePooledPromptEmbeds } = settings
+  if (!promptEmbeds) return prompts.encode({ ...settings, guided, calls })
+  const context = oneOf('promptEmbeds', promptEmbeds, 3)
+  const positive = { context, pooled: xl ? oneOf('pooledPromptEmbeds', pooledPromptEmbeds, 2) : undefined }
+  const moment = (negative: Condition | undefined): EncodedPrompts => ({
+    moments: [{ from: 0, negative, positive: [positive] }],
+    weights: [1],
+  })
+  if (!guided) return moment(undefined)
+  if (negativePromptEmbeds) {
+    const own = oneOf('negativePromptEmbeds', negativePromptEmbeds, 3)
+    if (own.shape[1] !== context.shape[1])
+      throw new ArgumentError(`negativePromptEmbeds: ${own.shape[1]} tokens, and promptEmbeds ${context.shape[1]}: give as many`)
+    return moment({ context: own, pooled: xl ? oneOf('negativePooledPromptEmbeds', negativePooledPromptEmbeds, 2) : undefined })
+  }
+  const { moments } = await prompts.encode({ ...settings, prompt: '', prompt2: undefined, guided, calls })
+  const negative = moments[0]?.negative as Condition
+  if (moments.length > 1) throw new ArgumentError('negative: beside promptEmbeds it stays the same over all steps')
+  if (negative.context.shape[1] !== context.shape[1]) {
+    const [own, other] = [negative.context.shape[1], context.shape[1]]
+    throw new ArgumentError(`promptEmbeds: ${other} tokens, and the negative prompt ${own}: give negativePromptEmbeds too`)
+  }
+  return moment(negative)
+}
+
+/** An embedding of one text, for all pictures. */
+function oneOf(name: string, given: NdArray | undefined, rank: number): NdArray<'f32'> {
+  if (given?.shape.length === rank && given.shape[0] === 1) return given.cast('f32')
+  const wanted = rank === 3 ? '[1, tokens, width]' : '[1, width]'
+  throw new ArgumentError(`${name}: expected ${wanted}${given ? `, got [${given.shape.join(', ')}]` : ''}`)
 }
 
 /** XL's six numbers (Podell et al. 2024, section 2.2); the refiner's five end with an aesthetic score. */

@@ -1,12 +1,15 @@
 import { ArgumentError } from '../../core/errors.ts'
+import { NdArray } from '../../runtime/ndarray.ts'
 import { controls } from '../conditioning/controlnet.ts'
 import { imagePrompts } from '../conditioning/ip-adapter.ts'
 import { adapterFeatures } from '../conditioning/t2i-adapter.ts'
 import { type Canvas, canvasOf, laidOver } from '../images/canvas.ts'
-import type { Generation } from '../page.ts'
+import type { Generation, Result } from '../page.ts'
 import type { Conditioner } from '../parts/denoiser.ts'
+import { chosen } from './choices.ts'
 import { depthToImage } from './depth.ts'
 import { isShared } from './families.ts'
+import { secondPass } from './hires.ts'
 import { imageToImage } from './image-to-image.ts'
 import { inpaint } from './inpaint.ts'
 import type { SamplingLatents } from './latent-run.ts'
@@ -14,16 +17,48 @@ import type { StableDiffusionModel } from './model.ts'
 import { defaultSettings, type Settings } from './options.ts'
 import { instructedEdit } from './pix2pix.ts'
 import { planOf, type SamplingPlan } from './plan.ts'
+import { lorasOf } from './prompt-loras.ts'
 import { textToImage } from './text-to-image.ts'
 import { upscale } from './upscale.ts'
 import { variation } from './variation.ts'
 
-/** Pictures, or their latents, by the task that the settings ask for; with a refiner, by two models one after the other. */
+/**
+ * Pictures, or their latents. Where a prompt's choices differ from picture to picture, one run each.
+ */
 export async function* generate(model: StableDiffusionModel, settings: Settings): Generation {
+  const runs = chosen(settings)
+  if (runs.length === 1) return yield* run(model, runs[0] as Settings)
+  const made: Result[] = []
+  for (const [picture, own] of runs.entries()) made.push(yield* counted(run(model, own), picture, runs.length))
+  const all = made.map((one) => (one.type === 'latents' ? one.latents : (one as Pictures).pictures))
+  const joined = NdArray.concat(all)
+  return settings.output === 'latents' ? { type: 'latents', latents: joined } : { type: 'pictures', pictures: joined }
+}
+type Pictures = Extract<Result, { type: 'pictures' }>
+
+/** A run's steps as those of one of several. */
+async function* counted(steps: Generation, picture: number, runs: number): Generation {
+  for (let next = await steps.next(); ; next = await steps.next()) {
+    if (next.done) return next.value
+    const { done, total } = next.value
+    yield { ...next.value, picture, done: picture * total + done, total: runs * total }
+  }
+}
+
+/** By the task that the settings ask for; with a refiner, by two models one after the other; with a hires fix, in two passes. */
+async function* run(base: StableDiffusionModel, settings: Settings): Generation {
+  const plan = planOf(base, settings)
+  const model = await base.withLoras(settings.promptEmbeds ? [] : lorasOf(settings))
   const { refiner } = model
+  if (settings.hires !== undefined) {
+    const { hires: _, hiresSteps: __, hiresStrength: ___, ...first } = settings
+    const made = yield* stage(model, { ...first, hiresStrength: defaultSettings.hiresStrength, output: 'latents' })
+    const { latents } = made as Extract<Result, { type: 'latents' }>
+    return yield* stage(model, await secondPass(model, settings, plan, latents), 1)
+  }
   if (!refiner || settings.output === 'latents') return yield* stage(model, settings)
   const { switchAt } = settings
-  const canvas = canvasIn(planOf(model, settings), settings)
+  const canvas = canvasIn(plan, settings)
   const first = yield* stage(model, { ...settings, denoisingEnd: switchAt, output: 'latents' })
   const { latents } = first as Extract<typeof first, { type: 'latents' }>
   const { controls: _, imagePrompts: __, adapters: ___, strength: ____, image, ...rest } = settings
@@ -47,7 +82,7 @@ async function* stage(model: StableDiffusionModel, settings: Settings, number?: 
   if (settings.output === 'latents') return { type: 'latents', latents: z }
   const pictures = await model.latents.decode(z)
   await model.done(model.latents)
-  return { type: 'pictures', pictures: canvas ? laidOver(pictures, canvas) : pictures }
+  return { type: 'pictures', pictures: canvas ? laidOver(pictures, canvas, settings.paste) : pictures }
 }
 
 const canvasIn = (plan: SamplingPlan, settings: Settings): Canvas | undefined =>

@@ -5,7 +5,7 @@ import type { Conditioner } from '../parts/denoiser.ts'
 import { noised } from '../sampling/run.ts'
 import { distilledTimesteps, startOf, stepsBefore } from '../sampling/schedule.ts'
 import { conditions } from './conditions.ts'
-import { latentsOf, type SamplingLatents, sampleTask } from './latent-run.ts'
+import { latentsOf, type SamplingLatents, sampleTask, spanOf } from './latent-run.ts'
 import type { StableDiffusionModel } from './model.ts'
 import type { Settings } from './options.ts'
 import type { SamplingPlan } from './plan.ts'
@@ -23,17 +23,17 @@ export async function* imageToImage(
   conditioners: readonly Conditioner[],
   channels?: NdArray<'f32'>,
 ): SamplingLatents {
-  const { scheduler, steps } = plan
+  const { scheduler, grid } = plan
   const { latents: coder } = model
   const { image, latents: given, denoisingStart } = settings
-  const entries = await conditions(model, settings, plan.guidance, plan)
   const later = denoisingStart !== undefined && denoisingStart > 0 && denoisingStart < 1
   const distilled = plan.className.startsWith('LatentConsistency') ? distilledTimesteps(scheduler, plan) : undefined
-  const start = distilled ? 0 : later ? stepsBefore(scheduler, steps, denoisingStart) : startOf(plan)
-  const pixels = image && asBatch(fitted(levelsOf(image), plan))
+  const start = distilled ? 0 : later ? stepsBefore(scheduler, grid, denoisingStart) : startOf(plan)
+  const told = await conditions(model, settings, plan.guidance, plan, spanOf(settings, plan, { start, timesteps: distilled }))
+  const pixels = image && asBatch(fitted(levelsOf(image), { ...plan, mode: settings.resizeMode }))
   if (!pixels && !given) throw new ArgumentError('image: image to image needs a picture, or latents')
   return yield* sampleTask(model, settings, plan, {
-    entries,
+    conditions: told,
     conditioners,
     start,
     timesteps: distilled,

@@ -1,18 +1,22 @@
 import { ArgumentError } from '../../core/errors.ts'
+import { adaptivePerturbedScale } from '../../diffusion/index.ts'
 import type { NdArray } from '../../runtime/ndarray.ts'
 import type { BatchEntry, Conditioner } from '../parts/denoiser.ts'
+import { sketched } from '../parts/sketch.ts'
 import type { Combine } from '../sampling/guidance.ts'
-import { guidedBy } from '../sampling/guidance.ts'
+import { composedBy, guidedBy, perturbedBy } from '../sampling/guidance.ts'
 import { type LatentRun, sampleLatents } from '../sampling/run.ts'
 import { callsUntil, scheduleOf } from '../sampling/schedule.ts'
+import { type Conditions, entriesAt, type Span, withEntries } from './conditions.ts'
+import { featureConditioners } from './feature-guidance.ts'
 import type { StableDiffusionModel } from './model.ts'
 import type { Settings } from './options.ts'
 import type { SamplingPlan } from './plan.ts'
 
 /** What a task of Stable Diffusion makes of the U-Net. */
 export interface TaskRun extends Pick<LatentRun, 'prepare' | 'onPrepared'> {
-  readonly entries: readonly BatchEntry[]
-  /** By default guidance by the text. */
+  readonly conditions: Conditions
+  /** By default guidance by the text, or by several that AND joins; with perturbed attention, by that too. */
   readonly combine?: Combine | undefined
   readonly conditioners?: readonly Conditioner[] | undefined
   /** Steps left out at the start. */
@@ -25,26 +29,52 @@ export type SamplingLatents = ReturnType<typeof sampleLatents>
 
 /** Samples a task's latents by the settings that every task has. */
 export function sampleTask(
-  { unet, latents: coder }: StableDiffusionModel,
+  model: StableDiffusionModel,
   settings: Settings,
-  { scheduler, steps, guidance }: SamplingPlan,
-  { start, timesteps, ...task }: TaskRun,
+  { scheduler, grid, guidance }: SamplingPlan,
+  { start, timesteps, conditions, conditioners = [], combine, ...task }: TaskRun,
 ): SamplingLatents {
+  const { unet, latents: coder } = model
   const { eta, rescale, denoisingEnd, seed, num, signal } = settings
+  const perturbing = settings.pagScale > 0
+  const { weights } = conditions
+  const own = perturbing ? withEntries(conditions, (entries) => [...entries, entries.at(-1) as BatchEntry]) : conditions
+  const guidedWith = () => {
+    if (weights.length > 1) return composedBy(guidance, weights, rescale)
+    if (!perturbing) return guidedBy(guidance, rescale)
+    return perturbedBy(guidance, adaptivePerturbedScale(settings.pagScale, settings.pagAdaptive), rescale)
+  }
   return sampleLatents({
     denoiser: unet,
     scheduler,
     schedule: scheduleOf(scheduler, {
-      ...(timesteps ? { timesteps } : { steps }),
+      ...(timesteps ? { timesteps } : grid),
       ...(start !== undefined && { start }),
-      ...endOf(callsUntil(scheduler, steps, denoisingEnd, start)),
+      ...endOf(callsUntil(scheduler, grid, denoisingEnd, start)),
       eta,
     }),
-    combine: guidedBy(guidance, rescale),
+    entries: entriesAt(own, 0),
+    ...(own.moments.length > 1 && { entriesAt: (call: number) => entriesAt(own, call) }),
+    combine: combine ?? guidedWith(),
+    conditioners: [...conditioners, ...featureConditioners(model, settings)],
     preview: async (z) => ({ type: 'pictures', pictures: await coder.decode(z) }),
+    sketch: async (z) => ({ type: 'pictures', pictures: await sketched(z, coder) }),
     ...{ seed, num, signal },
     ...task,
   })
+}
+
+/** The calls over which a run's prompts change: its own, or, of a part of a way, those of the whole. */
+export function spanOf(
+  { denoisingStart }: Settings,
+  { scheduler, grid }: SamplingPlan,
+  { start = 0, timesteps }: Pick<TaskRun, 'start' | 'timesteps'> = {},
+): Span {
+  const all = timesteps ? { timesteps } : grid
+  const calls = scheduler.timesteps({ ...all, start }).length
+  if (denoisingStart === undefined || start === 0) return { calls, offset: 0 }
+  const whole = scheduler.timesteps(all).length
+  return { calls: whole, offset: whole - calls }
 }
 
 const endOf = (end: number | undefined) => (end === undefined ? {} : { end })

@@ -1,7 +1,8 @@
 import { type HubOptions, type LoraWeight, mergeLoras, openLora, resolveLora } from '../../checkpoints/index.ts'
 import { ArgumentError } from '../../core/errors.ts'
+import type { CompileOptions } from '../../runtime/program.ts'
 import type { Weights } from '../../runtime/weights.ts'
-import { addInversions, bundledInversions, readInversion, type TextualInversion } from '../../text/index.ts'
+import { addInversions, bundledInversions, type PromptLora, readInversion, type TextualInversion } from '../../text/index.ts'
 import { type OpenControlNet, openControlNet } from '../conditioning/controlnet.ts'
 import { type ImagePrompting, openImagePrompting } from '../conditioning/ip-adapter.ts'
 import { type AdapterFeatures, openAdapter } from '../conditioning/t2i-adapter.ts'
@@ -16,6 +17,7 @@ import { imageEncoder, type WorkingImageEncoder } from '../parts/image-encoder.t
 import { traceUnet } from '../parts/unet.ts'
 import { type Components, componentsOf, stableDiffusionParts } from './components.ts'
 import { families, type PipelineClass } from './families.ts'
+import { promptLora } from './prompt-loras.ts'
 import { type Prompts, prompts } from './prompts.ts'
 
 export interface LoadOptions extends CommonOptions {
@@ -30,6 +32,10 @@ export interface LoadOptions extends CommonOptions {
   readonly adapters?: readonly string[]
   /** Files of textual-inversion embeddings; `token` as prompts write it. */
   readonly inversions?: readonly { readonly file: string; readonly token?: string }[]
+  /** The folder of the LoRAs that prompts name, `<lora:name:0.8>`; beside the model unless given. */
+  readonly loraDir?: string | undefined
+  /** What enlarges for the second pass of a hires fix: `latent` (unless given), `lanczos`, or an upscaler's file, folder or name. */
+  readonly hiresUpscaler?: string | undefined
   /** XL: a second model that makes the last steps. */
   readonly refiner?: string | undefined
 }
@@ -48,6 +54,11 @@ export interface StableDiffusionModel {
   readonly imagePrompting: ImagePrompting | undefined
   readonly adapters: readonly AdapterFeatures[]
   readonly refiner: StableDiffusionModel | undefined
+  readonly hiresUpscaler: string
+  /** How its networks are compiled. */
+  readonly compile: CompileOptions
+  /** The model with LoRAs that a prompt names; the last such stays ready. @throws ArgumentError, LoraError, HubError */
+  withLoras(named: readonly PromptLora[]): Promise<StableDiffusionModel>
   /** Frees what has done its work in a run, unless it is kept. */
   done(part: { release(): Promise<void> }): Promise<void>
   release(): Promise<void>
@@ -61,12 +72,17 @@ export async function openModel(stored: Components, opened: Opened<LoadOptions>)
     ...inversions.map(({ file, token }) => readInversion(file, token)),
     ...merging.flatMap(({ lora }) => bundledInversions(lora.tensors, lora.place)),
   ]
-  const components = withInversions(await withLoras(stored, merging), embeddings)
+  const merged = async (more: readonly OpenedLora[]) => withInversions(await withLoras(stored, [...merging, ...more]), embeddings)
+  const components = await merged([])
   const { xl } = families[components.className] as PipelineClass
   const latents = latentCoder(components.vae, { ...compile, tiling })
+  const networks = (own: Components) => ({
+    components: own,
+    prompts: prompts(own, xl, compile),
+    unet: denoiser(own.unet, traceUnet, compile, { quantize, cache }),
+  })
   const working = {
-    prompts: prompts(components, xl, compile),
-    unet: denoiser(components.unet, traceUnet, compile, { quantize, cache }),
+    ...networks(components),
     latents,
     imageEncoder: components.imageEncoder && imageEncoder(components.imageEncoder, compile),
     controlnets: await Promise.all(controlnets.map((name) => openControlNet(name, load))),
@@ -74,19 +90,44 @@ export async function openModel(stored: Components, opened: Opened<LoadOptions>)
     adapters: await Promise.all(adapters.map((name) => openAdapter(name, load, compile))),
   }
   const refiner = load.refiner === undefined ? undefined : await openRefiner(load.refiner, components, load)
-  return {
+  let named: { readonly key: string; readonly networks: ReturnType<typeof networks> } | undefined
+  const dropNamed = async () => {
+    const last = named?.networks
+    named = undefined
+    await last?.prompts.release()
+    await last?.unet.release()
+  }
+  const model: StableDiffusionModel = {
     ...working,
     refiner,
-    components,
     xl,
     factor: latents.factor,
+    hiresUpscaler: load.hiresUpscaler ?? 'latent',
+    compile,
     done,
+    async withLoras(given) {
+      if (given.length === 0) return model
+      const key = JSON.stringify(given)
+      if (named?.key !== key) {
+        const more: OpenedLora[] = []
+        for (const { name, weight } of given) {
+          const file = await promptLora(name, { place: stored.place, loraDir: load.loraDir, hub: load.hub })
+          more.push({ lora: openLora(file), weight })
+        }
+        const own = networks(await merged(more))
+        await dropNamed()
+        named = { key, networks: own }
+      }
+      return { ...model, ...named.networks }
+    },
     async release() {
       const { imagePrompting, imageEncoder: sees } = working
       for (const part of [working.prompts, working.unet, latents, sees, imagePrompting, ...working.adapters])
         await part?.release()
+      await dropNamed()
     },
   }
+  return model
 }
 
 /** The second stage of a cascade, held against the first before either runs. @throws ArgumentError for another family */

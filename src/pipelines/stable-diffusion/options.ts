@@ -12,6 +12,9 @@ const picture = z.instanceof(NdArray)
 /** No flag comes of these by itself: programs give them, or a command gathers them from several flags. */
 const apart = { apart: true } as const
 
+/** Embedded texts, as diffusers' pipelines take them. */
+const embeds = picture.optional().meta(apart)
+
 /** One schema gives the options' type, the command's flags and their help. Where nothing is given, diffusers' pipeline decides. */
 export const generateOptions = z.object({
   prompt: z.string().meta({ description: 'what the picture shows' }),
@@ -19,6 +22,8 @@ export const generateOptions = z.object({
   prompt2: z.string().optional().meta({ description: 'XL: what its second text encoder reads; the prompt unless given' }),
   negative2: z.string().optional().meta({ description: 'XL: the negative prompt of its second text encoder' }),
   steps: count.optional().meta({ description: "sampling steps; as many as the model's own pipeline takes unless given" }),
+  timesteps: z.array(z.number()).min(1).optional().meta({ description: 'timesteps of its own, falling, instead of steps' }),
+  sigmas: z.array(z.number()).min(1).optional().meta({ description: 'noise levels of its own, falling, instead of steps' }),
   guidance: z.number().optional().meta({ description: 'how strongly the prompt guides; 1 or less is not at all' }),
   seed: seedOption,
   width: count.optional().meta({ description: "in pixels; the model's own unless given" }),
@@ -34,6 +39,31 @@ export const generateOptions = z.object({
   syntax: z.enum(['a1111', 'compel', 'plain']).default('a1111').meta({
     description: 'how the prompt says what weighs more: (word:1.2), word++, or, as in diffusers, not at all and cut at 75 tokens',
   }),
+  /** Lists that `__name__` draws from, and with them, even none, choices as `{a|b}`: made anew for each picture's seed. */
+  wildcards: z.record(z.string(), z.array(z.string())).optional().meta(apart),
+  /** Of one text for all pictures, instead of the prompt: [1, tokens, width], and for XL the pooled one, [1, width]. */
+  promptEmbeds: embeds,
+  negativePromptEmbeds: embeds,
+  pooledPromptEmbeds: embeds,
+  negativePooledPromptEmbeds: embeds,
+  pagScale: z.number().min(0).default(0).meta({ description: 'perturbed-attention guidance: how far from the worse prediction' }),
+  pagAdaptive: z.number().min(0).default(0).meta({ description: 'how fast that falls with the timestep' }),
+  pagLayers: z.array(z.string().min(1)).min(1).default(['mid']).meta({
+    description: "in which self-attentions: parts of the layers' names, as mid or up_blocks.1",
+  }),
+  freeu: z.tuple([z.number(), z.number(), z.number(), z.number()]).optional().meta({
+    description: 'FreeU, B1,B2,S1,S2: the backbone raised and the skips lowered, as 1.5,1.6,0.9,0.2',
+  }),
+  hires: z.number().gt(1).max(8).optional().meta({ description: 'a second pass, so many times as large' }),
+  hiresSteps: count.optional().meta({ description: 'steps of the second pass; as many as of the first unless given' }),
+  hiresStrength: share.default(0.7).meta({ description: 'how far the second pass may change the first' }),
+  resizeMode: z.enum(['stretch', 'crop', 'fill']).default('stretch').meta({
+    description: 'how a given picture comes to the size: as it is, covering it, or within it with its edges drawn out',
+  }),
+  fill: z.enum(['original', 'fill', 'noise', 'nothing']).default('original').meta({
+    description: 'what the masked part begins with: the picture, the colours around it, noise, or nothing',
+  }),
+  paste: z.boolean().default(false).meta({ description: 'lay the result over the given picture, whose rest stays as it is' }),
   image: picture.optional().meta({ media: 'picture', description: 'a picture to start from' }),
   /** f32 [1|3, H, W] in [−1, 1]: white is repainted. */
   mask: picture.optional().meta({ media: 'picture', description: 'a picture as large: what is white is repainted' }),
@@ -73,7 +103,10 @@ export const generateOptions = z.object({
   /** XL: ends with the latents at this share of the way, for a refiner that starts there. */
   denoisingEnd: share.optional().meta(apart),
   denoisingStart: share.optional().meta(apart),
-  /** Latents [num, C, h, w] to start from instead of a picture: what `denoisingEnd` left. */
+  /**
+   * Latents [num, C, h, w]. In text to image the initial noise, of deviation 1; with `strength` or `denoisingStart`, what stands for a
+   * picture, as what `denoisingEnd` left.
+   */
   latents: picture.optional().meta(apart),
   /** Gives the latents and not the pictures. */
   output: z.enum(['pictures', 'latents']).default('pictures').meta(apart),
@@ -102,16 +135,22 @@ const always = [
   'scheduler',
   'eta',
   'rescale',
+  'timesteps',
+  'sigmas',
+  'freeu',
 ] as const
-const texts = ['clipSkip', 'syntax', 'output'] as const
-const conditioned = ['controls', 'imagePrompts', 'adapters', 'guess'] as const
+const texts = ['clipSkip', 'syntax', 'output', 'wildcards', 'promptEmbeds', 'negativePromptEmbeds'] as const
+const conditioned = ['controls', 'imagePrompts', 'adapters', 'guess', 'pagScale', 'pagAdaptive', 'pagLayers'] as const
 const shares = ['denoisingStart', 'denoisingEnd', 'latents'] as const
 
 /** What each task takes beside. */
 const taken: Readonly<Record<PictureTask, readonly OptionName[]>> = {
-  'text-to-image': [...texts, ...conditioned, 'denoisingEnd'],
-  'image-to-image': [...texts, ...conditioned, ...shares, 'image', 'strength'],
-  inpaint: [...texts, ...conditioned, ...shares, 'image', 'strength', 'mask', 'maskPadding', 'maskBlur'],
+  'text-to-image': [...texts, ...conditioned, 'denoisingEnd', 'latents', 'hires', 'hiresSteps', 'hiresStrength'],
+  'image-to-image': [...texts, ...conditioned, ...shares, 'image', 'strength', 'resizeMode'],
+  inpaint: [
+    ...[...texts, ...conditioned, ...shares, 'image', 'strength', 'resizeMode'],
+    ...['mask', 'maskPadding', 'maskBlur', 'fill', 'paste'],
+  ] as OptionName[],
   pix2pix: [...texts, 'image', 'imageGuidance', 'denoisingEnd'],
   upscale: [...texts, 'image', 'noiseLevel'],
   depth: [...texts, 'image', 'depth', 'strength'],
@@ -122,6 +161,7 @@ const taken: Readonly<Record<PictureTask, readonly OptionName[]>> = {
 const ofXl: readonly OptionName[] = [
   ...['prompt2', 'negative2', 'originalSize', 'crop', 'targetSize', 'switchAt'],
   ...['negativeOriginalSize', 'negativeCrop', 'negativeTargetSize', 'aesthetic', 'negativeAesthetic'],
+  ...['pooledPromptEmbeds', 'negativePooledPromptEmbeds'],
 ] as OptionName[]
 
 /** The options of a page that does these tasks. */
@@ -140,6 +180,12 @@ const purposes: Readonly<Partial<Record<OptionName, string>>> = {
   mask: 'a picture to repaint',
   maskPadding: 'a mask',
   maskBlur: 'a mask',
+  fill: 'a mask',
+  paste: 'a mask',
+  resizeMode: 'a picture to start from',
+  hires: 'text to image',
+  hiresSteps: 'hires',
+  hiresStrength: 'hires',
   denoisingStart: 'a picture or latents to start from',
   imageGuidance: 'an InstructPix2Pix model',
   noiseLevel: 'the ×4 upscaler',

@@ -36,6 +36,8 @@ interface Case {
   readonly inversions?: readonly string[]
   readonly tinyAutoencoder?: string
   readonly refiner?: string
+  readonly pagLayers?: readonly string[]
+  readonly freeU?: Readonly<Record<'b1' | 'b2' | 's1' | 's2', number>>
 }
 
 const folder = fileURLToPath(new URL('../../../parity/fixtures/stable-diffusion', import.meta.url))
@@ -70,6 +72,8 @@ async function generateOptions({
   controls,
   imagePrompts,
   adapters,
+  pagLayers,
+  freeU,
 }: Case): Promise<GenerateOptions> {
   const { switchAt: _, ...given } = options
   const { image, mask, depth } = inputs
@@ -79,6 +83,10 @@ async function generateOptions({
     ...({ prompt: '', ...given } as GenerateOptions),
     // What is too long for the text encoder diffusers cuts off, and nothing in a prompt weighs more.
     ...(name.endsWith('-long') && { syntax: 'plain' }),
+    ...(pagLayers && { pagLayers: [...pagLayers] }),
+    ...(freeU && { freeu: [freeU.b1, freeU.b2, freeU.s1, freeU.s2] as const }),
+    // diffusers counts its own timesteps or levels, whatever num_inference_steps is.
+    ...('timesteps' in given || 'sigmas' in given ? { steps: undefined } : {}),
     ...(scheduler !== undefined && { scheduler: typeof scheduler === 'string' ? scheduler : schedulerConfig }),
     ...(image && { image: await read(image) }),
     ...(mask && { mask: await read(mask) }),

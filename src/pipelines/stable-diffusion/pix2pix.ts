@@ -2,8 +2,8 @@ import { ArgumentError } from '../../core/errors.ts'
 import { rescaled } from '../../diffusion/index.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
 import { asBatch, fitted, levelsOf } from '../images/fit.ts'
-import { conditions } from './conditions.ts'
-import { type SamplingLatents, sampleTask } from './latent-run.ts'
+import { conditions, withEntries } from './conditions.ts'
+import { type SamplingLatents, sampleTask, spanOf } from './latent-run.ts'
 import type { StableDiffusionModel } from './model.ts'
 import type { Settings } from './options.ts'
 import type { SamplingPlan } from './plan.ts'
@@ -18,16 +18,17 @@ export async function* instructedEdit(model: StableDiffusionModel, settings: Set
   if (!settings.image) throw new ArgumentError('image: an instructed edit needs a picture')
   const pixels = asBatch(fitted(levelsOf(settings.image), plan))
   const guided = guidance > 1 && imageGuidance >= 1
-  const entries = await conditions(model, settings, guided ? guidance : 1, plan)
+  const told = await conditions(model, settings, guided ? guidance : 1, plan, spanOf(settings, plan))
   const mode = await latents.encodeMode(pixels)
   await model.done(latents)
   const { options, vae } = model.components
   const seen = options.is_cosxl_edit === true ? mode.mul(vae.config.scaling_factor) : mode
-  const [negative, positive] = [entries[0], entries.at(-1)] as const
-  const three =
-    entries.length === 2 && negative && positive
+  const three = withEntries(told, (entries) => {
+    const [negative, positive] = entries
+    return negative && positive
       ? [positive, negative, negative].map((entry) => ({ ...entry, timeIds: positive.timeIds }))
       : entries
+  })
   const combine = (output: NdArray<'f32'>) => {
     if (output.shape[0] === 1) return output
     const [text, image, none] = [0, 1, 2].map((i) => output.slice(0, i, i + 1)) as [NdArray, NdArray, NdArray]
@@ -36,11 +37,11 @@ export async function* instructedEdit(model: StableDiffusionModel, settings: Set
   }
   const shape = [1, latents.channels, height / factor, width / factor]
   return yield* sampleTask(model, settings, plan, {
-    entries: three,
+    conditions: three,
     combine,
     prepare: (generator, _, initialSigma) => ({
       x: generator.randn(shape).mul(initialSigma),
-      channels: three.length === 3 ? NdArray.concat([seen, seen, NdArray.zeros(seen.shape)]) : seen,
+      channels: guided ? NdArray.concat([seen, seen, NdArray.zeros(seen.shape)]) : seen,
     }),
   })
 }

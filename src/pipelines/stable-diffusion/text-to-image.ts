@@ -1,6 +1,6 @@
 import type { Conditioner } from '../parts/denoiser.ts'
 import { conditions } from './conditions.ts'
-import { type SamplingLatents, sampleTask } from './latent-run.ts'
+import { latentsOf, type SamplingLatents, sampleTask, spanOf } from './latent-run.ts'
 import type { StableDiffusionModel } from './model.ts'
 import type { Settings } from './options.ts'
 import type { SamplingPlan } from './plan.ts'
@@ -15,8 +15,11 @@ export async function* textToImage(
   const { latents, factor } = model
   const shape = [1, latents.channels, plan.height / factor, plan.width / factor]
   return yield* sampleTask(model, settings, plan, {
-    entries: await conditions(model, settings, plan.guidance, plan),
+    conditions: await conditions(model, settings, plan.guidance, plan, spanOf(settings, plan)),
     conditioners,
-    prepare: (generator, _, initialSigma) => ({ x: generator.randn(shape).mul(initialSigma) }),
+    prepare: (generator, picture, initialSigma) => {
+      const noise = settings.latents ? latentsOf(settings.latents, picture, settings.num) : generator.randn(shape)
+      return { x: noise.mul(initialSigma) }
+    },
   })
 }

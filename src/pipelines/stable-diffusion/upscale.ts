@@ -2,9 +2,8 @@ import { ArgumentError } from '../../core/errors.ts'
 import { alphasCumprod, betaSchedule, type SchedulerConfig, schedulerFromConfig } from '../../diffusion/index.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
 import { asBatch, fitted, levelsOf } from '../images/fit.ts'
-import { guidedBy } from '../sampling/guidance.ts'
-import { conditions } from './conditions.ts'
-import { type SamplingLatents, sampleTask } from './latent-run.ts'
+import { conditions, withEntries } from './conditions.ts'
+import { type SamplingLatents, sampleTask, spanOf } from './latent-run.ts'
 import type { StableDiffusionModel } from './model.ts'
 import type { Settings } from './options.ts'
 import type { SamplingPlan } from './plan.ts'
@@ -21,12 +20,12 @@ export async function* upscale(model: StableDiffusionModel, settings: Settings, 
   if (!settings.image) throw new ArgumentError('image: upscaling needs a picture')
   const pixels = asBatch(fitted(levelsOf(settings.image), { ...plan, kernel: 'bicubic' }))
   const classLabels = new NdArray(BigInt64Array.of(BigInt(noiseLevel)), [1], 'i64')
-  const entries = (await conditions(model, settings, guidance, plan)).map((entry) => ({ ...entry, classLabels }))
+  const told = await conditions(model, settings, guidance, plan, spanOf(settings, plan))
+  const own = withEntries(told, (entries) => entries.map((entry) => ({ ...entry, classLabels })))
   const bar = barOf(lowResScheduler, noiseLevel)
   let channels: NdArray<'f32'> | undefined
   return yield* sampleTask(model, settings, plan, {
-    entries,
-    combine: guidedBy(guidance),
+    conditions: own,
     prepare(generator, _, initialSigma) {
       // In diffusers the first picture's generator noises the given picture for all of them.
       channels ??= pixels.mul(Math.sqrt(bar)).add(generator.randn(pixels.shape).mul(Math.sqrt(1 - bar)))

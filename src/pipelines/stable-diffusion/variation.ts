@@ -1,5 +1,6 @@
 import { ArgumentError } from '../../core/errors.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
+import { constantly } from './conditions.ts'
 import { type SamplingLatents, sampleTask } from './latent-run.ts'
 import type { StableDiffusionModel } from './model.ts'
 import type { Settings } from './options.ts'
@@ -18,7 +19,7 @@ export async function* variation(model: StableDiffusionModel, settings: Settings
   const context = embeds.reshape([1, 1, embeds.size])
   const shape = [1, latents.channels, plan.height / factor, plan.width / factor]
   return yield* sampleTask(model, settings, plan, {
-    entries: [...(plan.guidance > 1 ? [{ context: NdArray.zeros(context.shape) }] : []), { context }],
+    conditions: constantly([...(plan.guidance > 1 ? [{ context: NdArray.zeros(context.shape) }] : []), { context }]),
     prepare: (generator, _, initialSigma) => ({ x: generator.randn(shape).mul(initialSigma) }),
   })
 }
