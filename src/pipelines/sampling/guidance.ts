@@ -2,7 +2,7 @@ import { extrapolate, rescaled } from '../../diffusion/index.ts'
 import type { NdArray } from '../../runtime/ndarray.ts'
 
 /** What becomes of the outputs of a batch's entries at a timestep: [R, C, …] → the prediction [1, C', …]. */
-export type Combine = (output: NdArray<'f32'>, t: number) => NdArray
+export type Combine = (output: NdArray<'f32'>, t?: number) => NdArray
 
 const entry = (output: NdArray<'f32'>, i: number) => output.slice(0, i, i + 1)
 
@@ -40,7 +40,7 @@ export const composedBy =
  */
 export const perturbedBy =
   (scale: number, perturbed: (t: number) => number, rescale = 0): Combine =>
-  (output, t) => {
+  (output, t = 0) => {
     const three = output.shape[0] === 3
     const [c, worse] = three ? [entry(output, 1), entry(output, 2)] : [entry(output, 0), entry(output, 1)]
     const guided = three ? extrapolate(c, entry(output, 0), scale) : c
