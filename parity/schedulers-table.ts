@@ -33,16 +33,17 @@ for await (const { i, denoised } of scheduler.run(network, noise, { steps: 20, s
 \`\`\`
 
 \`run\` is an async generator: it yields before every step and returns the sample. An unknown class or value is an error that lists
-the known ones. An option that no class reads (notes, options of other versions) is left aside, with a sentence in \`scheduler.warnings\`.
+the known ones. An option that no class reads (a note, an option of another version) is ignored, with a sentence in
+\`scheduler.warnings\`.
 
-\`timesteps\` or \`sigmas\` of your own take the place of \`steps\` in the classes that accept them (\`scheduler.accepts\`). Levels fall, and
-their final 0 may be given or left out.
+Classes that accept them (\`scheduler.accepts\`) take your own \`timesteps\` or \`sigmas\` instead of \`steps\`. Noise levels must fall; the
+final 0 may be left out.
 
 ## By name
 
-\`schedulerByName(config, name)\` lays a sampler over a model's own config, by the name that AUTOMATIC1111, ComfyUI or diffusers has
-for it; the network's betas and prediction type stay. Case, hyphens and underscores do not count. \`mergeSchedulerConfig\` does the
-same with a class and options.
+\`schedulerByName(config, name)\` replaces the sampler in a model's own config, and keeps the network's betas and prediction type. The
+name is AUTOMATIC1111's, ComfyUI's or diffusers'; case, hyphens and underscores do not matter. \`mergeSchedulerConfig\` does the same for
+a class and options.
 
 \`\`\`ts
 import { mergeSchedulerConfig, schedulerByName } from 'langevin/diffusion'
@@ -53,7 +54,9 @@ console.log(schedulerByName(own, 'dpmpp_2m', 'karras').className)
 console.log(mergeSchedulerConfig(own, { _class_name: 'EulerDiscreteScheduler', use_beta_sigmas: true }))
 \`\`\`
 
-Samplers: ${samplerTable.map((s) => s.name).join(', ')}, and any class of the table. Schedules: ${scheduleTable.map((s) => s.name).join(', ')}.
+**Samplers:** ${samplerTable.map((s) => s.name).join(', ')}, and any class of the table.
+
+**Schedules:** ${scheduleTable.map((s) => s.name).join(', ')}.
 
 ## Parity
 
@@ -65,21 +68,21 @@ ${diffusers.metadata.torch}: ${cases.length} full loops with a smooth, non-odd n
 | --- | --- | --- | --- |
 ${table.join('\n')}
 
-Beside these, \`parity/scheduler_options.py\` runs every class with every option of every class, one at a time and several at once, and
-records what diffusers gives, refuses or fails at: ${optionCases.length} configs. The tests hold that langevin obeys the same options and ignores the
-same.
+A second set has ${optionCases.length} configs: \`parity/scheduler_options.py\` runs every class with every option of every class, one at a time and
+several at once, and records what diffusers returns, refuses or fails at. The tests check that langevin obeys the same options and
+ignores the same.
 
 ## Known limits
 
 - \`DPMSolverSDEScheduler\` draws its noise from the seeded generator, not from torchsde's Brownian tree, so its samples follow the
   same law but not the same draws (the loops above give diffusers our draws).
-- \`solver_p\`, \`tau_func\` and \`scale_factors\` take code, not numbers, and are refused.
-- Where rounding gives NumPy's \`arange\` one trailing timestep more than the steps (61 of 1000), diffusers makes a step more, at t = −1,
-  with its tables read from their noisy end. Here a run has as many steps as were asked for.
-- Fresh noise on inverted flow levels (\`stochastic_sampling\` or \`FlowMatchLCMScheduler\` with \`invert_sigmas\`) ends in pure noise in
-  diffusers, and is refused. So are \`use_dynamic_shifting\` without \`mu\`, and a predicted flow in \`DEISMultistepScheduler\` without
-  \`use_flow_sigmas\`.
-- EDM's classes with one step of exponential levels start at σ_max, whose noise they are given; diffusers starts them at σ_min.
-- Classes take every \`beta_schedule\` and every \`prediction_type\`, also those that diffusers has in other classes only.
+- \`solver_p\`, \`tau_func\` and \`scale_factors\` are code, which a config file cannot hold: they are refused.
+- For some numbers of steps (61 of 1000) rounding gives NumPy's \`arange\` one trailing timestep too many. diffusers then makes a further
+  step, at t = −1, for which it reads its tables from their noisy end. langevin makes as many steps as were asked for.
+- Three combinations are refused: fresh noise on inverted flow levels (\`stochastic_sampling\` or \`FlowMatchLCMScheduler\` with
+  \`invert_sigmas\`), which ends in pure noise in diffusers; \`use_dynamic_shifting\` without \`mu\`; and a predicted flow in
+  \`DEISMultistepScheduler\` without \`use_flow_sigmas\`.
+- With exponential levels and one step, EDM's classes start at σ_max, the level of the noise that they get; diffusers starts at σ_min.
+- Every class accepts every \`beta_schedule\` and \`prediction_type\`; in diffusers some classes lack some of them.
 `,
 )
