@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, expect, test } from 'vitest'
-import { fixture } from '../../tests/fixture.ts'
+import { fixture, maxDifference } from '../../tests/fixture.ts'
 import { decodePixels } from '../images/index.ts'
 import type { NdArray } from '../runtime/ndarray.ts'
 import { main } from './program.ts'
@@ -25,7 +25,7 @@ const generate = (...args: string[]) => run('generate', cat, '--threads', '1', '
 /** Levels of 255 between a file and diffusers' picture. */
 async function levels(file: string, name: string): Promise<number> {
   const expected = pictures.tensors.get(name) as NdArray
-  return (await decodePixels(file)).cast('f32').sub(expected.cast('f32')).abs().max().item()
+  return maxDifference(await decodePixels(file), expected)
 }
 
 test('a prompt becomes the picture of diffusers, which carries its settings', { timeout: 120_000 }, async () => {

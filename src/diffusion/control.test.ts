@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { maxDifference } from '../../tests/fixture.ts'
 import { ArgumentError } from '../core/errors.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { Generator } from '../runtime/random.ts'
@@ -26,7 +27,6 @@ import { dpmSolver } from './samplers/dpm-solver.ts'
 import { multistep } from './samplers/exponential.ts'
 import { exponentialSigmas } from './sigmas.ts'
 
-const close = (a: NdArray, b: NdArray) => a.sub(b).abs().max().item()
 const levels = (n: number, min = 0.01) => exponentialSigmas({ min, max: 60, steps: n + 1 }).map((r) => r / Math.sqrt(1 + r * r))
 
 const mixture = new GaussianMixture([
@@ -45,9 +45,11 @@ test('classifier-free guidance: 0 is unconditional, 1 conditional, one batch for
   const options = { condition: 1, unconditional: -1 }
   const plain = await mixture.mean(x, levelOf(vp, 0.5))
   const conditional = await mixture.given(1).mean(x, levelOf(vp, 0.5))
-  expect(close(await classifierFree(oracle, { ...options, scale: 0 })(x, 0.5), plain)).toBeLessThan(1e-6)
-  expect(close(await classifierFree(oracle, { ...options, scale: 1 })(x, 0.5), conditional)).toBe(0)
-  expect(close(await classifierFree(oracle, { ...options, scale: 3 })(x, 0.5), extrapolate(conditional, plain, 3))).toBe(0)
+  expect(maxDifference(await classifierFree(oracle, { ...options, scale: 0 })(x, 0.5), plain)).toBeLessThan(1e-6)
+  expect(maxDifference(await classifierFree(oracle, { ...options, scale: 1 })(x, 0.5), conditional)).toBe(0)
+  expect(maxDifference(await classifierFree(oracle, { ...options, scale: 3 })(x, 0.5), extrapolate(conditional, plain, 3))).toBe(
+    0,
+  )
   const batches: number[] = []
   const counting: Conditional<number> = (at, sigma, labels) => {
     batches.push(labels.length)
@@ -61,21 +63,21 @@ test('classifier-free guidance: 0 is unconditional, 1 conditional, one batch for
 test('rescaling brings the standard deviation back, sample by sample', () => {
   const [guided, conditional] = [x.mul(5), x]
   const over = { axes: [1] }
-  expect(close(rescaled(guided, conditional, 1).std(over), conditional.std(over))).toBeLessThan(1e-5)
+  expect(maxDifference(rescaled(guided, conditional, 1).std(over), conditional.std(over))).toBeLessThan(1e-5)
   expect(rescaled(guided, conditional, 0)).toBe(guided)
 })
 
 test('gradient guidance at scale 1 with the exact classifier is the exact conditional', async () => {
   for (const sigma of [0.2, 0.9]) {
     const guided = gradientGuided(mixture.denoiser(vp), (at, s) => mixture.classScore(at, levelOf(vp, s), 0))
-    expect(close(await guided(x, sigma), mixture.given(0).mean(x, levelOf(vp, sigma)))).toBeLessThan(1e-4)
+    expect(maxDifference(await guided(x, sigma), mixture.given(0).mean(x, levelOf(vp, sigma)))).toBeLessThan(1e-4)
   }
 })
 
 test('projected guidance: parallel 1 without limits is plain guidance; parallel 0 adds nothing along the prediction', async () => {
   const options = { condition: 1, unconditional: -1, scale: 4 }
   const plain = await classifierFree(oracle, options)(x, 0.6)
-  expect(close(await projected(oracle, { ...options, parallel: 1 })(x, 0.6), plain)).toBeLessThan(1e-5)
+  expect(maxDifference(await projected(oracle, { ...options, parallel: 1 })(x, 0.6), plain)).toBeLessThan(1e-5)
   const c = mixture.given(1).mean(x, levelOf(vp, 0.6))
   const added = (await projected(oracle, options)(x, 0.6)).sub(c)
   expect(
@@ -107,10 +109,10 @@ test('regions keep to their masks; composition and contrast extrapolate', async 
   expect(merged.data[1]).toBe(parts[1]?.data[1])
   expect(() => regional(oracle, [{ condition: 0, mask: masks[0] as NdArray }])).toThrow(ArgumentError)
   const one = await composed(oracle, -1, [{ condition: 1, scale: 2 }])(at, 0.5)
-  expect(close(one, extrapolate(parts[1] as NdArray, mixture.mean(at, levelOf(vp, 0.5)), 2))).toBeLessThan(1e-6)
+  expect(maxDifference(one, extrapolate(parts[1] as NdArray, mixture.mean(at, levelOf(vp, 0.5)), 2))).toBeLessThan(1e-6)
   const worse: Denoise = (v) => v.mul(0)
   expect(
-    close(await contrast(mixture.denoiser(vp), worse, 0.5)(at, 0.5), mixture.mean(at, levelOf(vp, 0.5)).mul(1.5)),
+    maxDifference(await contrast(mixture.denoiser(vp), worse, 0.5)(at, 0.5), mixture.mean(at, levelOf(vp, 0.5)).mul(1.5)),
   ).toBeLessThan(1e-6)
 })
 
@@ -165,7 +167,7 @@ test('diffusion posterior sampling fits the measurement far better than no guida
 test('colours part from grey in an orthonormal basis, and replacement keeps the known part', () => {
   const picture = new Generator(4).randn([2, 3, 4, 4])
   expect(
-    close(
+    maxDifference(
       greyBasis.matmul(greyBasis.transpose()),
       NdArray.from([
         [1, 0, 0],
@@ -174,15 +176,15 @@ test('colours part from grey in an orthonormal basis, and replacement keeps the 
       ]),
     ),
   ).toBeLessThan(1e-6)
-  expect(close(inBasis(inBasis(picture, greyBasis), greyBasis.transpose()), picture)).toBeLessThan(1e-5)
+  expect(maxDifference(inBasis(inBasis(picture, greyBasis), greyBasis.transpose()), picture)).toBeLessThan(1e-5)
   const grey = inBasis(picture, greyBasis).slice(1, 0, 1)
-  expect(close(grey, picture.mean({ axes: [1], keep: true }).mul(Math.sqrt(3)))).toBeLessThan(1e-5)
+  expect(maxDifference(grey, picture.mean({ axes: [1], keep: true }).mul(Math.sqrt(3)))).toBeLessThan(1e-5)
   const mask = NdArray.from([1, 0, 0]).reshape([1, 3, 1, 1])
   const state = new Generator(6).randn(picture.shape)
   const clean = levelOf(vp, 0)
   const kept = replacement({ data: picture, mask, generator: new Generator(0), basis: greyBasis })(state, clean)
-  expect(close(inBasis(kept, greyBasis).slice(1, 0, 1), grey)).toBeLessThan(1e-5)
-  expect(close(inBasis(kept, greyBasis).slice(1, 1), inBasis(state, greyBasis).slice(1, 1))).toBeLessThan(1e-5)
+  expect(maxDifference(inBasis(kept, greyBasis).slice(1, 0, 1), grey)).toBeLessThan(1e-5)
+  expect(maxDifference(inBasis(kept, greyBasis).slice(1, 1), inBasis(state, greyBasis).slice(1, 1))).toBeLessThan(1e-5)
 })
 
 /** The mean distance of the unknown half to its exact conditional given the known half at 1: the mode at (1, 1). */
@@ -209,8 +211,8 @@ test('replacement in-painting is approximate, and RePaint’s going back brings 
     (t, i) => (i > 0 && t > (visits[i - 1] as number) ? [at(t - 2), at(t - 1)] : [at(t), at(t - 1)]) as [number, number],
   )
   const back = await finish(repaint(mixture.denoiser(vp), start, hops, { known, mask, generator }))
-  expect(close(back.slice(1, 0, 1), known.slice(1, 0, 1))).toBe(0)
-  expect(close(plain.slice(1, 0, 1), known.slice(1, 0, 1))).toBeLessThan(1e-6)
+  expect(maxDifference(back.slice(1, 0, 1), known.slice(1, 0, 1))).toBe(0)
+  expect(maxDifference(plain.slice(1, 0, 1), known.slice(1, 0, 1))).toBeLessThan(1e-6)
   expect(wrong(back)).toBeLessThan(wrong(plain))
 })
 
@@ -229,11 +231,11 @@ test('SDEdit starts from the picture at the level of its strength; strength 1 ru
 test('slerp between noises keeps their length; its ends are the noises', () => {
   const g = new Generator(0)
   const [a, b] = [g.randn([1000]), g.randn([1000])]
-  expect(close(slerp(a, b, 0), a)).toBeLessThan(1e-6)
-  expect(close(slerp(a, b, 1), b)).toBeLessThan(1e-6)
+  expect(maxDifference(slerp(a, b, 0), a)).toBeLessThan(1e-6)
+  expect(maxDifference(slerp(a, b, 1), b)).toBeLessThan(1e-6)
   expect(slerp(a, b, 0.5).norm().item() / a.norm().item()).toBeCloseTo(1, 1)
-  expect(close(slerp(a, a, 0.3), a)).toBeLessThan(1e-5)
-  expect(close(noised(a, b, levelOf(ve, 2)), a.add(b.mul(2)))).toBe(0)
+  expect(maxDifference(slerp(a, a, 0.3), a)).toBeLessThan(1e-5)
+  expect(maxDifference(noised(a, b, levelOf(ve, 2)), a.add(b.mul(2)))).toBe(0)
 })
 
 test('perturbed guidance: u + s(c − u) + p(c − ĉ), within its interval, and not evaluated where p is 0', async () => {
@@ -246,14 +248,18 @@ test('perturbed guidance: u + s(c − u) + p(c − ĉ), within its interval, and
   const [c, u] = [await oracle(x, 0.6, [1]), await oracle(x, 0.6, [-1])]
   const plain = extrapolate(c, u, 3)
   const all = plain.add(c.sub(x.mul(0.06)).mul(2))
-  expect(close(await perturbedGuidance(oracle, options)(x, 0.6), all)).toBeLessThan(1e-5)
-  expect(close(await perturbedGuidance(oracle, { ...options, rescale: 0.7 })(x, 0.6), rescaled(all, c, 0.7))).toBeLessThan(1e-5)
+  expect(maxDifference(await perturbedGuidance(oracle, options)(x, 0.6), all)).toBeLessThan(1e-5)
+  expect(
+    maxDifference(await perturbedGuidance(oracle, { ...options, rescale: 0.7 })(x, 0.6), rescaled(all, c, 0.7)),
+  ).toBeLessThan(1e-5)
   expect(calls).toBe(2)
-  expect(close(await perturbedGuidance(oracle, { ...options, interval: [0, 0.5] })(x, 0.6), plain)).toBeLessThan(1e-5)
-  expect(close(await perturbedGuidance(oracle, { ...options, perturbedScale: () => 0 })(x, 0.6), plain)).toBeLessThan(1e-5)
+  expect(maxDifference(await perturbedGuidance(oracle, { ...options, interval: [0, 0.5] })(x, 0.6), plain)).toBeLessThan(1e-5)
+  expect(maxDifference(await perturbedGuidance(oracle, { ...options, perturbedScale: () => 0 })(x, 0.6), plain)).toBeLessThan(
+    1e-5,
+  )
   expect(calls).toBe(2)
   const alone = await perturbedGuidance(oracle, { ...options, scale: 1 })(x, 0.6)
-  expect(close(alone, c.add(c.sub(x.mul(0.06)).mul(2)))).toBeLessThan(1e-5)
+  expect(maxDifference(alone, c.add(c.sub(x.mul(0.06)).mul(2)))).toBeLessThan(1e-5)
   expect([1000, 900, 200].map(adaptivePerturbedScale(3, 0.01))).toEqual([3, 2, 0])
 })
 
@@ -261,7 +267,7 @@ test('a condition of a composition may act in its mask only', async () => {
   const mask = NdArray.from([[1, 0]])
   const [c, u] = [await oracle(x, 0.5, [1]), await oracle(x, 0.5, [-1])]
   const guided = await composed(oracle, -1, [{ condition: 1, scale: 2, mask }])(x, 0.5)
-  expect(close(guided.slice(1, 0, 1), extrapolate(c, u, 2).slice(1, 0, 1))).toBeLessThan(1e-5)
-  expect(close(guided.slice(1, 1), u.slice(1, 1))).toBeLessThan(1e-5)
+  expect(maxDifference(guided.slice(1, 0, 1), extrapolate(c, u, 2).slice(1, 0, 1))).toBeLessThan(1e-5)
+  expect(maxDifference(guided.slice(1, 1), u.slice(1, 1))).toBeLessThan(1e-5)
   expect(() => composed(oracle, -1, [])).toThrow(/at least one condition/)
 })

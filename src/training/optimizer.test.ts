@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { fixture } from '../../tests/fixture.ts'
+import { fixture, maxDifference } from '../../tests/fixture.ts'
 import { input, type Tensor } from '../core/tensor.ts'
 import { evaluate, NdArray } from '../runtime/index.ts'
 import { muon, ruleOf } from './optimizer.ts'
@@ -24,9 +24,8 @@ test.each(['wide', 'tall', 'square'])("Muon updates a %s matrix as PyTorch's doe
     const found = await evaluate({ outputs: { nextP: next.p, nextM: next.m as Tensor } }, feeds)
     ;[p, m] = [found.nextP, found.nextM] as [NdArray<'f32'>, NdArray<'f32'>]
   }
-  const far = (a: NdArray<'f32'>, b: NdArray<'f32'>) => Math.max(...a.data.map((x, i) => Math.abs(x - (b.data[i] as number))))
-  expect(far(p, end)).toBeLessThan(2e-6)
-  expect(far(start, end)).toBeGreaterThan(0.02)
+  expect(maxDifference(p, end)).toBeLessThan(2e-6)
+  expect(maxDifference(start, end)).toBeGreaterThan(0.02)
 })
 
 test('Muon updates matrices of hidden layers; vectors, narrow matrices, embeddings and heads are left to AdamW', () => {

@@ -233,8 +233,8 @@ export class Builder implements Lowering {
     if (rows) return rows
     const operands = isConstant(x) ? [] : x.inputs.map((y) => this.value(y))
     const { lower } = x.op
-    const inBlocks = propagated(this, x)
-    if (inBlocks) return inBlocks
+    const onBlockedChannels = propagated(this, x)
+    if (onBlockedChannels) return onBlockedChannels
     return typeof lower === 'string' ? this.emit(lower, operands) : lower(this, operands, x)
   }
 

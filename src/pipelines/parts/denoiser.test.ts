@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { maxDifference } from '../../../tests/fixture.ts'
 import { openSafetensors, writeSafetensors } from '../../checkpoints/safetensors.ts'
 import { input } from '../../core/tensor.ts'
 import { unet2dCondition, unet2dConditionConfig } from '../../models/index.ts'
@@ -41,7 +42,7 @@ async function outputs(options: DenoiserOptions, inputs = samples): Promise<NdAr
   return found
 }
 
-const difference = (a: NdArray | undefined, b: NdArray | undefined) => a!.sub(b!).abs().max().item()
+const difference = (a: NdArray | undefined, b: NdArray | undefined) => maxDifference(a!, b!)
 /** Signal to noise in dB. */
 const quality = (a: NdArray, b: NdArray) =>
   10 * Math.log10(b.mul(b).mean().item() / Math.max(a.sub(b).mul(a.sub(b)).mean().item(), 1e-30))
