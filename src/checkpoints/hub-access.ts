@@ -3,6 +3,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import type { HubApiError } from '@huggingface/hub'
 import { LangevinError } from '../core/errors.ts'
+import { inWords } from '../core/system-error.ts'
 
 /** A model that the hub does not give, or gives otherwise than it says. */
 export class HubError extends LangevinError {
@@ -75,14 +76,15 @@ function tokenOf(): string | undefined {
 export const isAnswer = (cause: unknown): cause is HubApiError => cause instanceof Error && 'statusCode' in cause
 
 /** A fault of the disk, as Node tells it. */
-const isOfDisk = (cause: unknown): cause is NodeJS.ErrnoException =>
+const isOfDisk = (cause: unknown): cause is NodeJS.ErrnoException & { readonly path: string } =>
   cause instanceof Error && 'syscall' in cause && 'path' in cause && typeof cause.path === 'string'
 
 /** Why something was not fetched, and what to do. */
 export function failure(model: string, cause: unknown, path?: string): LangevinError {
   if (cause instanceof LangevinError) return cause
   const at = path === undefined ? '' : `${path}: `
-  if (isOfDisk(cause)) return new HubError(model, `${at}the cache cannot be read or written: ${cause.message}`, { cause })
+  if (isOfDisk(cause))
+    return new HubError(model, `${at}the cache cannot be read or written: ${inWords(cause)} (${cause.path})`, { cause })
   if (!isAnswer(cause)) {
     const inner = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause
     return new HubError(model, `${at}the hub cannot be reached: ${inner instanceof Error ? inner.message : String(inner)}`, {

@@ -10,7 +10,7 @@ export function openFile(path: string): { fd: number; file: string } {
     return { fd: openSync(file, 'r'), file }
   } catch (cause) {
     if (cause instanceof SafetensorsError) throw cause
-    throw new SafetensorsError(path, `cannot be opened: ${(cause as Error).message}`, { cause })
+    throw new SafetensorsError(path, `cannot be opened: ${inWords(cause)}`, { cause })
   }
 }
 

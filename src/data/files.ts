@@ -1,5 +1,6 @@
 import { closeSync, type Dirent, openSync, readdirSync, readSync, realpathSync, type Stats, statSync } from 'node:fs'
 import { join, posix } from 'node:path'
+import { inWords } from '../core/system-error.ts'
 import { formatOf } from '../images/index.ts'
 import { type BrokenFile, DataError } from './errors.ts'
 
@@ -82,10 +83,10 @@ function attempt<T>(call: () => T): T | string {
   try {
     return call()
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException
+    const { code } = error as NodeJS.ErrnoException
     if (code === 'ELOOP') return 'a link that leads to itself; remove it'
     if (code === 'ENOENT') return 'a link to nothing; remove it, or bring back what it leads to'
-    return `cannot be read: ${message}`
+    return `cannot be read: ${inWords(error)}`
   }
 }
 

@@ -1,6 +1,5 @@
 import { ArgumentError, ShapeError } from '../core/errors.ts'
 import { NdArray } from '../runtime/ndarray.ts'
-import { ImageError } from './errors.ts'
 import { type Box, blurLevels, pasteLevels, resizeLevels } from './pillow.ts'
 import { type Pixels, sizeOf } from './pixels.ts'
 
@@ -139,19 +138,4 @@ export function hiresSize(
   if (!(width >= first.width && height >= first.height))
     throw new ArgumentError(`hires fix: ${width} × ${height} is smaller than the first pass, ${first.width} × ${first.height}`)
   return { width, height }
-}
-
-/**
- * A picture that is to be read by a network: finite, and within [−1, 1] but for rounding.
- *
- * @throws ImageError where it is not, which mostly means levels that were not scaled
- */
-export function checkPicture(picture: NdArray<'f32'>, place: string): void {
-  const { data } = picture
-  for (let i = 0; i < data.length; i++) {
-    const value = data[i] as number
-    if (Math.abs(value) <= 1.001) continue
-    const what = Number.isFinite(value) ? `${value}, outside −1 … 1` : `${value}`
-    throw new ImageError(place, 'values', `element ${i} is ${what}; levels x of 0 … 255 are x / 127.5 − 1`)
-  }
 }

@@ -9,7 +9,7 @@ import { LangevinError } from '../core/errors.ts'
  * - `size`: too many bytes or pixels, or too few pixels
  * - `animated`: more than one frame
  * - `broken`: truncated or damaged
- * - `values`: numbers that are no picture (not finite)
+ * - `values`: numbers that are no picture: not finite, or far out of range
  */
 export type ImageFault = 'missing' | 'format' | 'mime' | 'size' | 'animated' | 'broken' | 'values'
 

@@ -1,5 +1,4 @@
 export {
-  checkPicture,
   type FitMode,
   fillMasked,
   fitPicture,
@@ -48,6 +47,7 @@ export {
   toTensor,
 } from './pixels.ts'
 export { readPngText, withPngText } from './pngtext.ts'
+export { checkPicture, pictureFault } from './range.ts'
 export { type Kernel, type ResizeOptions, resize, type Taps, type TapsOptions, taps } from './resize.ts'
 export {
   optionsOf,

@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, w
 import { basename, join } from 'node:path'
 import { saving, syncFolder, temporaryIn } from '../checkpoints/atomic.ts'
 import { openSafetensors, readTensor, writeSafetensors } from '../checkpoints/safetensors.ts'
+import { inWords } from '../core/system-error.ts'
 import type { NdArray } from '../runtime/ndarray.ts'
 import { TrainingError } from './errors.ts'
 import { makeFolder } from './folder.ts'
@@ -94,7 +95,7 @@ function parseRun(file: string): Record<string, unknown> {
   try {
     return JSON.parse(readFileSync(file, 'utf8'))
   } catch (cause) {
-    throw new TrainingError(`${file}: ${(cause as Error).message}; the checkpoint is damaged`, { cause })
+    throw new TrainingError(`${file}: ${inWords(cause)}; the checkpoint is damaged`, { cause })
   }
 }
 
@@ -104,7 +105,7 @@ export function latestCheckpoint(dir: string, warn: (message: string) => void): 
     try {
       return readCheckpoint(dir, step)
     } catch (error) {
-      warn(`checkpoint-${step} cannot be used (${(error as Error).message}); trying the one before`)
+      warn(`checkpoint-${step} cannot be used (${inWords(error)}); trying the one before`)
     }
   }
   return undefined

@@ -1,3 +1,4 @@
+import { inWords } from '../core/system-error.ts'
 import { TrainingError } from './errors.ts'
 import { readHistory } from './history.ts'
 import { differences } from './identity.ts'
@@ -38,7 +39,7 @@ export function recipeIdentity(
           ...differences(flagsOf(saved, names as (keyof TrainingConfig)[]), flagsOf(recipe, names as (keyof TrainingConfig)[])),
         ]
       } catch (cause) {
-        throw new TrainingError(`${dir}/checkpoint-${step}: its recipe cannot be read: ${(cause as Error).message}`, { cause })
+        throw new TrainingError(`${dir}/checkpoint-${step}: its recipe cannot be read: ${inWords(cause)}`, { cause })
       }
     },
   }

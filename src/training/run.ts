@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { saving, writeAll, writeAtomic } from '../checkpoints/atomic.ts'
 import { writeJson } from '../checkpoints/json.ts'
+import { inWords } from '../core/system-error.ts'
 import type { NdArray } from '../runtime/ndarray.ts'
 import { environment } from '../runtime/node/environment.ts'
 import { makeFolder } from './folder.ts'
@@ -120,7 +121,7 @@ async function look(
     try {
       await work()
     } catch (error) {
-      warn(`step ${step}: no ${what}: ${(error as Error).message}`)
+      warn(`step ${step}: no ${what}: ${inWords(error)}`)
     }
   }
   const { validation } = job

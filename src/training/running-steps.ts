@@ -1,3 +1,4 @@
+import { inWords } from '../core/system-error.ts'
 import type { NdArray } from '../runtime/ndarray.ts'
 import { Generator } from '../runtime/random.ts'
 import { checkpointFolder, saveCheckpoint, type TrainingCheckpoint } from './checkpoint.ts'
@@ -123,7 +124,7 @@ export class RunningSteps {
     } catch (error) {
       if (failure === undefined) throw error
       const { warn = console.warn } = this.settings
-      warn(`step ${this.done} could not be saved: ${(error as Error).message}`)
+      warn(`step ${this.done} could not be saved: ${inWords(error)}`)
     }
   }
 }

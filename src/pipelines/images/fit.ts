@@ -5,6 +5,7 @@ import {
   type Kernel,
   type Picture,
   type Pixels,
+  pictureFault,
   pixelsOf,
   toRgb,
   toTensor,
@@ -17,15 +18,10 @@ export interface Size {
   readonly width: number
 }
 
-/** How far beyond [−1, 1] a decoder's pictures go at most. */
-const FARTHEST = 3
-
 /** A given picture as levels [H, W, 3]. @throws ArgumentError for values that are no picture's in [−1, 1] */
 export function levelsOf(picture: NdArray): Pixels {
-  if (picture.dtype !== 'u8' && picture.abs().max().item() > FARTHEST) {
-    const [low, high] = [picture.min().item(), picture.max().item()]
-    throw new ArgumentError(`a picture has values in [−1, 1], and this one in [${low}, ${high}]: bring levels x to x/127.5 − 1`)
-  }
+  const fault = pictureFault(picture)
+  if (fault !== undefined) throw new ArgumentError(fault)
   return toRgb(pixelsOf(picture as Picture))
 }
 

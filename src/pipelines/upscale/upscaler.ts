@@ -1,5 +1,6 @@
 import { ArgumentError, ShapeError } from '../../core/errors.ts'
 import { input } from '../../core/tensor.ts'
+import { pictureFault } from '../../images/range.ts'
 import { resize } from '../../images/resize.ts'
 import { Params } from '../../nn/params.ts'
 import type { NdArray } from '../../runtime/ndarray.ts'
@@ -133,10 +134,13 @@ function tileOptions({ scale, multiple, tiling: own }: UpscalerNetwork, picture:
   return { scale, tile: side, tiling }
 }
 
-function checkPicture({ shape }: NdArray): number {
+function checkPicture(picture: NdArray): number {
+  const { shape } = picture
   const [channels = 0] = shape
   if (shape.length !== 3 || channels < 1 || channels > 4 || shape.some((n) => n === 0))
     throw new ShapeError(`upscale: expected a picture [1 to 4, H, W], got [${shape.join(', ')}]`)
+  const fault = pictureFault(picture, [0, 1])
+  if (fault !== undefined) throw new ArgumentError(`upscale: ${fault}`)
   return channels
 }
 

@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { ArgumentError, LangevinError } from '../../core/errors.ts'
+import { inWords } from '../../core/system-error.ts'
 
 /** Bytes of packed weights that are kept unless `LANGEVIN_CACHE_LIMIT` says otherwise. */
 const LIMIT = 20e9
@@ -34,7 +35,7 @@ export function cacheFolder(...parts: readonly string[]): string {
   try {
     mkdirSync(folder, { recursive: true })
   } catch (cause) {
-    throw new LangevinError(`${folder}: ${(cause as Error).message}. Set LANGEVIN_CACHE to a folder that can be written`, {
+    throw new LangevinError(`${folder}: ${inWords(cause)}. Set LANGEVIN_CACHE to a folder that can be written`, {
       cause,
     })
   }

@@ -1,5 +1,6 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import type { FileRange } from '../../core/onnx/types.ts'
+import { inWords } from '../../core/system-error.ts'
 import { EngineError } from '../engine-error.ts'
 import { checkStamp } from './stamp.ts'
 
@@ -35,4 +36,4 @@ function opened(file: string): number {
 }
 
 export const cannotOpen = (file: string, cause: unknown) =>
-  new EngineError(`the weights' file ${file} cannot be opened: ${(cause as Error).message}`, { cause })
+  new EngineError(`the weights' file ${file} cannot be opened: ${inWords(cause)}`, { cause })

@@ -1,5 +1,6 @@
 import { closeSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { inWords } from '../../core/system-error.ts'
 import { EngineError } from '../engine-error.ts'
 import { cacheFolder } from './cache.ts'
 import { MOST_AT_ONCE } from './read.ts'
@@ -59,7 +60,7 @@ export class WeightFile {
 
 const cannotWrite = (path: string, cause: unknown) =>
   new EngineError(
-    `${path} cannot be written: ${(cause as Error).message}. Set LANGEVIN_CACHE to a folder with room for the packed weights`,
+    `${path} cannot be written: ${inWords(cause)}. Set LANGEVIN_CACHE to a folder with room for the packed weights`,
     { cause },
   )
 
