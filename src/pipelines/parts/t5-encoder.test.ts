@@ -83,3 +83,22 @@ test('a tokenizer of another model is named', async () => {
   await expect(encoder.encode('zebra fox', { length: 8, masked: true })).rejects.toThrow(/text_encoder_3 knows 30 tokens/)
   await encoder.release()
 })
+
+test('UMT5 opens by its own class, with a table of positions in each layer', async () => {
+  const config = { ...fields, model_type: 'umt5' }
+  const own = new Params()
+  network(own, t5Config(config))(input('tokens', [1, 3], 'i64'))
+  const drawn = own.initialise(new Generator(4))
+  const tables = [...drawn.keys()].filter((key) => key.includes('relative_attention_bias'))
+  expect(tables.length).toBe(2)
+  const encoder = t5Encoder(await opened(drawn, { className: 'UMT5EncoderModel', config }), {})
+  const found = await encoder.encode('a red fox', { length: 12, masked: true })
+  expect([found.states.shape, found.mask.shape]).toEqual([
+    [1, 12, 12],
+    [1, 12],
+  ])
+  await encoder.release()
+  await expect(async () => opened(drawn, { className: 'CLIPTextModel', config })).rejects.toThrow(
+    /text_encoder_3: is CLIPTextModel/,
+  )
+})
