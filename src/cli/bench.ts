@@ -42,10 +42,10 @@ export const bench = defineCommand({
   description: `Measures langevin, and PyTorch in the same run where a Python with torch and diffusers is found (LANGEVIN_PYTHON, else python3). Each side runs in a process of its own; the sides take turns, and the least time of all rounds counts. Nothing else should run meanwhile. The ratio is PyTorch's best time over ours (above 1 langevin is faster); for trace-and-compile and sampler-step it is what is allowed over what was taken, where that is least.\n\nBenchmarks, on the ${subject}:\n${summaries}`,
   positional: ['name'],
   options: z.object({
-    name: z
-      .enum(names)
-      .optional()
-      .meta({ description: 'one benchmark; all of them unless given, but sd-unet and modes, which write 4.2 GB to the cache' }),
+    name: z.enum(names).optional().meta({
+      description:
+        'one benchmark; all of them unless given, but sd-unet, sd3-transformer and modes, which write 4 GB each to the cache',
+    }),
     rounds: z.int().min(1).default(5).meta({ description: 'turns that each side takes' }),
     sides: z.string().optional().meta({ description: 'which forms take part, as float,eager; all of them unless given' }),
     python: z.string().optional().meta({ description: 'the Python of the other side' }),

@@ -49,6 +49,15 @@ export const benchmarks = {
     warmUp: 0,
     repeats: 1,
   },
+  'sd3-transformer': {
+    what: 'a guided step of a 512×512 picture, and opening the checkpoint with the first step',
+    subject:
+      'transformer of Stable Diffusion 3 medium (2,028,328,000 parameters; LANGEVIN_BENCH_LAYERS for fewer than its 24 blocks), random weights stored in float16, batch 2',
+    forms: ['float', 'int8', 'int4'],
+    peers: ['eager', 'bfloat16'],
+    warmUp: 0,
+    repeats: 1,
+  },
   modes: {
     what: 'a picture in each mode of speed and memory, and how near it is to the float network’s',
     subject: 'Stable Diffusion 1.5 with random weights in float32, 128×128 pictures, 20 guided steps',
@@ -84,7 +93,8 @@ export interface BenchmarkResult {
 
 const here = (file: string) => fileURLToPath(new URL(file, import.meta.url))
 const ours = here(import.meta.url.endsWith('.ts') ? './side.ts' : './side.js')
-const theirs = (name: BenchmarkName) => here(`../../../bench/${name === 'sd-unet' ? 'sd_unet' : 'unet'}.py`)
+const scripts: Readonly<Partial<Record<BenchmarkName, string>>> = { 'sd-unet': 'sd_unet', 'sd3-transformer': 'sd3_transformer' }
+const theirs = (name: BenchmarkName) => here(`../../../bench/${scripts[name] ?? 'unet'}.py`)
 
 export interface CompareOptions {
   readonly rounds: number

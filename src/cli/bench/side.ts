@@ -6,6 +6,7 @@ import { createInterface } from 'node:readline'
 import { type Mode, modeFigures, modesCheckpoint } from './modes.ts'
 import { samplerShare } from './samplers.ts'
 import { type Form, sdCheckpoint, sdStep } from './sd-unet.ts'
+import { sd3Checkpoint, sd3Step } from './sd3-transformer.ts'
 import { inference, preparation, training, writeModel } from './unet.ts'
 
 const [name, dir, form] = process.argv.slice(2) as [string, string, string | undefined]
@@ -30,11 +31,16 @@ const works: Record<string, () => Promise<() => Promise<object>>> = {
   'trace-and-compile': async () => () => preparation(dir),
   'sampler-step': () => samplerShare(dir),
   'sd-unet': () => sdStep(dir, (form ?? 'float') as Form),
+  'sd3-transformer': () => sd3Step(dir, (form ?? 'float') as Form),
   modes: async () => () => modeFigures(dir, form as Mode),
 }
 
 /** What all sides of a benchmark with forms share. */
-const shared: Record<string, () => Promise<string>> = { 'sd-unet model': sdCheckpoint, 'modes model': modesCheckpoint }
+const shared: Record<string, () => Promise<string>> = {
+  'sd-unet model': sdCheckpoint,
+  'sd3-transformer model': () => sd3Checkpoint(),
+  'modes model': modesCheckpoint,
+}
 
 const make = shared[name]
 if (make) {
