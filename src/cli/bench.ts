@@ -39,22 +39,21 @@ const machineLine = ({ cpu, memory, platform, node, packages }: Environment) =>
 export const bench = defineCommand({
   name: 'bench',
   summary: 'measure this machine, next to PyTorch where it is installed',
-  description: `Measures langevin, and PyTorch in the same run where a Python with torch and diffusers is found (LANGEVIN_PYTHON, else python3). Each side runs in a process of its own; the sides take turns, and the least time of all rounds counts. Nothing else should run meanwhile. The ratio is PyTorch's best time over ours (above 1 langevin is faster); for trace-and-compile and sampler-step it is what is allowed over what was taken, where that is least.\n\nBenchmarks, on the ${subject}:\n${summaries}`,
+  description: `Measures langevin, and PyTorch in the same run where a Python with torch and diffusers is found (LANGEVIN_PYTHON, else python3). Each side runs in a process of its own. The sides take turns, and the shortest time of all rounds counts. Run nothing else meanwhile. The ratio is PyTorch's best time divided by langevin's: above 1, langevin is faster. For trace-and-compile and sampler-step it is the allowed time divided by the measured time, at its lowest.\n\nBenchmarks, on the ${subject}:\n${summaries}`,
   positional: ['name'],
   options: z.object({
     name: z.enum(names).optional().meta({
-      description:
-        'one benchmark; all of them unless given, but sd-unet, sd3-transformer and modes, which write 4 GB each to the cache',
+      description: 'one benchmark; by default all except sd-unet, sd3-transformer and modes, which write 4 GB each to the cache',
     }),
-    rounds: z.int().min(1).default(5).meta({ description: 'turns that each side takes' }),
-    sides: z.string().optional().meta({ description: 'which forms take part, as float,eager; all of them unless given' }),
-    python: z.string().optional().meta({ description: 'the Python of the other side' }),
+    rounds: z.int().min(1).default(5).meta({ description: 'turns of each side' }),
+    sides: z.string().optional().meta({ description: 'sides to compare, for example float,eager; by default all' }),
+    python: z.string().optional().meta({ description: 'the Python that runs PyTorch' }),
     json: z.boolean().default(false).meta({ description: 'print one line of JSON' }),
   }),
   examples: [
     ['langevin bench', 'everything, in some minutes'],
     ['langevin bench unet-inference --rounds 10', 'one, more carefully'],
-    ['langevin bench sd-unet --sides float,eager', 'only these two of a large one'],
+    ['langevin bench sd-unet --sides float,eager', 'only two sides of a large benchmark'],
     ['langevin bench --json > results.json', 'with the machine, for keeping'],
   ],
   async run({ name, rounds, sides, python = process.env.LANGEVIN_PYTHON ?? 'python3', json }, io) {

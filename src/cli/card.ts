@@ -6,14 +6,14 @@ export const card = defineCommand({
   name: 'card',
   summary: 'a trained model with its card, as a folder to publish',
   description:
-    'Takes the latest checkpoint of a training run and writes the model, its recipe, and a model card: what it learnt from, how it was trained and for how long, the curve of its loss, samples that nobody chose, and how good it is, measured as langevin evaluate does. Only models of stickers can be measured.',
+    'Takes the latest checkpoint of a training run and writes the model, its recipe, and a model card: what it was trained on, how and for how long, its loss curve, uncurated samples, and its quality, measured as langevin evaluate does. Only models of stickers can be measured.',
   positional: ['run'],
   options: z.object({
     run: z.string().meta({ description: 'the output folder of langevin train' }),
     out: z.string().meta({ description: 'the folder to write; its name is the name of the model' }),
-    note: z.string().optional().meta({ description: 'said in the card behind the time that training took' }),
+    note: z.string().optional().meta({ description: 'a sentence for the card, after the training time' }),
     ...evaluateOptions.shape,
-    device: z.enum(['cpu', 'webgpu', 'cuda']).default('cpu').meta({ description: 'what runs the network' }),
+    device: z.enum(['cpu', 'webgpu', 'cuda']).default('cpu').meta({ description: 'where the network runs' }),
   }),
   examples: [
     ['langevin card runs/ddpm-stickers-32 --out zoo/ddpm-stickers-32', 'the bundled model, after training it again'],

@@ -8,9 +8,9 @@ export const evaluate = defineCommand({
   summary: 'how good a model is',
   description: `Measures a model on pictures or captions that its training did not show.
 
-Text to image, any pipeline: a judge, a small network that finds objects, counts how often the pictures show what 500 test captions say. How strongly captions guide is chosen before, on other captions. Every model is asked the same captions, those of sticker scenes.
+Text to image, any pipeline: a judge, which is a small network that finds objects, counts how often the pictures show what 500 test captions say. The guidance scale is chosen before, on validation captions. Every model gets the same captions, of sticker scenes.
 
-Pictures of stickers without text: how far they lie from real ones, as squared Fréchet distances between Gaussians fitted to the features of a small classifier. These are not FIDs, which are taken in the features of another network.
+Unconditional models of stickers: the squared Fréchet distance of their pictures from real ones, between Gaussians fitted to features of a small classifier. It is not an FID, which uses features of another network.
 
 A classifier, an autoencoder, a CLIP, a judge: how often it is right, on real pictures.`,
   positional: ['model'],
@@ -20,7 +20,7 @@ A classifier, an autoencoder, a CLIP, a judge: how often it is right, on real pi
         'the folder of a model, or the name of a bundled one; a text-to-image model also as a file, or by its name on the hub',
     }),
     ...evaluateOptions.shape,
-    device: z.enum(['cpu', 'webgpu', 'cuda']).default('cpu').meta({ description: 'what runs the network' }),
+    device: z.enum(['cpu', 'webgpu', 'cuda']).default('cpu').meta({ description: 'where the network runs' }),
     json: z.boolean().default(false).meta({ description: 'print one line of JSON' }),
   }),
   examples: [

@@ -49,7 +49,7 @@ export const info = defineCommand({
   name: 'info',
   summary: 'what this machine offers, or how a picture was made',
   description:
-    'Prints the versions, the processor, the memory and the devices that langevin finds, with what each device is good for and why one cannot be used; a GPU is tried for a second, in a process of its own. With a PNG, JPEG or WebP, prints the text in it instead: pictures made by langevin and most other programs carry their settings.',
+    'Prints the versions, the processor, the memory and the devices that langevin finds, what each device is good for, and why one cannot be used. A GPU is tried for a second, in a process of its own. With a PNG, JPEG or WebP, prints the text in it instead: pictures made by langevin and most other programs carry their settings.',
   positional: ['file'],
   options: z.object({
     file: z.string().optional().meta({ description: 'a PNG, JPEG or WebP' }),

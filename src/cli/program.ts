@@ -62,7 +62,7 @@ const commands: Readonly<Record<string, Entry>> = {
   },
   pull: {
     takes: '<names...>',
-    summary: 'bring models from the hub, and check them',
+    summary: 'download models from the hub, and check them',
     load: async () => (await import('./pull.ts')).pull,
   },
   cache: {

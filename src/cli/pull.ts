@@ -5,13 +5,13 @@ const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`
 
 export const pull = defineCommand({
   name: 'pull',
-  summary: 'bring models from the hub, and check them',
+  summary: 'download models from the hub, and check them',
   description:
-    "Brings models into the cache that Python's huggingface_hub shares, and holds every file against its checksum. A download that was cut off goes on where it stopped; what is there already is checked and not fetched again. A name is a bundled model's, or one on the hub: org/name, org/name@revision, org/name/file.safetensors.",
+    "Downloads models into the cache that Python's huggingface_hub uses too, and checks every file against its checksum. An interrupted download continues where it stopped; files that are there already are checked, not downloaded again. A name is a bundled model's, or one on the hub: org/name, org/name@revision, org/name/file.safetensors.",
   positional: ['names'],
   options: z.object({
     names: z.array(z.string().min(1)).min(1).meta({ description: 'models' }),
-    variant: z.string().optional().meta({ description: "which of a folder's weights, as fp16" }),
+    variant: z.string().optional().meta({ description: "which of a folder's weights, for example fp16" }),
     revision: z.string().optional().meta({ description: 'a branch, a tag or a commit' }),
     json: z.boolean().default(false).meta({ description: 'print one line of JSON' }),
   }),

@@ -10,21 +10,21 @@ const options = z.object({
   ...ddpmOptions.shape,
   num: ddpmOptions.shape.num.default(16),
   scheduler: z.enum(pictureSamplers).optional().meta({
-    description: "the sampler, what the model's folder names unless given; of a score SDE also pc, sde and ode",
+    description: "the sampler; by default the one that the model's folder names. A score SDE also has pc, sde and ode",
   }),
   steps: z
     .int()
     .positive()
     .optional()
-    .meta({ description: 'sampling steps; as many as in training with ddpm, 200 with pc and sde, else 50' }),
+    .meta({ description: 'sampling steps; by default as many as in training with ddpm, 200 with pc and sde, else 50' }),
   out: z
     .string()
     .regex(/\.png$/i, 'must end in .png')
     .default('grid.png')
     .meta({ description: 'the picture to write, all in a grid' }),
-  columns: z.int().positive().optional().meta({ description: 'of the grid; a near-square unless given' }),
-  device: z.enum(['cpu', 'webgpu', 'cuda']).default('cpu').meta({ description: 'what runs the network' }),
-  variant: z.string().optional().meta({ description: 'which of the weights, as fp16' }),
+  columns: z.int().positive().optional().meta({ description: 'columns of the grid; near-square by default' }),
+  device: z.enum(['cpu', 'webgpu', 'cuda']).default('cpu').meta({ description: 'where the network runs' }),
+  variant: z.string().optional().meta({ description: 'which weights of the folder, for example fp16' }),
   draw: z.boolean().default(true).meta({ description: 'do not show the picture in the terminal' }),
   json: z.boolean().default(false).meta({ description: 'print one line of JSON, draw nothing' }),
 })
@@ -33,14 +33,14 @@ export const sample = defineCommand({
   name: 'sample',
   summary: 'pictures from an unconditional diffusion model',
   description:
-    "Samples pictures from a DDPM, DDIM or score SDE in diffusers' folder layout and writes them as one grid. The same seed gives the same file, and the picture that diffusers would give. The settings are in the file: langevin info shows them.",
+    "Samples pictures from a DDPM, DDIM or score SDE in diffusers' folder layout and writes them as one grid. The same seed gives the same file, with the pictures that diffusers makes. The file holds its settings: langevin info shows them.",
   positional: ['model'],
   options,
   examples: [
     ['langevin sample ddpm-faces-32', '16 pictures from a bundled model'],
     ['langevin sample path/to/ddpm --num 4 --seed 7 --out four.png', 'four from a folder'],
     ['langevin sample path/to/ddpm --scheduler ddim --steps 25 --eta 1', 'fewer steps, with noise'],
-    ['langevin sample score-stickers-32 --scheduler pc --steps 500', 'a score SDE by predictor and corrector'],
+    ['langevin sample score-stickers-32 --scheduler pc --steps 500', 'a score SDE by its predictor–corrector sampler'],
     ['langevin sample score-stickers-32 --scheduler ode', 'the same by its probability-flow ODE'],
   ],
   async run({ model, out, columns, device, variant, draw, json, scheduler, ...settings }, io) {

@@ -39,26 +39,29 @@ ${list}`,
     sweep: z
       .boolean()
       .default(false)
-      .meta({ description: 'try learning rates and optimizers in short runs instead, on the same batches' }),
-    sweep_steps: z.int().positive().default(200).meta({ description: 'steps of each of these runs' }),
+      .meta({ description: 'instead of training, compare learning rates and optimizers in short runs on the same batches' }),
+    sweep_steps: z.int().positive().default(200).meta({ description: 'steps of each run of a sweep' }),
     sweep_learning_rates: z
       .string()
       .transform((text) => text.split(',').map(Number))
       .pipe(z.array(z.number('must be numbers with commas between them').positive()))
       .optional()
-      .meta({ description: 'rates to try, as 1e-4,1e-3; a quarter to four times the recipe’s unless given' }),
+      .meta({
+        description:
+          'learning rates of a sweep, for example 1e-4,1e-3; by default five from a quarter to four times the recipe’s',
+      }),
     sweep_optimizers: z
       .string()
       .default(optimizerNames.join(','))
       .transform((text) => text.split(','))
       .pipe(z.array(z.enum(optimizerNames)))
-      .meta({ description: 'optimizers to try' }),
+      .meta({ description: 'optimizers of a sweep' }),
   }),
   positional: ['recipe'],
   examples: [
     ['langevin train ddpm-stickers-32', 'the bundled model again, from nothing'],
     ['langevin train ddpm-stickers-32 --max-train-steps 200 --output-dir /tmp/try', 'a short try'],
-    ['langevin train my-pictures.json --sweep', 'which rate and optimizer to take, before a long run'],
+    ['langevin train my-pictures.json --sweep', 'finds a learning rate and optimizer before a long run'],
     ['langevin train my-pictures.json', 'your own folder of pictures, see docs/training.md'],
   ],
   async run({ recipe: name, sweep, sweep_steps, sweep_learning_rates, sweep_optimizers, ...given }, io) {

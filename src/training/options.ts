@@ -6,42 +6,51 @@ import type { TrainingOptions } from './train.ts'
 const count = z.int().min(0)
 const describe = <T extends z.ZodType>(schema: T, description: string): T => schema.meta({ description })
 
-/** What every training run can be told, under the names that diffusers' training scripts use. */
+/** Options of every training run, under the names that diffusers' training scripts use. */
 export const trainingSchema = z.object({
   output_dir: describe(z.string().optional(), 'folder for checkpoints, logs, previews and the finished model'),
   max_train_steps: describe(count.default(10_000), 'optimizer steps'),
   train_batch_size: describe(count.min(1).default(64), 'pictures in a batch'),
-  gradient_accumulation_steps: describe(count.min(1).default(1), 'batches one after another whose gradients make one step'),
-  num_processes: describe(count.min(1).default(1), 'batches side by side in a step, each on its share of the cores'),
-  optimizer: describe(z.enum(optimizerNames).default('adamw'), 'muon: updates the matrices of hidden layers, adamw all else'),
+  gradient_accumulation_steps: describe(count.min(1).default(1), 'batches that are run one after another and averaged in a step'),
+  num_processes: describe(
+    count.min(1).default(1),
+    'batches that are run in parallel and averaged in a step, each on its share of the cores',
+  ),
+  optimizer: describe(
+    z.enum(optimizerNames).default('adamw'),
+    'muon updates the matrices of hidden layers, and leaves the rest to adamw',
+  ),
   learning_rate: describe(z.number().positive().default(2e-4), 'peak learning rate'),
-  lr_scheduler: describe(z.enum(rateSchedules).default('cosine'), 'how the rate goes on after the warm-up'),
+  lr_scheduler: describe(z.enum(rateSchedules).default('cosine'), 'learning-rate schedule after the warm-up'),
   lr_decay_steps: describe(
     count.min(1).optional(),
-    'last steps, over which a warmup_stable_decay rate falls; a tenth of all unless given',
+    'steps of the decay at the end of warmup_stable_decay; by default a tenth of all',
   ),
-  lr_warmup_steps: describe(count.default(500), 'steps over which the rate rises from 0'),
+  lr_warmup_steps: describe(count.default(500), 'steps over which the learning rate rises from 0'),
   adam_beta1: describe(z.number().min(0).lt(1).default(0.9), 'decay of the mean gradient'),
   adam_beta2: describe(z.number().min(0).lt(1).default(0.999), 'decay of the mean squared gradient'),
-  adam_epsilon: describe(z.number().positive().default(1e-8), 'added to the root of the latter'),
+  adam_epsilon: describe(z.number().positive().default(1e-8), 'added to the root of the mean squared gradient'),
   adam_weight_decay: describe(z.number().min(0).default(0.01), 'weight decay'),
-  max_grad_norm: describe(z.number().positive().default(1), 'longer gradients are scaled down to this'),
-  ema_decay: describe(z.number().min(0).lt(1).default(0.9995), 'moving average of the weights; 0 for none'),
+  max_grad_norm: describe(z.number().positive().default(1), 'gradients of a larger norm are scaled down to this norm'),
+  ema_decay: describe(z.number().min(0).lt(1).default(0.9995), 'decay of the EMA weights; 0 for none'),
   seed: describe(z.int().default(0), 'decides initial weights, noise and the order of the data'),
   checkpointing_steps: describe(count.min(1).default(1000), 'steps between checkpoints'),
   checkpoints_total_limit: describe(count.min(1).default(2), 'checkpoints kept'),
   validation_steps: describe(count.min(1).default(1000), 'steps between grids of samples'),
-  num_validation_images: describe(count.min(1).optional(), 'pictures of such a grid; 64 of an unconditional model unless given'),
+  num_validation_images: describe(
+    count.min(1).optional(),
+    'pictures in a grid of samples; by default 64 for an unconditional model',
+  ),
   validation_num_inference_steps: describe(
     count.min(1).optional(),
-    'sampling steps of each; 50 of an unconditional model unless given',
+    'sampling steps of these pictures; by default 50 for an unconditional model',
   ),
   resume_from_checkpoint: describe(
     z
       .string()
       .regex(/^(latest|no|(.*[\\/])?checkpoint-\d+[\\/]?)$/, 'must be latest, no, or a checkpoint by name: checkpoint-400')
       .default('latest'),
-    'go on from the newest whole checkpoint, if any (latest), from one by name (checkpoint-400), or from none (no)',
+    'resume from the newest complete checkpoint, if any (latest), from a named one (checkpoint-400), or start anew (no)',
   ),
   device: describe(z.enum(['cpu', 'webgpu', 'cuda']).default('cpu'), 'where to train'),
   threads: describe(count.default(0), 'processor cores to use; 0 for all'),

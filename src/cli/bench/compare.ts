@@ -28,7 +28,7 @@ export const benchmarks = {
   'unet-inference': { what: 'one evaluation', peers: ['eager', 'channels_last'], warmUp: 3, repeats: 3 },
   'unet-training': { what: 'forward, backward and AdamW', peers: ['eager'], warmUp: 2, repeats: 2 },
   'trace-and-compile': {
-    what: 'drawing it, compiling its programs',
+    what: 'tracing it and compiling its programs',
     peers: [],
     warmUp: 0,
     repeats: 1,
@@ -59,7 +59,7 @@ export const benchmarks = {
     repeats: 1,
   },
   modes: {
-    what: 'a picture in each mode of speed and memory, and how near it is to the float network’s',
+    what: 'a picture in each mode of speed and memory, and its difference from the float network’s',
     subject: 'Stable Diffusion 1.5 with random weights in float32, 128×128 pictures, 20 guided steps',
     forms: ['float', 'deep:2', 'deep:3', 'deep:5', 'first-block:0.1', 'int8', 'int4', 'low-memory'],
     peers: [],

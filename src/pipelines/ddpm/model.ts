@@ -17,12 +17,17 @@ export const ddpmOptions = z.object({
   steps: z.int().positive().optional().meta({ description: 'sampling steps; as many as in training with ddpm, else 50' }),
   seed: seedOption,
   scheduler: samplerOption,
-  eta: z.number().min(0).max(1).default(0).meta({ description: 'noise that ddim renews: 0 none, 1 as much as ddpm' }),
+  eta: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0)
+    .meta({ description: 'share of noise that ddim draws anew at each step: 0 none, 1 as much as ddpm' }),
   batch: z
     .int()
     .positive()
     .default(16)
-    .meta({ description: 'pictures that go through the network at once; no matter to the result' }),
+    .meta({ description: 'pictures that go through the network at once; the result does not depend on it' }),
 })
 
 /** A step of sampling, and how far it is. */

@@ -7,35 +7,32 @@ import type { CompileOptions } from '../../runtime/program.ts'
 
 /** How a model is sampled to be measured; a classifier takes `num` alone. */
 export const evaluateOptions = z.object({
-  num: z.int().min(2).default(1024).meta({ description: 'pictures in every set; of a text-to-image model 500 at most' }),
+  num: z.int().min(2).default(1024).meta({ description: 'pictures in every set; at most 500 for a text-to-image model' }),
   steps: z
     .int()
     .positive()
     .optional()
-    .meta({ description: 'sampling steps; 50 unless given, 200 with pc and sde, 20 from text' }),
+    .meta({ description: 'sampling steps; by default 50, 200 with pc and sde, 20 for text-to-image models' }),
   seed: ddpmOptions.shape.seed,
-  scheduler: z
-    .enum(pictureSamplers)
-    .default('ddim')
-    .meta({ description: 'the sampler; pc, sde and ode where it is a score SDE' }),
+  scheduler: z.enum(pictureSamplers).default('ddim').meta({ description: 'the sampler; pc, sde and ode for score SDEs only' }),
   batch: ddpmOptions.shape.batch.default(64),
   likelihood: z
     .int()
     .min(0)
     .default(64)
-    .meta({ description: 'of a score SDE: pictures in each of two sets whose bits per dimension are measured; 0 for none' }),
+    .meta({ description: 'score SDE: pictures in each of two sets whose bits per dimension are measured; 0 for none' }),
   guidance: z
     .number()
     .min(1)
     .optional()
-    .meta({ description: 'of a text-to-image model: how strongly captions guide; chosen on validation captions unless given' }),
+    .meta({ description: 'text-to-image model: guidance scale; by default chosen on validation captions' }),
   validation: z.int().min(2).max(500).default(250).meta({
-    description: 'of a text-to-image model: validation captions that guidance is chosen by, apart from those it is tested on',
+    description: 'text-to-image model: number of validation captions on which guidance is chosen',
   }),
   judge: z
     .string()
     .default('stickers-judge')
-    .meta({ description: 'of a text-to-image model: the folder or name of the judge of its pictures' }),
+    .meta({ description: 'text-to-image model: the folder or name of the judge of its pictures' }),
   classifier: z
     .string()
     .default('sticker-classifier-32')
