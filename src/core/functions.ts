@@ -26,7 +26,7 @@ export function concat(tensors: readonly Tensor[], axis: number): Tensor {
   return tensors.length === 1 ? first : build(move.concat, [...tensors], { axis: axisOf(axis, first.rank, 'concat') })
 }
 
-/** Tensors of one shape side by side along a new axis. */
+/** Tensors of one shape stacked along a new axis. */
 export const stack = (tensors: readonly Tensor[], axis = 0): Tensor =>
   concat(
     tensors.map((x) => x.unsqueeze(axis)),
@@ -61,7 +61,7 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
   return product.reshape([...x.shape.slice(0, -1), out])
 }
 
-/** How a convolution or a pool moves. A number holds for every axis; padding may differ before and after. */
+/** How the window of a convolution or a pool moves. A number applies to every axis; padding may differ before and after. */
 export interface WindowOptions {
   readonly stride?: number | readonly number[]
   readonly dilation?: number | readonly number[]
@@ -152,7 +152,7 @@ export function attention(
   return build(attentionOp, mask ? [q, k, v, mask] : [q, k, v], { heads, causal, scale: scale ?? perHead ** -0.5 })
 }
 
-/** Elements along an axis whose positions float32 still tells apart. */
+/** Largest axis whose positions float32 represents exactly. */
 const MOST_ALONG = 2 ** 24
 
 /** [B, C, H, W] → [B, C, height, width] as torch's interpolate with align_corners = false (half-pixel centres). */
@@ -170,7 +170,7 @@ export function resize(x: Tensor, size: Shape, mode: 'nearest' | 'bilinear'): Te
   return size.reduce((part, n, i) => resizeAxis(part, i + 2, n, mode), x)
 }
 
-/** Where each of `size` elements lies among `from`: as in PyTorch in float32, which at some sizes rounds to the element before. */
+/** For each of `size` elements the nearest of `from`, calculated in float32 as PyTorch does: at some sizes that rounds to the element before. */
 function nearest(from: number, size: number): Int32Array {
   const scale = Math.fround(from / size)
   return Int32Array.from(range(size), (i) => Math.min(from - 1, Math.floor(Math.fround(i * scale))))

@@ -3,7 +3,7 @@ import { ArgumentError, ShapeError } from './errors.ts'
 import { sameShape, showShape } from './shape.ts'
 import { ones, type Tensor, zeros } from './tensor.ts'
 
-/** Every tensor that the outputs depend on, inputs before what is made from them. */
+/** Every tensor that the outputs depend on, each after its inputs. */
 export function topologicalOrder(outputs: readonly Tensor[]): Tensor[] {
   const order: Tensor[] = []
   const seen = new Set<Tensor>()

@@ -17,7 +17,7 @@ export const isShape = (shape: Shape): boolean => shape.every(isCount) && Number
 /** 0, 1, 2, … */
 export const isCount = (n: number): boolean => Number.isSafeInteger(n) && n >= 0
 
-/** @throws ShapeError where `shape` is none */
+/** @throws ShapeError where `shape` is not a list of sizes */
 export function checkShape(place: string, shape: Shape): void {
   if (!isShape(shape)) throw new ShapeError(`${place}: ${showShape(shape)} is no shape`)
 }

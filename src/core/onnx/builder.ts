@@ -29,7 +29,7 @@ interface Made {
   readonly steps: number
 }
 
-/** Elements of a 16-bit weight up to which it is widened once: what is saved is less than a cast at every run costs. */
+/** A 16-bit weight of at most so many elements is widened once: the memory saved would not be worth a cast at every run. */
 const FEW = 2 ** 14
 
 export interface BuilderOptions {
@@ -55,14 +55,14 @@ export class Builder implements Lowering {
   readonly fusedAttention: boolean
   readonly quantization: Quantization | undefined
   readonly nodes: OnnxNode[] = []
-  /** Casts of 16-bit weights. First in the graph they are last in ONNX Runtime's order: each just before what takes it. */
+  /** Casts of 16-bit weights. ONNX Runtime runs nodes that come first in the graph as late as it can: each cast just before its use. */
   readonly casts: OnnxNode[] = []
   readonly initializers: OnnxTensor[] = []
   readonly inputs: Tensor[] = []
   readonly state: Tensor[] = []
   readonly leaves = new Map<string, Tensor>()
   readonly domains = new Set<string>()
-  /** By the name under which it is asked for: a weight's forms, each once. */
+  /** Packed weights by key, each packed once. */
   readonly packing = new Map<string, Pending>()
   /** Stored values that are used as they are. */
   readonly direct = new Map<string, { readonly tensor: OnnxTensor; readonly stored: StoredValue }>()
@@ -129,7 +129,7 @@ export class Builder implements Lowering {
   packed(x: Tensor, packing: Packing): readonly string[] | undefined {
     const stored = this.storedOf(x)
     if (!stored || !this.options.packs) return undefined
-    // In few bits a weight may be packed; in more than it is stored in, it would be widened as a whole.
+    // A weight kept in 16 bits is packed only into as many bytes or fewer: otherwise packing would widen all of it.
     if (this.keepsHalf(x, stored) && bytesOfPacked(packing) > bytesOfStored(stored)) return undefined
     const needed = (packing.needs ?? []).map((y) => this.storedOf(y))
     if (needed.includes(undefined)) return undefined
@@ -216,7 +216,7 @@ export class Builder implements Lowering {
     return this.fresh(`constant_${this.initializers.length}`)
   }
 
-  /** In training a value that costs little is made again for the backward pass: kept, it would fill memory until then. */
+  /** Training calculates a cheap value again for the backward pass: kept, it would take memory until then. */
   private isWorthRemaking({ at, steps }: Made): boolean {
     return this.options.trains && steps > 0 && this.nodes.length - at > FAR
   }
@@ -238,7 +238,7 @@ export class Builder implements Lowering {
     return typeof lower === 'string' ? this.emit(lower, operands) : lower(this, operands, x)
   }
 
-  /** Rows of a table that is kept in 16 bits: only these are cast. */
+  /** Rows of a table that is kept in 16 bits: only the rows are cast. */
   private halfRows(x: Tensor): string | undefined {
     const [table, index] = x.inputs as [Tensor, Tensor]
     const stored = this.storedOf(table)

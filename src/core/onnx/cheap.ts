@@ -1,11 +1,11 @@
 import type { Tensor } from '../tensor.ts'
 
-/** Nodes between two uses of a value that are then taken to be in different passes. */
+/** Two uses of a value with more nodes between them are taken to be in different passes, forward and backward. */
 export const FAR = 400
 const CHEAP = new Set(['add', 'sub', 'mul', 'div', 'reshape', 'sigmoid', 'gate', 'silu', 'gelu', 'groupNorm'])
-/** As many as group norm and an activation need; where longer rows of cheap operations are made again, one value is kept. */
+/** Cheap operations that are calculated again in a row, at most: enough for group norm and an activation. After so many, one value is kept. */
 export const MOST_STEPS = 4
-/** The one input of its size that a tensor is made from fast, the others being small. */
+/** The only large input of a cheap operation. */
 export function cheapFrom(x: Tensor): Tensor | undefined {
   const [from, ...others] = CHEAP.has(x.op.name) ? x.inputs.filter((y) => y.size * 8 > x.size) : []
   return others.length === 0 ? from : undefined

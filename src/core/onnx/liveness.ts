@@ -12,10 +12,10 @@ export function needed(nodes: readonly OnnxNode[], outputs: readonly string[]): 
   return live.reverse()
 }
 
-/** Elements of a value from which on it pays to calculate it once. */
+/** Values of at least so many elements are worth calculating once, before the first run. */
 const LARGE = 2 ** 14
 
-/** Whether large values are calculated from constants alone, but for those that are to be made at every run. */
+/** Whether large values depend on constants only, apart from those that each run calculates anew. */
 export function isFoldable({ graph }: OnnxModel, everyRun: ReadonlySet<string>): boolean {
   const constants = new Map(graph.initializer.map(({ name, dims }) => [name, sizeOf(dims)]))
   return graph.node.some(({ input, output, opType }) => {

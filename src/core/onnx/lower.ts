@@ -39,7 +39,7 @@ export interface Lowered {
   readonly state: readonly Tensor[]
   readonly packing: readonly Pending[]
   readonly direct: readonly { readonly tensor: OnnxTensor; readonly stored: StoredValue }[]
-  /** Whether ONNX Runtime should choose layouts; else every weight lies as it should. */
+  /** Whether ONNX Runtime should choose layouts; otherwise every weight is packed already. */
   readonly layoutLeft: boolean
   /** Whether large values are calculated from constants alone, such as weights stored in another type: once is enough for those. */
   readonly foldable: boolean
@@ -70,8 +70,8 @@ export function lower({ outputs, weights = new Map() }: Graph, options: LowerOpt
   const made = { target, channelBlock, fusedAttention, packs, keepHalf: packs && keepHalf, quantization, trains, reserved }
   const builder = new Builder(weights, made)
 
-  // In order, so that a deep network needs no deep recursion. In training from the last output, where ONNX Runtime starts too:
-  // gradients of the last layers come first, and what only they need is free again.
+  // In topological order, so that a deep network needs no deep recursion. Training starts from the last output, as ONNX Runtime does:
+  // gradients of the last layers come first, and memory that only they need is free again.
   const traced = trains ? topologicalOrder(Object.values(outputs).reverse()) : order
   for (const x of traced) builder.trace(x)
   const output = Object.entries(outputs).map(([name, x]) => outputOf(builder, name, x))

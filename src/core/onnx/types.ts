@@ -3,7 +3,7 @@ import type { Quantization } from '../ops/quantized.ts'
 import type { Shape } from '../shape.ts'
 import type { Tensor } from '../tensor.ts'
 
-/** Element types of what only ONNX Runtime's kernels take: their arrays, and the numbers under which ONNX knows them. */
+/** Element types that only ONNX Runtime's kernels take: their arrays, and their numbers in ONNX. */
 export const rawTypes = {
   f32: { array: Float32Array, onnx: 1 },
   u8: { array: Uint8Array, onnx: 2 },
@@ -18,7 +18,7 @@ export interface RawTensor {
   readonly data: Float32Array | Uint8Array | Int8Array | Int32Array
 }
 
-/** A part of a file, or of whatever else a backend names so. */
+/** A part of a file, or of another source that a backend names. */
 export interface FileRange {
   readonly file: string
   /** Bytes from the file's start. */
@@ -33,7 +33,7 @@ export type StoredValue = { readonly dtype: DType; readonly shape: Shape } & ({ 
 /** A packed weight: in memory, or in a file at a byte offset. */
 export type RawValue = RawTensor | (Omit<RawTensor, 'data'> & FileRange & { readonly length: number })
 
-/** Fixed values in the layout that a kernel takes: what they will be, and how they are calculated. */
+/** How a fixed weight is packed into the layout that a kernel reads: the results, and the function that fills them. */
 export interface Packing {
   /**
    * Names the layout and every number that it depends on: weights of equal values and equal form are packed to equal bytes,
@@ -43,7 +43,7 @@ export interface Packing {
   readonly results: readonly Omit<RawTensor, 'data'>[]
   /** Other fixed parameters that `fill` reads, such as a bias. */
   readonly needs?: readonly Tensor[]
-  /** Fills memory that may hold anything. */
+  /** Fills memory that is not zeroed. */
   readonly fill: (values: Float32Array, results: readonly RawTensor['data'][], needed: readonly Float32Array[]) => void
 }
 

@@ -65,7 +65,7 @@ function named<S extends string>(operand: string, x: Tensor, axes: S, expected: 
   return dims({ shape: x.shape, name: `attention: ${operand} ${x.describe()}` }, axes, expected)
 }
 
-/** The engine's kernel. Without a mask it never holds the scores of more than a few rows. */
+/** ONNX Runtime's kernel. Without a mask it never holds the scores of more than a few rows. */
 const fused = (b: Lowering, [q, k, v, mask]: readonly (string | undefined)[], { heads, scale }: AttentionAttrs) =>
   b.emit(
     'MultiHeadAttention',
@@ -74,10 +74,10 @@ const fused = (b: Lowering, [q, k, v, mask]: readonly (string | undefined)[], { 
     'com.microsoft',
   )
 
-/** Scores that the engine's kernel may hold at once where there is a mask: 64 MB. */
+/** Scores that ONNX Runtime's kernel may hold at once with a mask: 64 MB. */
 const MOST_SCORES = 2 ** 24
 
-/** Attention with a mask, some queries at a time: with one the engine's kernel holds all scores of a call. */
+/** Attention with a mask, some queries at a time, because ONNX Runtime's kernel then holds all scores of a call. */
 function inRows(b: Lowering, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, attrs: AttentionAttrs): string {
   const [B, N, M] = [at(q.shape, 0), at(q.shape, 1), at(k.shape, 1)]
   if (at(mask.shape, 2) === 1 && q.dtype === 'f32' && attrs.scale !== 0) return byKeys(b, q, k, v, mask, attrs)

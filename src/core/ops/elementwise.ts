@@ -49,7 +49,7 @@ export const log = unary('log', 'Log', (g, x) => g.div(x))
 export const sqrt = unary('sqrt', 'Sqrt', (g, _, y) => g.div(y.mul(2)))
 export const abs = unary('abs', 'Abs', (g, x) => g.mul(x.sign()), 'numbers')
 export const tanh = unary('tanh', 'Tanh', (g, _, y) => g.mul(y.square().neg().add(1)))
-/** 1/(1 + e⁻ˣ), written so: the engine's Sigmoid is rounded to 2⁻²⁵ and is 0 from −18 down. */
+/** 1/(1 + e⁻ˣ), written so because ONNX Runtime's Sigmoid is rounded to 2⁻²⁵ and is 0 from −18 down. */
 export const sigmoid = op('sigmoid', {
   shape: same('sigmoid', 'floats'),
   lower: (b, _, { inputs, dtype }) => {
@@ -180,7 +180,7 @@ export const where = op('where', {
   },
   lower: (b, operands, { inputs, dtype }) => {
     if (dtype !== 'bool') return b.emit('Where', operands)
-    // The engine has no kernel for these.
+    // ONNX Runtime has no kernel for these.
     const [c, x, y] = [at(inputs, 0), at(inputs, 1), at(inputs, 2)]
     return b.value(c.and(x).or(c.not().and(y)))
   },

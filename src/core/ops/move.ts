@@ -151,7 +151,7 @@ export const concat = op<{ axis: number }>('concat', {
 
 /**
  * Slices of an axis by index: the index's shape takes the axis's place. Indices lie in −size … size − 1, negative ones count
- * from the back; the engine refuses others on the CPU when it runs.
+ * from the back; ONNX Runtime refuses others on the CPU when it runs.
  */
 export const gather = op<{ axis: number }>('gather', {
   shape: (inputs, { axis }) => {
@@ -188,7 +188,7 @@ function checkConstantIndex(name: string, index: Tensor, size: number): void {
 
 /**
  * Rows added up at their indices: updates [M, …], index [M] → [rows, …], zero where no index points. Indices are as in
- * `gather`: negative ones count from the back, and the engine refuses those outside −rows … rows − 1 on the CPU.
+ * `gather`: negative ones count from the back, and ONNX Runtime refuses those outside −rows … rows − 1 on the CPU.
  *
  * Never by ScatterND on the CPU: it adds from several threads without a lock and loses updates where indices repeat
  * (ONNX Runtime 1.30). ScatterElements runs on one thread, 25 ns an element; a product with the indices' one-hot rows

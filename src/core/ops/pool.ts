@@ -50,7 +50,7 @@ export const avgPool = op<PoolAttrs>('avgPool', {
   },
 })
 
-/** Greatest elements of windows; NaN where a window has one, which the engine's kernel passes over. The gradient goes to the first of them in row-major order, as in PyTorch. */
+/** Greatest elements of windows; NaN where a window has one, which ONNX Runtime's kernel ignores. The gradient goes to the first of them in row-major order, as in PyTorch. */
 export const maxPool = op<PoolAttrs>('maxPool', {
   shape: pooled('maxPool'),
   lower: (b, operands, { inputs, attrs, dtype }) => {
@@ -98,7 +98,7 @@ function unravel(index: number, shape: Shape): number[] {
   return out
 }
 
-/** What the engine's Resize takes. */
+/** What ONNX Runtime's Resize takes. */
 const resizable: ReadonlySet<DType> = new Set(['f32', 'f16', 'i32', 'u8'])
 
 /** The same by an axis of copies beside each spatial one. */

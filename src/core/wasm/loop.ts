@@ -33,7 +33,7 @@ const [GET, SET, I32_CONST, F32_CONST, I32_ADD, I32_GE_U] = [0x20, 0x21, 0x41, 0
 
 /**
  * Elementwise arithmetic in f32 as one pass over memory: every array is read once and every output written once, where a
- * program of the engine would do so for each operation. Inputs of shape [4] stand for arrays of any length (in multiples
+ * program of ONNX Runtime would do so for each operation. Inputs of shape [4] stand for arrays of any length (in multiples
  * of four), inputs of one element for scalars. An output may lie where an array does.
  * @throws ArgumentError for an operation other than arithmetic, or another shape
  */
