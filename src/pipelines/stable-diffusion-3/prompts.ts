@@ -62,7 +62,8 @@ export function prompts(
         for (const text of wanted) {
           // In diffusers only the prompt skips layers.
           const skip = text === texts[0] ? clipSkip : 0
-          if (encoder) each.push(await encoder.encode([chunkOf(encoder.tokenizer, text[i] as string)], layerOf(i, skip)))
+          if (encoder)
+            each.push(await encoder.encode([chunkOf(encoder.tokenizer, text[i] as string, clips[i]?.name)], layerOf(i, skip)))
           else each.push({ states: NdArray.zeros([1, tokens, width]), pooled: NdArray.zeros([1, pooled]) })
         }
         if (encoder) await done(encoder)
@@ -72,7 +73,13 @@ export function prompts(
       for (const [, , text] of wanted as [string, string, string][]) {
         // Padding is attended to here, and its states count.
         const reading = { length: maxLength, masked: false }
-        behind.push(third ? (await third.encode(text, reading)).states : NdArray.zeros([1, maxLength, joint]))
+        if (!third) {
+          behind.push(NdArray.zeros([1, maxLength, joint]))
+          continue
+        }
+        const { states, left } = await third.encode(text, reading)
+        tellOfCut(t5?.name, maxLength, left, '; maxLength gives more, up to 512')
+        behind.push(states)
       }
       if (third) await done(third)
       return wanted.map((_, k) => {
@@ -116,9 +123,17 @@ function clipWidths(clips: Components['clips'], pooled: number): Width[] {
 }
 
 /** A text as the encoder reads it: what it has no place for is cut off. */
-function chunkOf(tokenizer: ClipTokenizer, text: string) {
-  const ids = tokenizer.frame(tokenizer.encode(text))
+function chunkOf(tokenizer: ClipTokenizer, text: string, name: string | undefined) {
+  const all = tokenizer.encode(text)
+  tellOfCut(name, tokenizer.maxLength, all.length + 2 - tokenizer.maxLength)
+  const ids = tokenizer.frame(all)
   return { ids, weights: ids.map(() => 1) }
+}
+
+/** Cutting is diffusers'; that it happened is told. */
+function tellOfCut(name: string | undefined, most: number, left: number, remedy = ''): void {
+  if (left > 0)
+    console.warn(`the prompt is too long for ${name}, which reads ${most} tokens: its last ${left} are cut off${remedy}`)
 }
 
 /** Zeros behind the channels. */

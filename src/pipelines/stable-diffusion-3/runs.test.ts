@@ -1,13 +1,19 @@
 import { cpSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, expect, test } from 'vitest'
+import { afterAll, expect, test, vi } from 'vitest'
 import { temporaryFolder } from '../../../tests/checkpoints.ts'
 import { fixture, maxDifference } from '../../../tests/fixture.ts'
 import { sd3Checkpoint, sd3Fixture } from '../../../tests/stable-diffusion-3.ts'
+import { saveModel } from '../../checkpoints/index.ts'
 import { LangevinError } from '../../core/errors.ts'
+import { input } from '../../core/tensor.ts'
 import { finish } from '../../diffusion/index.ts'
 import { decodeImage, toPixels } from '../../images/index.ts'
+import { autoencoderTiny, autoencoderTinyConfig } from '../../models/index.ts'
+import { Params } from '../../nn/params.ts'
 import type { NdArray } from '../../runtime/ndarray.ts'
+import { evaluate } from '../../runtime/program.ts'
+import { Generator } from '../../runtime/random.ts'
 import { loadPipeline, type Pipeline } from '../load.ts'
 
 const [sd3, sd35] = [sd3Checkpoint('sd3'), sd3Checkpoint('sd35')]
@@ -90,6 +96,38 @@ test("the plan is in the words of a picture's settings", async () => {
   })
   const given = { prompt: cat, image: await read('picture') }
   expect(model.plan(given)).toMatchObject({ className: 'StableDiffusion3Img2ImgPipeline', settings: { Steps: 50 } })
+})
+
+test('prompts that are cut are told', async () => {
+  const told = vi.spyOn(console, 'warn').mockImplementation(() => {})
+  const model = await open(sd3)
+  await made(model, { steps: 1, prompt: 'a fox', guidance: 1 })
+  expect(told).not.toHaveBeenCalled()
+  await made(model, { steps: 1, prompt: 'a fox', prompt2: 'a red fox '.repeat(40), prompt3: cat, maxLength: 8, guidance: 1 })
+  const lines = told.mock.calls.map(([line]) => String(line))
+  expect(lines).toHaveLength(2)
+  expect(lines[0]).toMatch(/^the prompt is too long for text_encoder_2, which reads 77 tokens: its last \d+ are cut off$/)
+  expect(lines[1]).toMatch(/^the prompt is too long for text_encoder_3, which reads 8 tokens: its last \d+ .* up to 512$/)
+  told.mockRestore()
+})
+
+test('an autoencoder of another file takes part: a tiny one of 16 channels, and none of 4', async () => {
+  const dir = join(temporaryFolder(), 'tiny')
+  const fields = { latent_channels: 16, encoder_block_out_channels: [8, 8], decoder_block_out_channels: [8, 8], shift_factor: 0 }
+  const config = { ...fields, num_encoder_blocks: [1, 1], num_decoder_blocks: [1, 1], scaling_factor: 1 }
+  const p = new Params()
+  const tiny = autoencoderTiny(p, autoencoderTinyConfig(config))
+  tiny.encode(input('x', [1, 3, 4, 4]))
+  const weights = p.initialise(new Generator(0))
+  saveModel(dir, { _class_name: 'AutoencoderTiny', ...config }, weights)
+  const model = await open(sd35, { vae: dir })
+  const run = { prompt: cat, steps: 2, seed: 1 }
+  const z = ((await finish(model.generate({ ...run, output: 'latents' }))) as unknown as { latents: NdArray }).latents
+  const symbol = input('z', [1, 16, 12, 12])
+  const expected = await evaluate({ outputs: { y: tiny.decode(symbol) }, weights }, { z })
+  expect(maxDifference(await made(model, run), expected.y as NdArray)).toBeLessThan(1e-4)
+  const four = open(sd35, { vae: sd3Fixture('../stable-diffusion/tiny-vae') })
+  await expect(four).rejects.toThrow("the autoencoder's latents have 4 channels")
 })
 
 test('a folder of a ControlNet pipeline has its own', async () => {
