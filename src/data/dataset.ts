@@ -30,7 +30,7 @@ export interface Dataset<B extends Batch = Batch> {
   batch(positions: readonly number[]): Promise<B>
 }
 
-/** A place in a dataset as people count it. */
+/** A position in a dataset, as epoch and index. */
 export interface Cursor {
   readonly epoch: number
   /** Examples of the epoch that were read. */

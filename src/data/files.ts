@@ -25,7 +25,7 @@ const runFiles = ['environment.json', 'log.csv', 'logs']
 
 /**
  * The files below a folder in code-point order. Links are followed, to folders too. Names that start with a dot are passed over. What cannot
- * be followed or read is told: links to nothing, links to a folder that they lie in. Folders of training runs are passed over: their grids of
+ * be followed or read is reported: links to nothing, links to a folder that they lie in. Folders of training runs are passed over: their grids of
  * samples are no data.
  *
  * @throws DataError when there is no such folder

@@ -41,7 +41,7 @@ export interface ImageFolderOptions {
   /** Most pixels of a file; 64 Mi by default. */
   readonly maxPixels?: number
   readonly onProgress?: (done: number, total: number) => void
-  /** Told what a person should know of the folder: pictures without captions, links, what is never mirrored. `console.warn` unless given. */
+  /** Called with what a person should know of the folder: pictures without captions, links, what is never mirrored. `console.warn` unless given. */
   readonly warn?: (message: string) => void
 }
 

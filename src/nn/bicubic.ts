@@ -28,7 +28,7 @@ export function bicubic(x: Tensor, [height, width]: readonly [number, number]): 
     .reshape([B, C, height, width] satisfies Shape)
 }
 
-/** What each of `size` pixels takes of each of `from`: [size, from]. */
+/** The weight of each of `from` pixels in each of `size`: [size, from]. */
 function weights(from: number, size: number): Tensor {
   const matrix = new Float32Array(size * from)
   for (const i of range(size)) {

@@ -17,7 +17,7 @@ function partsOf({ B, N }: { readonly B: number; readonly N: number }, width: nu
   return parts
 }
 
-/** A layer of tokens [B, N, D] by some tokens at a time, where each takes `width` values in between. */
+/** Applies a layer to some tokens of [B, N, D] at a time, where each token takes `width` values in between. */
 const someAtATime =
   (layer: Layer, width: number): Layer =>
   (x) => {

@@ -16,11 +16,11 @@ export interface TokenAttentionOptions {
   readonly bias?: boolean
   /** Queries and keys of each head are normalised (Dehghani et al. 2023): with one weight for all heads. */
   readonly qkNorm?: 'rms_norm' | undefined
-  /** Whether a layer leads out; else the result is the heads' side by side. */
+  /** Whether there is an output layer; without one the result is the heads' values side by side. */
   readonly out?: boolean
 }
 
-/** One stream's way into attention: queries, keys and values [B, N, heads · headDim], normalised head by head where asked for. */
+/** One stream's inputs to attention: queries, keys and values [B, N, heads · headDim], normalised head by head where asked for. */
 interface Projections {
   readonly q: Layer
   readonly k: Layer
@@ -68,7 +68,7 @@ export function tokenAttention(p: Params, options: TokenAttentionOptions) {
 }
 
 export interface JointAttentionOptions extends Omit<TokenAttentionOptions, 'contextWidth' | 'out'> {
-  /** Whether the second stream goes no further, and has no layer out. */
+  /** Whether the second stream ends here: it then has no output layer. */
   readonly contextEnds?: boolean
   /** Which stream's tokens come first where positions are turned. */
   readonly order?: 'picture first' | 'text first'

@@ -48,7 +48,7 @@ export interface TrainingOptions {
   readonly ema?: number
   readonly checkpointEvery?: number
   readonly keepCheckpoints?: number
-  /** Goes on from the latest whole checkpoint, where there is one (true), or from the one of this name (`checkpoint-400`). */
+  /** Resumes from the latest complete checkpoint, if there is one (true), or from the one of this name (`checkpoint-400`). */
   readonly resume?: boolean | string
   readonly device?: DeviceName
   /** Processor cores that the engine uses; 0 for all. */

@@ -67,7 +67,7 @@ export const encoderFields = {
   /** Width of the context before it is projected. */
   encoder_hid_dim: count.nullable().default(null),
   encoder_hid_dim_type: z.enum(['text_proj', 'text_image_proj', 'image_proj']).nullable().default(null),
-  /** The number of heads, whatever its name says; only in blocks that do not see the context by a transformer, their size. */
+  /** The number of heads, despite its name; blocks without a transformer use it as the size of a head. */
   attention_head_dim: perLevel(count.nullable()).default(8),
   /** The number of heads, where it is given. */
   num_attention_heads: perLevel(count).nullable().default(null),
@@ -92,7 +92,7 @@ export const encoderFields = {
 export const unet2dConditionSchema = z
   .object({
     ...encoderFields,
-    /** Latent pixels. Tells pipelines; the network takes any size. */
+    /** Latent pixels a side, for pipelines; the network takes any size. */
     sample_size: z
       .union([count, z.tuple([count, count])])
       .nullable()

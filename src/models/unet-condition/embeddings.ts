@@ -11,7 +11,7 @@ import type { ImagePrompt, Sight } from '../../nn/transformer.ts'
 import { classEmbedding } from '../unet/class-embedding.ts'
 import { contextWidthOf, type UNet2DConditionConfig } from './config.ts'
 
-/** What a network may be told beside the timestep and the context. Each is required or refused by the config. */
+/** Conditions of a network besides timestep and context. The config decides for each whether it is required or refused. */
 export interface Extras {
   /** Classes or noise levels: i64 [B] for a table, else f32 as `class_embed_type` says. */
   readonly classLabels?: Tensor | undefined
@@ -104,7 +104,7 @@ function needed(extras: Extras, name: 'textEmbeds' | 'timeIds' | 'imageEmbeds', 
   return given
 }
 
-/** What the network would leave aside is an error, not a silent difference. */
+/** A condition that the network would ignore is an error, not a silent difference. */
 function refuseUnused(config: UNet2DConditionConfig, extras: Extras): void {
   const { addition_embed_type: addition, encoder_hid_dim_type: context } = config
   const takes = {

@@ -41,7 +41,7 @@ export function unet2dCondition(
   const { embed, timeWidth, convIn, down, mid } = encoderHalf(p, config, dropout)
   const common: Common = { config, timeWidth, dropout }
   const deepest = widths.length - 1
-  /** Channels at a level, 0 the finest; beyond the ends, of the end. */
+  /** Channels of a level, 0 the finest; levels beyond an end have those of the end. */
   const width = (level: number) => widths[Math.min(Math.max(level, 0), deepest)] as number
   const up = config.up_block_types.map((name, i) => {
     const at = deepest - i

@@ -211,7 +211,7 @@ const skipAttention = { groups: 32, outputScale: Math.SQRT2 }
 
 const quarter = (channels: number) => Math.min(Math.floor(channels / 4), 32)
 
-/** The schema holds that a network with plain blocks has a number of groups. */
+/** The schema checks that a network with plain blocks has a number of groups. */
 const groupsOf = (config: UNet2DConfig) => config.norm_num_groups as number
 
 const then =
@@ -219,7 +219,7 @@ const then =
   (x, time) =>
     next(layer(x, time))
 
-/** A layer that pays no heed to the time. */
+/** A layer that ignores the time. */
 const untimed =
   (layer: Layer): TimedLayer =>
   (x) =>

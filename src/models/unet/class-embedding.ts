@@ -5,7 +5,7 @@ import { embedding, type Layer, linear } from '../../nn/layers.ts'
 import type { Params } from '../../nn/params.ts'
 import { timeEmbedding } from '../../nn/time.ts'
 
-/** The fields of a U-Net's config that decide how it is told of classes. */
+/** The fields of a U-Net's config that decide how it is conditioned on classes. */
 export interface ClassFields {
   readonly class_embed_type: 'timestep' | 'identity' | 'projection' | 'simple_projection' | null
   readonly num_class_embeds: number | null

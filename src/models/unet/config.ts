@@ -27,7 +27,7 @@ const block = <T extends readonly string[]>(types: T) =>
  */
 export const unet2dSchema = z
   .object({
-    /** Pixels: the side of a square, or height and width. Tells samplers; the network takes any multiple of 2^(levels − 1). */
+    /** Pixels: the side of a square, or height and width. For samplers; the network takes any multiple of 2^(levels − 1). */
     sample_size: z
       .union([count, z.tuple([count, count])])
       .nullable()

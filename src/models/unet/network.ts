@@ -26,7 +26,7 @@ export interface UNet2DOptions {
 /** The U-Net of DDPM (Ho et al. 2020), DDIM and NCSN++ (Song et al. 2021), with the keys of diffusers' `UNet2DModel`. */
 export function unet2d(p: Params, config: UNet2DConfig, { dropout }: UNet2DOptions = {}): UNet2D {
   const deepest = config.block_out_channels.length - 1
-  /** Channels at a level, 0 the finest; beyond the ends, of the end. */
+  /** Channels of a level, 0 the finest; levels beyond an end have those of the end. */
   const width = (level: number) => config.block_out_channels[Math.min(Math.max(level, 0), deepest)] as number
   const first = width(0)
   const timeWidth = config.time_embedding_dim ?? first * 4

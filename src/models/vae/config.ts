@@ -81,7 +81,7 @@ export const vqModelSchema = z
     vq_embed_dim: count.nullable().default(null),
     scaling_factor: z.number().default(0.18215),
     norm_type: z.literal('group').default('group'),
-    /** Tells pipelines that what they decode are indices. */
+    /** For pipelines: whether what they decode are indices. */
     lookup_from_codebook: z.boolean().default(false),
     force_upcast: z.boolean().default(false),
   })
