@@ -2,8 +2,11 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import fc from 'fast-check'
-import { afterAll, expect, test } from 'vitest'
+import { afterAll, beforeEach, expect, test, vi } from 'vitest'
 import { main, program } from '../src/cli/program.ts'
+import { encodePng } from '../src/images/index.ts'
+import { NdArray } from '../src/runtime/index.ts'
+import { hub, model } from './fake-hub.ts'
 
 // Flags, files and folders as they come from people and programs: whatever is wrong with them, a command ends with a documented
 // exit code and a message in words, never with a stack or the raw error of a library.
@@ -11,6 +14,13 @@ import { main, program } from '../src/cli/program.ts'
 const desk = mkdtempSync(join(tmpdir(), 'langevin-test-'))
 afterAll(() => rmSync(desk, { recursive: true, force: true }))
 const at = (name: string) => join(desk, name)
+// `cache clear` clears a cache of its own, and `pull` reaches a hub of this machine that has one model.
+beforeEach(async () => {
+  vi.unstubAllEnvs()
+  vi.stubEnv('LANGEVIN_CACHE', at('cache'))
+  vi.stubEnv('HF_HUB_CACHE', at('hub'))
+  vi.stubEnv('HF_ENDPOINT', (await hub()).endpoint)
+})
 mkdirSync(at('empty'))
 mkdirSync(at('model'))
 mkdirSync(at('broken'))
@@ -33,9 +43,12 @@ const files: Record<string, string | Uint8Array> = {
   'broken/recipe.json': '{"name":4}',
 }
 for (const [name, content] of Object.entries(files)) writeFileSync(at(name), content)
+writeFileSync(at('fine.png'), await encodePng(NdArray.zeros([3, 4, 4], 'f32')))
 const tiny = resolve(import.meta.dirname, '../parity/fixtures/stable-diffusion')
 
 const odd = [
+  'clear',
+  'lanczos',
   '',
   ' ',
   '-',
@@ -72,7 +85,7 @@ const paths = [
 const value = fc.oneof({ weight: 2, arbitrary: fc.constantFrom(...odd) }, { weight: 3, arbitrary: fc.constantFrom(...paths) })
 
 /** Commands that do their work whatever stands behind them get an argument that they cannot take. */
-const needsPoison = ['bench', 'demo', 'evaluate', 'card', 'train', 'pull', 'sample', 'generate']
+const needsPoison = ['bench', 'demo', 'evaluate', 'card', 'train', 'sample', 'generate']
 
 async function run(args: readonly string[]) {
   let out = ''
@@ -102,7 +115,6 @@ const lines = commands.map((command) => {
 
 function poisonOf(command: string): string[] {
   if (command === 'generate' || command === 'sample') return ['--model', at('missing')]
-  if (command === 'pull') return ['no such name']
   return ['--no-such-flag']
 }
 
@@ -131,6 +143,9 @@ const readers: [string, (path: string) => string[]][] = [
   ['train', (path) => ['train', path]],
   ['card', (path) => ['card', path]],
   ['evaluate', (path) => ['evaluate', path]],
+  ['upscale PICTURE', (path) => ['upscale', path, '--out', at('large')]],
+  ['upscale --model', (path) => ['upscale', at('fine.png'), '--model', path, '--out', at('large.png')]],
+  ['pull NAME', (path) => ['pull', path]],
 ]
 
 test.each(readers)('%s with every kind of wrong file', { timeout: 120_000 }, async (_, line) => {
@@ -140,4 +155,43 @@ test.each(readers)('%s with every kind of wrong file', { timeout: 120_000 }, asy
     expect([1, 2], `${args.join(' ')}\n${err}`).toContain(code)
     expect(err, args.join(' ')).not.toMatch(raw)
   }
+})
+
+/** Where the system, a person or a script says where things are kept. */
+const settings: readonly (readonly [name: string, args: readonly string[], values: readonly string[]])[] = [
+  ['LANGEVIN_CACHE', ['cache'], paths],
+  ['LANGEVIN_CACHE', ['cache', 'clear'], paths],
+  ['LANGEVIN_CACHE_LIMIT', ['cache'], odd],
+  ['HF_HUB_CACHE', ['pull', model], paths],
+  ['HF_HOME', ['pull', model], paths],
+  ['HF_ENDPOINT', ['pull', model], ['x']],
+]
+
+test.each(settings)('%s with every wrong value: %j', { timeout: 120_000 }, async (name, args, values) => {
+  for (const value of values) {
+    if (name === 'HF_HOME') vi.stubEnv('HF_HUB_CACHE', '')
+    vi.stubEnv(name, value)
+    const { code, err } = await run(args)
+    const line = `${name}=${value} ${args.join(' ')}\n${err}`
+    expect([0, 1, 2], line).toContain(code)
+    expect(err, line).not.toMatch(raw)
+    if (code !== 0) expect(err.trim(), line).not.toBe('')
+  }
+})
+
+test('upscale to every wrong place, and a wrong file beside one that is fine', { timeout: 120_000 }, async () => {
+  const wrong = ['missing.png', 'nothing.png', 'text.png', 'cut.png', 'empty', 'loop'].map((name) => [at(name)])
+  const places = paths.map((path) => ['--out', join(path, 'x.jpg')])
+  for (const given of [...wrong, ...places]) {
+    const { code, err } = await run(['upscale', at('fine.png'), ...given])
+    expect([1, 2], `${given.join(' ')}\n${err}`).toContain(code)
+    expect(err, given.join(' ')).not.toMatch(raw)
+  }
+})
+
+test('what is fuzzed is what there is: each command runs when nothing is wrong', { timeout: 120_000 }, async () => {
+  expect(await run(['upscale', at('fine.png'), '--out', at('large.png'), '--no-draw'])).toMatchObject({ code: 0, err: '' })
+  expect(await run(['pull', model])).toMatchObject({ code: 0, out: expect.stringContaining(at('hub')) })
+  expect(await run(['cache', '--json'])).toMatchObject({ code: 0, err: '' })
+  expect(commands.map((command) => command.name())).toEqual(expect.arrayContaining(['upscale', 'cache', 'pull']))
 })
