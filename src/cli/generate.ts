@@ -1,29 +1,35 @@
-import { basename } from 'node:path'
-import type { Pipeline, Progress, Result } from '../pipelines/index.ts'
+import type { Pipeline } from '../pipelines/index.ts'
 import { defineCommand, type Io, onInterrupt, printResult } from './command.ts'
-import { loadOptionsOf } from './generate/load.ts'
-import { aliases, type Options, options } from './generate/options.ts'
-import { checkCounts, checkOptions, runOptionsOf } from './generate/run-options.ts'
-import { type Entry, write } from './generate/write.ts'
+import { describe } from './generate/describe.ts'
+import { enlarging } from './generate/enlarge.ts'
+import { fromPicture } from './generate/from.ts'
+import { axesOf, combinations, type Job, promptLines } from './generate/jobs.ts'
+import { hubOf, loadOptionsOf } from './generate/load.ts'
+import { aliases, type Given, options } from './generate/options.ts'
+import { finished } from './generate/progress.ts'
+import { checkCounts, checkOptions, runOptionsOf, takenBy } from './generate/run-options.ts'
+import { type Made, numbered, write } from './generate/write.ts'
 import { writable } from './outputs.ts'
 
 export const generate = defineCommand({
   name: 'generate',
   summary: 'pictures from a prompt, by any model that has a pipeline here',
   description:
-    "Makes what diffusers would make of a checkpoint for the same settings and seed: from a prompt, from a picture (--image), where a mask is white (--mask), by a control image (--controlnet, --control). The model's class, and what is given, say which pipeline it is, and that pipeline's defaults hold; what it has no use for is refused. The settings are in the file: langevin info shows them.",
+    "Makes what diffusers would make of a checkpoint for the same settings and seed: from a prompt, from a picture (--image), where a mask is white (--mask), by a control image (--controlnet, --control). The model's class, and what is given, say which pipeline it is, and that pipeline's defaults hold; what it has no use for is refused. The settings are in the file: langevin info shows them, and --from takes them.",
   positional: ['prompt'],
   options,
   aliases,
   examples: [
     ['langevin generate "two frogs on a pink background" --num 4 --grid', 'by the bundled model of 64×64 stickers'],
     ['langevin generate "a red fox" --model path/to/stable-diffusion --out fox.png', 'from a folder'],
-    ['langevin generate "a red fox" --model org/name --scheduler dpm++ --steps 20', 'from the hub, with another sampler'],
+    ['langevin generate "a red fox" --model org/name --scheduler "DPM++ 2M Karras"', 'from the hub, with another sampler'],
     ['langevin generate "in winter" --model path/to/model --image fox.png --strength 0.6', 'from a picture'],
     ['langevin generate "a hat" --model path/to/model --image fox.png --mask head.png', 'a part of it repainted'],
+    ['langevin generate --from fox.png --model path/to/model --seed 3', "by a picture's settings, with another seed"],
+    ['langevin generate "a fox" --xyz "steps=10,20; guidance=1,4"', 'a grid of all four'],
   ],
   async run(flags, io) {
-    const given = flags as Options
+    const given = await fromPicture(flags as Given, io)
     const target = writable(given.out)
     checkCounts(given)
     const [{ loadPipeline }, { chooseDevice }] = await Promise.all([
@@ -33,75 +39,47 @@ export const generate = defineCommand({
     const began = performance.now()
     if (given.device !== 'cpu') await chooseDevice(given.device)
     const signal = onInterrupt()
+    const axes = given.xyz === undefined ? [] : axesOf(given.xyz)
+    const prompts = given.prompts === undefined ? [{}] : promptLines(given.prompts).map((prompt) => ({ prompt }))
     const settings = await runOptionsOf(given)
-    const pipeline = await loadPipeline(given.model, loadOptionsOf(given))
+    const pipeline = await loadPipeline(given.model, { ...loadOptionsOf(given), hub: hubOf(signal, io) })
+    const upscaler = enlarging(given, signal)
     try {
-      checkOptions(pipeline, settings)
-      const { seed, num: each = 1 } = pipeline.schema.parse(settings) as { readonly seed?: number; readonly num?: number }
-      const plan = pipeline.plan(settings)
-      const num = plan.pictures ?? each
-      const grid = given.grid && num > 1
-      for (let k = 0; k < (grid ? 1 : num); k++) writable(numbered(target, k))
-      const result = await finished(pipeline, { ...settings, signal }, io)
-      const entries = describe(given, settings, plan, { seed, num, grid })
-      const made = await write(result, { target, numbered, entries, grid, draw: given.draw && !given.json, io })
+      const own = takenBy(pipeline, settings, given, io)
+      const jobs = prompts.flatMap((prompt) => combinations(axes).map((job): Job => ({ ...own, ...job, ...prompt })))
+      const runs = planned(pipeline, jobs, io)
+      const all = runs.reduce((sum, { num }) => sum + num, 0)
+      const grid = (given.grid || axes.length > 0) && all > 1
+      for (let k = 0; k < (grid ? 1 : all); k++) writable(numbered(target, k))
+      const made: Made[] = []
+      for (const { options, plan, seed, num } of runs) {
+        const result = await finished(pipeline, { ...options, signal }, { io, preview: given.json ? undefined : given.preview })
+        made.push({ result, entries: describe(given, options, plan, { seed, num, grid: grid ? all : undefined }) })
+      }
+      const columns = axes[0]?.values.length
+      const writing = { target, quality: given.quality, enlarge: upscaler?.enlarge, draw: given.draw && !given.json, io }
+      const written = await write(made, { ...writing, ...(grid && { grid: { columns } }) })
       const seconds = (performance.now() - began) / 1000
-      printResult(io, given.json, { pictures: made, seconds }, () => made.map((one) => one.file ?? one.text).join('\n'))
+      printResult(io, given.json, { pictures: written, seconds }, () => written.map((one) => one.file ?? one.text).join('\n'))
     } finally {
+      await upscaler?.release()
       await pipeline.release()
     }
   },
 })
 
-/** picture.png, picture-1.png, … */
-const numbered = (target: string, k: number) => (k === 0 ? target : target.replace(/(\.png)$/i, `-${k}$1`))
-
-/** A run's result, its progress shown: a bar for each stage of a cascade. */
-async function finished(pipeline: Pipeline, settings: Parameters<Pipeline['generate']>[0], io: Io): Promise<Result> {
-  const [{ finish }, { progress }] = await Promise.all([import('../diffusion/index.ts'), import('../training/logs/progress.ts')])
-  let bar: { readonly stage: number | undefined; readonly shown: ReturnType<typeof progress> } | undefined
-  try {
-    return await finish(pipeline.generate(settings), ({ done, total, stage }: Progress) => {
-      if (!bar || bar.stage !== stage) {
-        bar?.shown.stop()
-        bar = { stage, shown: progress({ total, stream: io.err }) }
-      }
-      bar.shown.update(done)
-    })
-  } finally {
-    bar?.shown.stop()
-  }
-}
-
-/** What is written with the k-th picture. */
-function describe(
-  given: Options,
-  { prompt, negative }: Readonly<Record<string, unknown>>,
-  { settings: { Steps, Sampler, 'CFG scale': guidance, ...more }, together }: ReturnType<Pipeline['plan']>,
-  { seed, num, grid }: { readonly seed: number | undefined; readonly num: number; readonly grid: boolean },
-): (k: number, size: string) => Entry {
-  const names = (list: readonly string[]) => list.map((name) => basename(name)).join('; ') || undefined
-  const shared = together && num > 1 && !grid
-  return (k, size) => ({
-    prompt: String(prompt ?? ''),
-    negative: negative as string | undefined,
-    settings: {
-      ...{ Steps, Sampler, 'CFG scale': guidance },
-      Seed: seed === undefined || shared ? seed : seed + k,
-      // One of several that share what the first one's generator draws: its own seed alone would give another.
-      ...(shared && { 'Batch size': num, 'Batch pos': k }),
-      Pictures: grid ? num : undefined,
-      Size: size,
-      Model: basename(given.model).replace(/\.safetensors$/, ''),
-      ...more,
-      ControlNet: names(given.controlnet),
-      'IP-Adapter': names(given.ipAdapter),
-      'T2I-Adapter': names(given.adapter),
-      Lora: names(given.lora),
-      VAE: given.vae && basename(given.vae),
-      Refiner: given.refiner && basename(given.refiner),
-      'Step cache': given.cache,
-      Quantization: given.quantize,
-    },
+/** Every run held against the model before any begins; what is worth saying is said once. */
+function planned(pipeline: Pipeline, jobs: readonly Job[], io: Io) {
+  const told = new Set<string>()
+  return jobs.map((options) => {
+    checkOptions(pipeline, options)
+    const { seed, num: each = 1 } = pipeline.schema.parse(options) as { readonly seed?: number; readonly num?: number }
+    const plan = pipeline.plan(options)
+    const num = plan.pictures ?? each
+    for (const warning of plan.warnings ?? []) {
+      if (!told.has(warning)) io.err.write(`langevin: ${warning}\n`)
+      told.add(warning)
+    }
+    return { options, plan, seed, num }
   })
 }

@@ -24,6 +24,9 @@ const kebab = (key: string) =>
     .replace(/([a-z0-9])([A-Z])/g, '$1-$2')
     .replaceAll('_', '-')
     .toLowerCase()
+/** The key that a flag's words stand for: `--clip-skip`, `clip_skip` and `clipSkip` are one. */
+export const camelOf = (key: string): string => camel(key)
+
 const camel = (key: string) => kebab(key).replace(/-(.)/g, (_, letter: string) => letter.toUpperCase())
 
 /** The flag of a schema's key. */

@@ -17,17 +17,19 @@ interface Property {
 }
 
 /** How the text of a flag becomes a page's option. */
-export type Reading = 'picture' | 'map' | 'pair' | 'config' | 'plain'
+export type Reading = 'picture' | 'map' | 'tuple' | 'config' | 'plain'
 
 /** A flag of the union of all pages' options. */
 export interface Flag {
   readonly schema: z.ZodType
   readonly reading: Reading
+  /** Of a tuple: for each number whether it is an integer. */
+  readonly integers?: readonly boolean[] | undefined
 }
 
 function readingOf(property: Property): Reading {
   if (property.media) return property.media
-  if (property.prefixItems) return 'pair'
+  if (property.prefixItems) return 'tuple'
   if (property.anyOf?.some(({ type }) => type === 'object')) return 'config'
   return 'plain'
 }
@@ -66,6 +68,7 @@ export function pageFlags(): ReadonlyMap<string, Flag> {
       flags.set(name, {
         schema: type.optional().meta({ description: description + known, negatable }),
         reading: readingOf(property),
+        integers: property.prefixItems?.map((item) => item.type === 'integer'),
       })
     }
   }

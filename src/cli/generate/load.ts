@@ -1,6 +1,23 @@
 import { existsSync } from 'node:fs'
+import type { HubOptions } from '../../checkpoints/index.ts'
 import type { LoadOptions, StepCache } from '../../pipelines/index.ts'
+import type { Io } from '../command.ts'
 import type { Options } from './options.ts'
+
+const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`
+
+/** The hub as a command uses it: Ctrl-C stops a download, whose progress is shown once a second. */
+export function hubOf(signal: AbortSignal, io: Io): HubOptions {
+  let shown = performance.now()
+  return {
+    signal,
+    onProgress({ file, allDone, allTotal }) {
+      if (performance.now() - shown < 1000) return
+      shown = performance.now()
+      io.err.write(`${file}: ${megabytes(allDone)} of ${megabytes(allTotal)}\n`)
+    },
+  }
+}
 
 /** The flags that say how the model is opened, as the library takes them. */
 export const loadOptionsOf = ({ cache, threads, device, ...given }: Options) =>
@@ -21,6 +38,8 @@ export const loadOptionsOf = ({ cache, threads, device, ...given }: Options) =>
     controlnets: given.controlnet,
     ipAdapters: given.ipAdapter.map((one) => scaled(one).name),
     imageEncoder: given.imageEncoder,
+    loraDir: given.loraDir,
+    hiresUpscaler: given.hiresUpscaler,
     adapters: given.adapter.map((one) => scaled(one).name),
     loras: given.lora.map((one) => {
       const { name, scale } = scaled(one)

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { pageFlags } from './flags.ts'
+import { endings } from './write.ts'
 
 const file = z.string()
 const files = z.array(file).default([])
@@ -10,8 +11,9 @@ export const ofPages = pageFlags()
 
 /** How the model is opened. */
 const opening = {
-  model: z.string().default('stickers-t2i').meta({
-    description: "a folder in diffusers' layout, a single-file checkpoint, a bundled model, or a name on the hub",
+  model: z.string().optional().meta({
+    description:
+      "a folder in diffusers' layout, a single-file checkpoint, a bundled model, or a name on the hub (default stickers-t2i)",
   }),
   controlnet: files.meta({ description: 'a ControlNet: a folder, or a name on the hub; several each with its --control' }),
   control: files.meta({ description: 'the control image of a ControlNet' }),
@@ -24,6 +26,13 @@ const opening = {
   adapter: files.meta({ description: 'a T2I-Adapter, DIR or DIR:SCALE; several each with its --adapter-image' }),
   adapterImage: files.meta({ description: 'the control image of a T2I-Adapter' }),
   lora: files.meta({ description: 'a LoRA or LyCORIS file, FILE or FILE:WEIGHT; several are added' }),
+  loraDir: file
+    .optional()
+    .meta({ description: 'where <lora:name:0.8> in a prompt is looked for; beside the model unless given' }),
+  hiresUpscaler: z
+    .string()
+    .optional()
+    .meta({ description: 'of --hires: latent (unless given), lanczos, or a model of langevin upscale' }),
   inversion: files.meta({ description: 'a textual-inversion embedding, FILE or FILE:TOKEN' }),
   vae: z.string().optional().meta({ description: "another autoencoder than the model's" }),
   refiner: z.string().optional().meta({ description: 'XL: a second model that makes the last steps' }),
@@ -42,14 +51,47 @@ const opening = {
   threads: z.int().positive().optional().meta({ description: 'of the processor; all cores unless given' }),
 }
 
+/** What a run takes from files, and runs after one another. */
+const running = {
+  from: file.optional().meta({
+    description: "a picture whose file says how it was made (also AUTOMATIC1111's and ComfyUI's): what is not given is as there",
+  }),
+  wildcards: file.optional().meta({
+    description: 'a folder of lists, NAME.txt: __NAME__ in a prompt is one of its lines, {a|b} one of these, by the seed',
+  }),
+  choices: z.boolean().default(false).meta({ description: '{a|b} in a prompt is one of these, by the seed, without lists' }),
+  promptEmbeds: file.optional().meta({
+    description:
+      'a safetensors file with prompt_embeds, and negative_, pooled_ and negative_pooled_prompt_embeds where they are needed',
+  }),
+  latents: file
+    .optional()
+    .meta({ description: 'a safetensors file with the initial noise, its first tensor or the one named latents' }),
+  prompts: file.optional().meta({ description: 'a file of prompts, one a line: a run each' }),
+  xyz: z
+    .string()
+    .optional()
+    .meta({ description: 'a grid of runs, OPTION=VALUE,VALUE for up to three options: "steps=10,20; guidance=1,4"' }),
+}
+
 /** What becomes of the result. */
 const writing = {
   out: file
-    .regex(/\.png$/i, 'must end in .png')
+    .regex(endings, 'must end in .png, .jpg, .jpeg or .webp')
     .default('picture.png')
-    .meta({ description: 'the picture to write; of several, the others as picture-1.png and so on' }),
+    .meta({ description: 'the picture to write, .png, .jpg or .webp; of several, the others as picture-1.png and so on' }),
+  quality: z.int().min(1).max(100).optional().meta({ description: 'of a JPEG or WebP, 1 to 100 (default 90)' }),
+  upscale: z
+    .string()
+    .optional()
+    .meta({ description: 'enlarge what was made: lanczos or a model of langevin upscale, NAME or NAME:SCALE; none' }),
   grid: z.boolean().default(false).meta({ description: 'several pictures as one, side by side' }),
   draw: z.boolean().default(true).meta({ description: 'do not show the picture in the terminal' }),
+  preview: z
+    .int()
+    .positive()
+    .optional()
+    .meta({ description: 'show the picture so far at every so manieth step, where the terminal can' }),
   json: z.boolean().default(false).meta({ description: 'print one line of JSON, draw nothing' }),
 }
 
@@ -59,14 +101,22 @@ export const options = z.object({
   prompt: z.string().optional().meta({ description: 'what the picture shows' }),
   promptText: z.string().optional().meta({ description: 'the prompt, where none stands by itself; also --prompt' }),
   ...opening,
+  ...running,
   ...writing,
 })
 
-const { shape: known } = z.object({ ...opening, ...writing })
-export type Options = z.output<z.ZodObject<typeof known>> & {
+const { shape: known } = z.object({ ...opening, ...running, ...writing })
+/** The flags as they are given. */
+export type Given = z.output<z.ZodObject<typeof known>> & {
   readonly prompt?: string
   readonly promptText?: string
 } & Readonly<Record<string, unknown>>
+/** With what a picture's settings add. */
+export type Options = Given & {
+  readonly model: string
+  /** Options that the picture gave. */
+  readonly remembered?: readonly string[]
+}
 
 /** Names that flags have in diffusers' scripts. */
 export const aliases: Readonly<Record<string, string>> = {

@@ -1,6 +1,10 @@
-import { basename, dirname, resolve } from 'node:path'
-import { loadConfig } from '../../checkpoints/index.ts'
+import { readdirSync, readFileSync } from 'node:fs'
+import { basename, dirname, join, resolve, sep } from 'node:path'
+import { loadConfig, openWeightFile, readTensor } from '../../checkpoints/index.ts'
+import { inWords } from '../../core/system-error.ts'
 import type { Pipeline } from '../../pipelines/index.ts'
+import { wildcardLines } from '../../text/index.ts'
+import type { Io } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import { flagOf } from '../options.ts'
 import { scaled } from './load.ts'
@@ -33,14 +37,14 @@ export function checkCounts(given: Options): void {
 export async function runOptionsOf(given: Options): Promise<Record<string, unknown>> {
   const { decodeImage, decodeMask } = await import('../../images/index.ts')
   const found: Record<string, unknown> = {}
-  for (const [name, { reading }] of ofPages) {
-    const value = name === 'prompt' ? (given.prompt ?? given.promptText) : given[name]
+  for (const [name, { reading, integers = [] }] of ofPages) {
+    const value = name === 'prompt' ? promptOf(given) : given[name]
     if (value === undefined) continue
     if (name === 'mask') found[name] = await decodeMask(value as string)
     else if (reading === 'picture') found[name] = await decodeImage(value as string)
     else if (reading === 'map') found[name] = await decodeImage(value as string, { channels: 1, depth: 16 })
-    else if (reading === 'pair') found[name] = pairOf(name, value as string)
-    else if (reading === 'config') found[name] = configOf(name, value as string)
+    else if (reading === 'tuple') found[name] = tupleOf(name, value as string, integers)
+    else if (reading === 'config') found[name] = typeof value === 'string' ? configOf(name, value) : value
     else found[name] = value
   }
   const one = (values: readonly number[], i: number) => values[i] ?? values[0]
@@ -63,17 +67,102 @@ export async function runOptionsOf(given: Options): Promise<Record<string, unkno
   const adapters = await shown(given.adapter, given.adapterImage)
   return {
     ...found,
+    ...filesOf(given),
     ...(controls.length > 0 && { controls }),
     ...(imagePrompts.length > 0 && { imagePrompts }),
     ...(adapters.length > 0 && { adapters }),
   }
 }
 
-/** Two integers, as `64,64`. */
-function pairOf(name: string, text: string): [number, number] {
-  const found = /^(-?\d+)[,x](-?\d+)$/.exec(text)
-  if (!found) throw new UsageError(`${flagOf(name)}: expected two integers with a comma, as 512,512; got ${text}`)
-  return [Number(found[1]), Number(found[2])]
+/** Embeddings stand for a prompt; several prompts come by their file. */
+const promptOf = ({ prompt, promptText, promptEmbeds, prompts }: Options): string | undefined =>
+  prompt ?? promptText ?? (promptEmbeds === undefined && prompts === undefined ? undefined : '')
+
+/** What lies in files of tensors and of lists. @throws UsageError, SafetensorsError */
+function filesOf({ wildcards, choices, promptEmbeds, latents }: Options): Record<string, unknown> {
+  return {
+    ...(wildcards !== undefined ? { wildcards: listsIn(wildcards) } : choices && { wildcards: {} }),
+    ...(promptEmbeds !== undefined && embeddingsIn(promptEmbeds)),
+    ...(latents !== undefined && { latents: noiseIn(latents) }),
+  }
+}
+
+/** The lists of a folder, those of its folders by `folder/name`. */
+function listsIn(dir: string): Record<string, string[]> {
+  const files = attempted('--wildcards', dir, () => readdirSync(dir, { recursive: true, encoding: 'utf8' }))
+  const lists = files.filter((name) => name.endsWith('.txt'))
+  if (lists.length === 0) throw new UsageError(`--wildcards: ${dir} has no list, NAME.txt`)
+  return Object.fromEntries(
+    lists.map((name) => {
+      const path = join(dir, name)
+      return [
+        name.slice(0, -4).split(sep).join('/'),
+        wildcardLines(
+          attempted('--wildcards', path, () => readFileSync(path, 'utf8')),
+          path,
+        ),
+      ]
+    }),
+  )
+}
+
+function attempted<T>(flag: string, path: string, work: () => T): T {
+  try {
+    return work()
+  } catch (cause) {
+    throw new UsageError(`${flag}: ${path}: ${inWords(cause as NodeJS.ErrnoException)}`, { cause })
+  }
+}
+
+const embeddings = ['promptEmbeds', 'negativePromptEmbeds', 'pooledPromptEmbeds', 'negativePooledPromptEmbeds'] as const
+
+function embeddingsIn(file: string): Record<string, unknown> {
+  const { tensors } = openWeightFile(file)
+  const snake = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+  const found = embeddings.flatMap((name) => {
+    const value = tensors.get(snake(name))
+    return value ? [[name, readTensor(value)] as const] : []
+  })
+  if (found[0]?.[0] !== 'promptEmbeds')
+    throw new UsageError(
+      `--prompt-embeds: ${file} has no tensor prompt_embeds; it has ${[...tensors.keys()].join(', ') || 'none'}`,
+    )
+  return Object.fromEntries(found)
+}
+
+function noiseIn(file: string): unknown {
+  const { tensors } = openWeightFile(file)
+  const value = tensors.get('latents') ?? [...tensors.values()][0]
+  if (!value) throw new UsageError(`--latents: ${file} has no tensor`)
+  return readTensor(value)
+}
+
+/** Numbers with commas between them, as `64,64`; of two integers also `64x64`. */
+function tupleOf(name: string, text: string, integers: readonly boolean[]): number[] {
+  const values = text
+    .split(integers.length === 2 ? /[,x]/ : ',')
+    .map((value) => (value.trim() === '' ? Number.NaN : Number(value)))
+  const fits =
+    values.length === integers.length &&
+    values.every((value, i) => (integers[i] ? Number.isInteger(value) : Number.isFinite(value)))
+  if (fits) return values
+  const [count, example] = integers.length === 2 ? ['two', '512,512'] : [integers.length, '1.5,1.6,0.9,0.2']
+  throw new UsageError(
+    `${flagOf(name)}: expected ${count} ${integers.every(Boolean) ? 'integers with a comma' : 'numbers with commas'}, as ${example}; got ${text}`,
+  )
+}
+
+/** The options but for those that a picture's settings gave and this model has no use for, which are told. */
+export function takenBy(
+  { schema, className }: Pipeline,
+  options: Readonly<Record<string, unknown>>,
+  { from, remembered = [] }: Options,
+  io: Io,
+): Record<string, unknown> {
+  const idle = remembered.filter((name) => name in options && !(name in schema.shape))
+  if (idle.length > 0)
+    io.err.write(`--from ${basename(from as string)}: a ${className} takes no ${idle.map(flagOf).join(', ')}\n`)
+  return Object.fromEntries(Object.entries(options).filter(([name]) => !idle.includes(name)))
 }
 
 /** A name, or what a scheduler_config.json holds. */

@@ -1,4 +1,5 @@
 import type { Result } from '../../pipelines/index.ts'
+import type { NdArray } from '../../runtime/ndarray.ts'
 import { type Io, version } from '../command.ts'
 
 /** What a file says of how it was made. */
@@ -8,62 +9,96 @@ export interface Entry {
   readonly settings: Readonly<Record<string, string | number | undefined>>
 }
 
+/** What a run made, and what is said of its k-th picture, of this size. */
+export interface Made {
+  readonly result: Result
+  readonly entries: (k: number, size: string) => Entry
+}
+
 export interface Writing {
   readonly target: string
-  /** The k-th file's name. */
-  readonly numbered: (target: string, k: number) => string
-  readonly entries: (k: number, size: string) => Entry
-  readonly grid: boolean
+  /** All pictures as one, in so many columns. */
+  readonly grid?: { readonly columns: number | undefined } | undefined
   readonly draw: boolean
+  readonly quality?: number | undefined
+  /** What is made of a picture before it is written. */
+  readonly enlarge?: ((picture: NdArray<'f32'>) => Promise<NdArray<'f32'>>) | undefined
   readonly io: Io
 }
 
-/** What was made, by its file or, of a text, by itself. */
-export type Made = Readonly<Record<string, string | number | undefined>> & { readonly file?: string; readonly text?: string }
+/** What was written, by its file or, of a text, by itself. */
+export type Written = Readonly<Record<string, string | number | undefined>> & { readonly file?: string; readonly text?: string }
 
-/** Writes a result: pictures as PNG with their settings, films as animated WebP; texts go to standard output. */
-export async function write(result: Result, writing: Writing): Promise<Made[]> {
-  switch (result.type) {
-    case 'pictures':
-    case 'latents':
-      return pictures(result.type === 'pictures' ? result.pictures : result.latents, writing)
-    case 'frames':
-      return films(result, writing)
-    case 'text':
-      return result.texts.map((text, k) => ({ text, ...writing.entries(k, '').settings, Size: undefined }))
+/** The endings of files that pictures are written to. */
+export const endings = /\.(png|jpe?g|webp)$/i
+
+/** picture.png, picture-1.png, … */
+export const numbered = (target: string, k: number): string =>
+  k === 0 ? target : target.replace(endings, (ending) => `-${k}${ending}`)
+
+/** Writes results: pictures with their settings, films as animated WebP; texts go to standard output. */
+export async function write(all: readonly Made[], writing: Writing): Promise<Written[]> {
+  const { imageGrid, imagesOf } = await import('../../images/index.ts')
+  const written: Written[] = []
+  const pictures: { readonly picture: NdArray<'f32'>; readonly entry: Entry }[] = []
+  for (const { result, entries } of all) {
+    if (result.type === 'text') {
+      written.push(...result.texts.map((text, k) => ({ text, ...entries(k, '').settings, Size: undefined })))
+    } else if (result.type === 'frames') {
+      written.push(...(await films(result, { ...writing, entries, first: written.length })))
+    } else {
+      const made = result.type === 'pictures' ? result.pictures : result.latents
+      const size = `${made.shape[3]}x${made.shape[2]}`
+      for (const [k, one] of imagesOf(made).entries()) {
+        const picture = one as NdArray<'f32'>
+        pictures.push({ picture: writing.enlarge ? await writing.enlarge(picture) : picture, entry: entries(k, size) })
+      }
+    }
   }
+  if (writing.grid && pictures.length > 0) {
+    const grid = imageGrid(
+      pictures.map(({ picture }) => picture),
+      writing.grid.columns === undefined ? {} : { columns: writing.grid.columns },
+    )
+    written.push(await save(grid, pictures[0]?.entry as Entry, writing.target, writing))
+  } else
+    for (const { picture, entry } of pictures)
+      written.push(await save(picture, entry, numbered(writing.target, written.length), writing))
+  return written
 }
 
-async function pictures(all: Extract<Result, { type: 'pictures' }>['pictures'], writing: Writing): Promise<Made[]> {
-  const { target, numbered, entries, grid, draw, io } = writing
-  const { drawInTerminal, imageGrid, imagesOf, savePng } = await import('../../images/index.ts')
+async function save(
+  picture: Parameters<typeof import('../../images/index.ts').savePicture>[1],
+  { settings, ...texts }: Entry,
+  file: string,
+  { draw, quality, io }: Writing,
+): Promise<Written> {
+  const { drawInTerminal, savePicture } = await import('../../images/index.ts')
   const { parametersText } = await import('../../pipelines/index.ts')
-  const [height, width] = all.shape.slice(2)
-  const made: Made[] = []
-  for (const [k, picture] of (grid ? [imageGrid(all)] : imagesOf(all)).entries()) {
-    const { settings, ...texts } = entries(k, `${width}x${height}`)
-    const known = { ...settings, Version: `langevin ${version()}` }
-    const file = numbered(target, k)
-    await savePng(file, picture, {
-      text: { Software: `langevin ${version()}`, parameters: parametersText({ ...texts, settings: known }) },
-    })
-    if (draw) await drawInTerminal(picture, { stream: io.out })
-    made.push({ file, ...known })
-  }
-  return made
+  const known = { ...settings, Version: `langevin ${version()}` }
+  await savePicture(file, picture, {
+    parameters: parametersText({ ...texts, settings: known }),
+    text: { Software: `langevin ${version()}` },
+    ...(quality !== undefined && { quality }),
+  })
+  if (draw) await drawInTerminal(picture, { stream: io.out })
+  return { file, ...known }
 }
 
-async function films({ frames, rate }: Extract<Result, { type: 'frames' }>, writing: Writing): Promise<Made[]> {
+async function films(
+  { frames, rate }: Extract<Result, { type: 'frames' }>,
+  { target, entries, first, quality }: Writing & Pick<Made, 'entries'> & { readonly first: number },
+): Promise<Written[]> {
   const { encodeAnimation, imagesOf } = await import('../../images/index.ts')
   const { writeAll, writeAtomic } = await import('../../checkpoints/atomic.ts')
   const [films = 0, length = 0, C = 0, H = 0, W = 0] = frames.shape
-  const made: Made[] = []
+  const written: Written[] = []
   for (let k = 0; k < films; k++) {
-    const file = writing.numbered(writing.target, k).replace(/\.png$/i, '.webp')
+    const file = numbered(target, first + k).replace(endings, '.webp')
     const pictures = imagesOf(frames.slice(0, k, k + 1).reshape([length, C, H, W]))
-    const bytes = await encodeAnimation(pictures, { delay: Math.round(1000 / rate) })
+    const bytes = await encodeAnimation(pictures, { delay: Math.round(1000 / rate), ...(quality !== undefined && { quality }) })
     writeAtomic(file, (fd) => writeAll(fd, bytes))
-    made.push({ file, ...writing.entries(k, `${W}x${H}`).settings, Version: `langevin ${version()}` })
+    written.push({ file, ...entries(k, `${W}x${H}`).settings, Version: `langevin ${version()}` })
   }
-  return made
+  return written
 }

@@ -104,7 +104,7 @@ export async function imagePrompts(
       weights: imagePromptWeights(unet.weights.keys(), adapters),
       trace: ({ sample }) => ({
         imagePrompts: given.map((_, i) => ({
-          tokens: symbol(`image prompt ${i}`).slice(0, 2 - entriesOf(sample as Tensor), 2),
+          tokens: seenBy(sample as Tensor, symbol(`image prompt ${i}`)),
           scale: symbol(`image prompt ${i} scale`),
         })),
       }),
@@ -113,9 +113,10 @@ export async function imagePrompts(
   ]
 }
 
-function entriesOf({ shape: [entries] }: Tensor): number {
-  if (entries === 1 || entries === 2) return entries
-  throw new ArgumentError('imagePrompts: this model guides by its own picture and takes no IP-Adapter')
+/** The tokens of an entry alone, or of the unguided one and of all others: [2, M, D] → [entries, M, D]. */
+function seenBy({ shape: [entries = 1] }: Tensor, tokens: Tensor): Tensor {
+  if (entries <= 2) return tokens.slice(0, 2 - entries, 2)
+  return concat([tokens.slice(0, 0, 1), ...Array<Tensor>(entries - 1).fill(tokens.slice(0, 1, 2))], 0)
 }
 
 /** One program an adapter, its encoder within. */
@@ -131,7 +132,7 @@ function working(adapters: readonly IpAdapter[], encoder: ImageEncoder, options:
     const under = (name: string, weights: Weights) => [...weights].map(([key, value]) => [`${name}.${key}`, value] as const)
     const weights = new Map([...under('encoder', encoder.weights), ...under('adapter', projection)])
     return compile({ outputs: { tokens }, weights }, options)
-  }, 1)
+  }, adapters.length)
   return {
     adapters,
     tokens: (i, picture) =>

@@ -8,7 +8,8 @@ import { planOf } from './plan.ts'
 
 /** A run in the words of a picture's metadata; what changes nothing is left out. */
 export function inWords(model: StableDiffusionModel, settings: Settings): Plan {
-  const { className, scheduler, steps, guidance, strength, task, imageGuidance, noiseLevel } = planOf(model, settings)
+  const { className, scheduler, steps, guidance, strength, task, imageGuidance, noiseLevel, height, width, controlScale } =
+    planOf(model, settings)
   const given = task === 'image-to-image' || task === 'inpaint' || task === 'depth'
   const unless = <N extends keyof Settings>(name: N): Settings[N] | undefined =>
     JSON.stringify(settings[name]) === JSON.stringify(defaultSettings[name]) ? undefined : settings[name]
@@ -30,6 +31,8 @@ export function inWords(model: StableDiffusionModel, settings: Settings): Plan {
       Steps: steps,
       ...samplerIn(scheduler, settings.scheduler),
       'CFG scale': guidance,
+      // That of the first pass, and of what is worked on of a larger picture.
+      ...((hires !== undefined || task === 'inpaint') && { Size: `${width}x${height}` }),
       Timesteps: list(settings.timesteps),
       Sigmas: list(settings.sigmas),
       'Denoising strength': given ? strength : hires === undefined ? undefined : settings.hiresStrength,
@@ -61,7 +64,7 @@ export function inWords(model: StableDiffusionModel, settings: Settings): Plan {
       'Negative target size': list(settings.negativeTargetSize),
       'Aesthetic score': unless('aesthetic'),
       'Negative aesthetic score': unless('negativeAesthetic'),
-      'Control scales': list(controls?.map(({ scale = planOf(model, settings).controlScale }) => scale)),
+      'Control scales': list(controls?.map(({ scale = controlScale }) => scale)),
       'Control starts': controls?.some(({ start }) => start !== 0) ? list(controls.map(({ start }) => start)) : undefined,
       'Control ends': controls?.some(({ end }) => end !== 1) ? list(controls.map(({ end }) => end)) : undefined,
       'Guess mode': settings.guess ? 'true' : undefined,
