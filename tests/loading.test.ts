@@ -76,6 +76,6 @@ test('langevin --help and --version load no command', () => {
 
 test('langevin generate --help loads the pages for their flags; no ONNX Runtime, no picture library, no recipe', () => {
   const { packages, folders } = loaded(command('generate', '--help'))
-  expect(packages).toEqual(['@huggingface/tokenizers', 'commander', 'long', 'protobufjs', 'zod'])
+  expect(packages).toEqual(['@huggingface/tokenizers', 'commander', 'entities', 'long', 'protobufjs', 'zod'])
   expect(folders.filter((folder) => ['data', 'training', 'recipes', 'jobs', 'server'].includes(folder))).toEqual([])
 })
