@@ -71,6 +71,7 @@ function refuseTogether({ components, refiner, factor }: StableDiffusionModel, s
     throw new ArgumentError(`${name}: ${why}`)
   }
   if (settings.promptEmbeds && settings.prompt !== '') refuse('promptEmbeds', 'they stand for the prompt: leave the prompt empty')
+  if (settings.promptEmbeds && refiner) refuse('promptEmbeds', 'a refiner has its own text encoder: give the prompt')
   if (settings.promptEmbeds && settings.wildcards) refuse('wildcards', 'there is no prompt that they could be in')
   if (!settings.promptEmbeds && (settings.negativePromptEmbeds || settings.pooledPromptEmbeds))
     refuse('promptEmbeds', 'the other embeddings are given, and these are not')
@@ -84,7 +85,8 @@ function refuseTogether({ components, refiner, factor }: StableDiffusionModel, s
     if (settings.guess) refuse('pagScale', 'not with guess, where ControlNets see some of the entries only')
     if (settings.imagePrompts && guidance <= 1) refuse('pagScale', 'with IP-Adapters only where guidance is above 1')
     if (components.unet.config.time_cond_proj_dim !== null) refuse('pagScale', `${components.place} has its guidance within`)
-    perturbedLayers(components.unet.weights.keys(), settings.pagLayers, components.place)
+    for (const { components: own } of refiner ? [{ components }, refiner] : [{ components }])
+      perturbedLayers(own.unet.weights.keys(), settings.pagLayers, own.place)
   }
   const { branches } = settings.promptEmbeds ? { branches: [] } : planPrompt(settings.prompt, { syntax: settings.syntax })
   if (branches.length > 1) {

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { temporaryFolder } from '../../../tests/checkpoints.ts'
 import { maxDifference } from '../../../tests/fixture.ts'
 import { ArgumentError } from '../../core/errors.ts'
+import { decodeImage } from '../../images/index.ts'
 import { Generator, type NdArray } from '../../runtime/index.ts'
 import { chunkPrompt } from '../../text/index.ts'
 import { finish, type GenerateOptions, loadPipeline, loadStableDiffusion, type StableDiffusion } from '../index.ts'
@@ -168,5 +169,13 @@ test('a scheduler by the names that other programs have, and a config of a few o
   expect(() => model.plan(together)).toThrow(/steps and timesteps: give one of them/)
   expect(() => model.plan({ prompt: '', sigmas: [3, 1], scheduler: 'ddim' })).toThrow(/DDIMScheduler does not take sigmas/)
   expect(model.plan({ prompt: '', sigmas: [3, 1, 0], scheduler: 'euler' }).steps).toBe(2)
+  await model.release()
+})
+
+test('a picture beside prompts that AND joins acts on each of them', { timeout }, async () => {
+  const model = await loadStableDiffusion(`${folder}/sd1`, { threads: 1, ipAdapters: [`${folder}/ip-adapter/plus.safetensors`] })
+  const imagePrompts = [{ picture: await decodeImage(`${folder}/inputs/picture.png`), scale: 0.8 }]
+  const plain = await made(model, { imagePrompts })
+  expect(maxDifference(await made(model, { prompt: 'a fox :0.5 AND a fox :0.5', imagePrompts }), plain)).toBeLessThan(1e-4)
   await model.release()
 })

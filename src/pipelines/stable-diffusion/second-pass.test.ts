@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { maxDifference } from '../../../tests/fixture.ts'
 import { decodeImage, fitPicture, imagesOf, pixelsOf, resize, toPixels, toTensor } from '../../images/index.ts'
 import { NdArray } from '../../runtime/index.ts'
-import { finish, type GenerateOptions, loadStableDiffusion, type StableDiffusion } from '../index.ts'
+import { finish, type GenerateOptions, loadPipeline, loadStableDiffusion, type StableDiffusion } from '../index.ts'
 
 const folder = fileURLToPath(new URL('../../../parity/fixtures/stable-diffusion', import.meta.url))
 const timeout = 120_000
@@ -94,6 +94,16 @@ describe('in-painting', () => {
     expect(() => model.plan({ prompt: '', image, mask, fill: 'noise' })).toThrow(/fill: at strength 1 nothing of it is left/)
     expect(() => model.plan({ prompt: '', image, fill: 'noise' })).toThrow(/fill \(a mask\)/)
   })
+})
+
+test('what the refiner cannot do is refused before the base runs', { timeout }, async () => {
+  const cascade = await loadPipeline(`${folder}/xl`, { threads: 1, refiner: `${folder}/xl-refiner` })
+  const plan = (options: Record<string, unknown>) => () => cascade.plan({ prompt: 'a fox', ...options })
+  expect(plan({ hires: 2 })).toThrow(/hires: with a refiner there is no second pass/)
+  expect(plan({ prompt: '', promptEmbeds: NdArray.zeros([1, 77, 4]) })).toThrow(/a refiner has its own text encoder/)
+  expect(plan({ pagScale: 2, pagLayers: ['nowhere'] })).toThrow(/no self-attention with nowhere/)
+  plan({ pagScale: 2 })()
+  await cascade.release()
 })
 
 test('perturbed attention and FreeU say what they cannot do', () => {
