@@ -31,8 +31,16 @@ writeFileSync(scheduler, JSON.stringify({ _class_name: 'EulerDiscreteScheduler',
 test('pictures are written as JPEG and WebP, which carry their settings', { timeout }, async () => {
   const [png, jpeg, webp, again] = ['a.png', 'a.jpg', 'a.webp', 'again.png'].map(at) as [string, string, string, string]
   const flags = ['a fox', ...sd1, '--steps', '2', '--seed', '3']
-  for (const out of [png, jpeg, webp])
-    expect(await generate(...flags, '--quality', '80', '--out', out)).toMatchObject({ code: 0 })
+  expect(await generate(...flags, '--out', png)).toMatchObject({ code: 0 })
+  for (const out of [jpeg, webp]) expect(await generate(...flags, '--quality', '80', '--out', out)).toMatchObject({ code: 0 })
+  expect(await generate(...flags, '--quality', '80', '--out', png)).toMatchObject({
+    code: 2,
+    err: expect.stringContaining('a PNG has none'),
+  })
+  expect(await generate(...flags, '--hires-upscaler', 'lanczos')).toMatchObject({
+    code: 2,
+    err: expect.stringContaining('no --hires'),
+  })
   expect([...readFileSync(jpeg).subarray(0, 3)]).toEqual([0xff, 0xd8, 0xff])
   expect(readFileSync(webp).subarray(8, 12).toString()).toBe('WEBP')
   for (const from of [jpeg, webp]) {
@@ -46,7 +54,10 @@ test('pictures are written as JPEG and WebP, which carry their settings', { time
     code: 2,
     err: expect.stringContaining('--out: must end in .png, .jpg'),
   })
-  expect(await generate(...flags, '--quality', '0')).toMatchObject({ code: 2, err: expect.stringContaining('--quality') })
+  expect(await generate(...flags, '--out', jpeg, '--quality', '0')).toMatchObject({
+    code: 2,
+    err: expect.stringContaining('--quality'),
+  })
 })
 
 test('the picture so far is shown in a terminal, and nowhere else', { timeout }, async () => {

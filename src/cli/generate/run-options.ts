@@ -10,8 +10,12 @@ import { flagOf } from '../options.ts'
 import { scaled } from './load.ts'
 import { type Options, ofPages } from './options.ts'
 
-/** As many pictures as networks. @throws UsageError */
+/** As many pictures as networks, and nothing that belongs to a flag that is not there. @throws UsageError */
 export function checkCounts(given: Options): void {
+  if (given.hiresUpscaler !== undefined && given.hires === undefined)
+    throw new UsageError('--hires-upscaler: there is no --hires')
+  if (given.quality !== undefined && /\.png$/i.test(given.out))
+    throw new UsageError('--quality: a PNG has none: name a .jpg or .webp with --out')
   for (const [flag, nets, pictures, network] of [
     ['--control', given.controlnet, given.control, '--controlnet'],
     ['--ip-adapter-image', given.ipAdapter, given.ipAdapterImage, '--ip-adapter'],
