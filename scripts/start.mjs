@@ -4,7 +4,7 @@ import { run } from '../bin/node.mjs'
 import { setUp } from './setup.mjs'
 
 const prompt = 'a red fox and a slice of pizza on a blue background'
-const mainJob = 'generate --model stickers-t2i --num 4 --grid --steps 20 --guidance 4 --out langevin.png'.split(' ')
+const mainJob = 'generate --model stickers-t2i --num 4 --grid --steps 20 --guidance 2 --out langevin.png'.split(' ')
 const commands = ['sample', 'generate', 'train', 'evaluate', 'card', 'demo', 'bench', 'info', 'pull', 'upscale', 'cache']
 const args = process.argv.slice(2)
 const [first] = args
