@@ -44,7 +44,8 @@ export function parseConfig<S extends z.ZodObject>(model: string, schema: S, val
   const known = Object.keys(schema.shape)
   const own = Object.entries(fields).filter(([key]) => !key.startsWith('_') && !averaging.includes(key))
   const unknown = own.map(([key]) => key).filter((key) => !known.includes(key))
-  const off = unknown.filter((field) => isOff(fields[field]))
+  // An empty list of blocks is another network, not a feature switched off.
+  const off = unknown.filter((field) => isOff(fields[field]) && !/_block_types?$/.test(field))
   const faults: ConfigFault[] = unknown
     .filter((field) => !off.includes(field))
     .map((field) => ({ field, message: `unknown field; known fields: ${known.join(', ')}` }))

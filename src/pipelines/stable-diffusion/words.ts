@@ -20,7 +20,7 @@ export function inWords(model: StableDiffusionModel, settings: Settings): Plan {
   return {
     className,
     together: shared && runs.length === 1,
-    warnings: scheduler.warnings,
+    ...(scheduler.warnings.length > 0 && { warnings: scheduler.warnings }),
     ...(settings.wildcards && {
       prompts: Array.from({ length: settings.num }, (_, k) => {
         const { prompt, negative } = (runs[k] ?? runs[0]) as Settings
