@@ -11,7 +11,7 @@ const pixels = z.int().min(0)
 const options = z.object({
   pictures: z.array(z.string().min(1)).min(1).meta({ description: 'pictures, and folders of them' }),
   model: z.string().default('lanczos').meta({
-    description: 'lanczos; a published file of Real-ESRGAN, ESRGAN or SwinIR; a folder; or the name of a bundled one',
+    description: 'lanczos; a published file of Real-ESRGAN, ESRGAN, SwinIR or Swin2SR; a folder; or the name of a bundled one',
   }),
   scale: z.number().positive().max(64).optional().meta({
     description: "how much larger; the model's own unless given, 4 of lanczos. A last Lanczos resize makes the difference",
@@ -33,7 +33,7 @@ export const upscale = defineCommand({
   name: 'upscale',
   summary: 'larger pictures, by signal processing or a network',
   description:
-    'Enlarges pictures, or restores them at their size: by Lanczos resampling, or by the published networks of Real-ESRGAN (GAN) and SwinIR (transformer). Alpha, shades of grey, 16 bits and the way that a camera was held are kept. Results are PNG.',
+    'Enlarges pictures, or restores them at their size: by Lanczos resampling, or by the published networks of Real-ESRGAN (GAN), SwinIR and Swin2SR (transformers). Alpha, shades of grey, 16 bits and the way that a camera was held are kept. Results are PNG.',
   positional: ['pictures'],
   options,
   examples: [

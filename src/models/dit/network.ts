@@ -1,8 +1,7 @@
-import { layerNorm as plainNorm } from '../../core/functions.ts'
 import { dims } from '../../core/shape.ts'
 import { constant, type Tensor } from '../../core/tensor.ts'
 import { feedForward } from '../../nn/feed-forward.ts'
-import { embedding, type Layer, linear } from '../../nn/layers.ts'
+import { embedding, linear, plainLayerNorm } from '../../nn/layers.ts'
 import { gatedSum, modulate, modulation } from '../../nn/modulation.ts'
 import { normal, type Params, zerosInit } from '../../nn/params.ts'
 import { patchEmbedding, unpatchify } from '../../nn/patches.ts'
@@ -16,12 +15,6 @@ export type DitTransformer = (sample: Tensor, timestep: Tensor, classLabels: Ten
 
 /** Channels of the encoded time. */
 const TIME = 256
-
-/** A norm over the last axis without weights, before a condition's scale and shift. */
-const norm =
-  (eps: number): Layer =>
-  (x) =>
-    plainNorm(x, undefined, undefined, eps)
 
 /**
  * Diffusion transformer conditioned on classes (Peebles and Xie 2023, section 3), with the keys of diffusers' `DiTTransformer2DModel`: every
@@ -43,7 +36,7 @@ export function ditTransformer(p: Params, config: DitConfig): DitTransformer {
     const tokens = embed(sample).add(constant(positions.data, [1, grid[0] * grid[1], width]))
     const y = blocks.reduce((x, block) => block.run(x, block.condition(timestep, classLabels)), tokens)
     const [shift, scale] = last(first.condition(timestep, classLabels).silu()).split(2, 1) as [Tensor, Tensor]
-    return unpatchify(project(modulate(norm(1e-6)(y), shift, scale)), grid[0], grid[1], patch)
+    return unpatchify(project(modulate(plainLayerNorm()(y), shift, scale)), grid[0], grid[1], patch)
   }
 }
 
@@ -61,8 +54,8 @@ function ditBlock(p: Params, config: DitConfig, width: number) {
       embedTime(sinusoidal(timestep, TIME, { cosineFirst: true, frequencyShift: 1 })).add(embedClass(classLabels)),
     run: (x: Tensor, condition: Tensor): Tensor => {
       const [shift, scale, gate, shiftFeed, scaleFeed, gateFeed] = modulations(condition) as Six
-      const y = gatedSum(x, gate, attend(modulate(norm(1e-6)(x), shift, scale)))
-      return gatedSum(y, gateFeed, feed(modulate(norm(norm_eps)(y), shiftFeed, scaleFeed)))
+      const y = gatedSum(x, gate, attend(modulate(plainLayerNorm()(x), shift, scale)))
+      return gatedSum(y, gateFeed, feed(modulate(plainLayerNorm(norm_eps)(y), shiftFeed, scaleFeed)))
     },
   }
 }

@@ -1,6 +1,6 @@
-import { layerNorm as plainNorm } from '../../core/functions.ts'
 import type { Tensor } from '../../core/tensor.ts'
 import { feedForward } from '../../nn/feed-forward.ts'
+import { plainLayerNorm } from '../../nn/layers.ts'
 import { gatedSum, modulate, modulation } from '../../nn/modulation.ts'
 import type { Params } from '../../nn/params.ts'
 import type { Rotation } from '../../nn/positions.ts'
@@ -33,7 +33,7 @@ export type JointBlock = (streams: Streams, condition: Tensor, rotation?: Rotati
  */
 export function jointBlock(p: Params, options: JointBlockOptions): JointBlock {
   const { width, heads, qkNorm, contextEnds = false, dual = false, order, eps = 1e-6 } = options
-  const norm = (x: Tensor) => plainNorm(x, undefined, undefined, eps)
+  const norm = plainLayerNorm(eps)
   const ofPicture = modulation(p.at('norm1'), width, width, dual ? 9 : 6)
   const ofText = modulation(p.at('norm1_context'), width, width, contextEnds ? 2 : 6)
   const attend = jointAttention(p.at('attn'), { width, heads, qkNorm, contextEnds, ...(order && { order }) })

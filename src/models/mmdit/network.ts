@@ -1,7 +1,6 @@
-import { layerNorm as plainNorm } from '../../core/functions.ts'
 import { dims } from '../../core/shape.ts'
 import type { Tensor } from '../../core/tensor.ts'
-import { linear } from '../../nn/layers.ts'
+import { linear, plainLayerNorm } from '../../nn/layers.ts'
 import { modulate, modulation } from '../../nn/modulation.ts'
 import { type Init, type Params, zerosInit } from '../../nn/params.ts'
 import { patchEmbedding, unpatchify } from '../../nn/patches.ts'
@@ -81,7 +80,7 @@ export function mmditTransformer(p: Params, config: MmditConfig): MmditTransform
       if (residual && i < num_layers - 1) streams = { ...streams, x: streams.x.add(residual) }
     }
     const [scale, shift] = last(condition) as [Tensor, Tensor]
-    const y = modulate(plainNorm(streams.x, undefined, undefined, 1e-6), shift, scale)
+    const y = modulate(plainLayerNorm()(streams.x), shift, scale)
     return unpatchify(project(y), H / patch, W / patch, patch)
   }
 }

@@ -1,8 +1,8 @@
-import { concat, layerNorm as plainNorm } from '../../core/functions.ts'
+import { concat } from '../../core/functions.ts'
 import type { Tensor } from '../../core/tensor.ts'
 import { type Activation, activations } from '../../nn/activation.ts'
 import { feedForward } from '../../nn/feed-forward.ts'
-import { linear } from '../../nn/layers.ts'
+import { linear, plainLayerNorm } from '../../nn/layers.ts'
 import { gatedSum, modulate, modulation } from '../../nn/modulation.ts'
 import type { Params } from '../../nn/params.ts'
 import type { Rotation } from '../../nn/positions.ts'
@@ -42,8 +42,8 @@ function sequentialBlock(p: Params, options: SingleBlockOptions): SingleBlock {
   const feed = feedForward(p.at('ff'), width, { activation, gated, bias, ...(inner !== undefined && { inner }) })
   return (x, condition, rotation) => {
     const [shift, scale, gate, shiftFeed, scaleFeed, gateFeed] = modulations(condition) as Six
-    const y = gatedSum(x, gate, attend(modulate(bare(x, eps), shift, scale), undefined, undefined, rotation))
-    return gatedSum(y, gateFeed, feed(modulate(bare(y, eps), shiftFeed, scaleFeed)))
+    const y = gatedSum(x, gate, attend(modulate(plainLayerNorm(eps)(x), shift, scale), undefined, undefined, rotation))
+    return gatedSum(y, gateFeed, feed(modulate(plainLayerNorm(eps)(y), shiftFeed, scaleFeed)))
   }
 }
 
@@ -55,12 +55,10 @@ function parallelBlock(p: Params, options: SingleBlockOptions): SingleBlock {
   const out = linear(p.at('proj_out'), width + inner, width)
   return (x, condition, rotation) => {
     const [shift, scale, gate] = modulations(condition) as [Tensor, Tensor, Tensor]
-    const seen = modulate(bare(x, eps), shift, scale)
+    const seen = modulate(plainLayerNorm(eps)(x), shift, scale)
     const both = concat([attend(seen, undefined, undefined, rotation), activations[activation](into(seen))], 2)
     return gatedSum(x, gate, out(both))
   }
 }
-
-const bare = (x: Tensor, eps: number): Tensor => plainNorm(x, undefined, undefined, eps)
 
 type Six = [Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]

@@ -1,8 +1,8 @@
-import { concat, layerNorm as plainNorm } from '../../core/functions.ts'
+import { concat } from '../../core/functions.ts'
 import { dims } from '../../core/shape.ts'
 import { constant, type Tensor } from '../../core/tensor.ts'
 import { feedForward } from '../../nn/feed-forward.ts'
-import { type Layer, linear } from '../../nn/layers.ts'
+import { type Layer, linear, plainLayerNorm } from '../../nn/layers.ts'
 import { gatedSum, modulate } from '../../nn/modulation.ts'
 import { normal, type Params } from '../../nn/params.ts'
 import { patchEmbedding, unpatchify } from '../../nn/patches.ts'
@@ -27,7 +27,6 @@ export type PixartTransformer = (sample: Tensor, timestep: Tensor, conditions: P
 
 const TIME = 256
 const encoded = (t: Tensor) => sinusoidal(t, TIME, { cosineFirst: true, frequencyShift: 0 })
-const bare = (x: Tensor, eps: number) => plainNorm(x, undefined, undefined, eps)
 
 /** Time, and the picture's size where the network takes it, as one vector (Chen et al. 2024, section 2.3): [B, width]. */
 function embedTime(p: Params, config: PixartConfig, width: number) {
@@ -70,7 +69,7 @@ export function pixartTransformer(p: Params, config: PixartConfig): PixartTransf
     const mask = contextMask && hidden(contextMask, grid[0] * grid[1])
     const y = blocks.reduce((x, block) => block(x, modulations, text, mask), tokens)
     const [shift, scale] = rows(table.unsqueeze(0).add(time.unsqueeze(1)), 2) as [Tensor, Tensor]
-    return unpatchify(project(modulate(bare(y, 1e-6), shift, scale)), grid[0], grid[1], patch)
+    return unpatchify(project(modulate(plainLayerNorm()(y), shift, scale)), grid[0], grid[1], patch)
   }
 }
 
@@ -102,15 +101,16 @@ export function crossBlock(
   width: number,
 ): CrossBlock {
   const { num_attention_heads: heads, attention_bias: bias, norm_eps: eps, cross_attention_dim: contextWidth } = config
+  const norm = plainLayerNorm(eps)
   const table = p.get('scale_shift_table', [6, width], normal(width ** -0.5))
   const attendSelf = tokenAttention(p.at('attn1'), { width, heads, bias })
   const attendText = tokenAttention(p.at('attn2'), { width, heads, bias, contextWidth })
   const feed = feedForward(p.at('ff'), width, { activation: 'gelu_tanh' })
   return (x, modulations, context, mask) => {
     const [shift, scale, gate, shiftFeed, scaleFeed, gateFeed] = rows(table.unsqueeze(0).add(modulations), 6) as Six
-    const y = gatedSum(x, gate, attendSelf(modulate(bare(x, eps), shift, scale)))
+    const y = gatedSum(x, gate, attendSelf(modulate(norm(x), shift, scale)))
     const z = y.add(attendText(y, context, mask))
-    return gatedSum(z, gateFeed, feed(modulate(bare(z, eps), shiftFeed, scaleFeed)))
+    return gatedSum(z, gateFeed, feed(modulate(norm(z), shiftFeed, scaleFeed)))
   }
 }
 
