@@ -9,8 +9,8 @@ import { scenesOf } from '../../data.ts'
 import { trainingScenes } from '../../held-out.ts'
 import type { RecipeType } from '../../recipe.ts'
 import { inMemory, valuesIn } from '../../stored.ts'
+import { latentPool } from '../latents/pool.ts'
 import { fixedPrompts, gridSampling } from './fixed-prompts.ts'
-import { latentPool } from './latent-pool.ts'
 import { layoutLoss } from './layout-head.ts'
 import { noising } from './noise.ts'
 import { openParts } from './parts.ts'
@@ -53,7 +53,8 @@ export const textToImageType: RecipeType<typeof textToImageSchema> = {
     const weighted = errors.mul(input('weight', [batchSize])).mean()
     const layout = layouts && layoutLoss({ params, text, encoder, dataset: layouts, batchSize })
 
-    const latents = latentPool({ dataset, vae, count: recipe.pool, stamp: { data, size, seed } })
+    const images = async (positions: readonly number[]) => (await dataset.batch(positions)).images
+    const latents = latentPool({ images, vae, count: recipe.pool, stamp: { data, size, seed } })
     /** The whole pipeline, of the weights that learn. */
     const pipelineOf = (weights: ReadonlyMap<string, NdArray>): PromptBatchParts => {
       const own = (keys: Iterable<string>) => new Map([...keys].map((key) => [key, weights.get(key) as NdArray]))

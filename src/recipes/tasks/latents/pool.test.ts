@@ -8,7 +8,7 @@ import { autoencoderKL, autoencoderKLConfig } from '../../../models/vae/index.ts
 import { Params } from '../../../nn/params.ts'
 import { createAutoencoder } from '../../../pipelines/index.ts'
 import { Generator } from '../../../runtime/random.ts'
-import { latentPool } from './latent-pool.ts'
+import { latentPool } from './pool.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'langevin-latents-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -27,14 +27,11 @@ test('latents are made once, kept when all are there, and are the encoder’s, s
   const weights = params.initialise(new Generator(0))
   const scenes = await sceneDataset({ size: 16, styles: ['noto'] })
   const asked: number[] = []
-  const dataset: typeof scenes = {
-    ...scenes,
-    batch(positions) {
-      asked.push(...positions)
-      return scenes.batch(positions)
-    },
+  const images = async (positions: readonly number[]) => {
+    asked.push(...positions)
+    return (await scenes.batch(positions)).images
   }
-  const open = (more: object = {}) => latentPool({ dataset, vae: { config, weights }, count: 20, stamp: {}, folder, ...more })
+  const open = (more: object = {}) => latentPool({ images, vae: { config, weights }, count: 20, stamp: {}, folder, ...more })
 
   const pool = open()
   const some = await pool([3, 17, 3])

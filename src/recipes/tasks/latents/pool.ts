@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { openSafetensors, readTensor, SafetensorsError, writeSafetensors } from '../../../checkpoints/index.ts'
-import type { SceneDataset } from '../../../data/index.ts'
 import type { AutoencoderKLConfig } from '../../../models/vae/index.ts'
 import { type Autoencoder, createAutoencoder } from '../../../pipelines/index.ts'
 import { NdArray } from '../../../runtime/ndarray.ts'
@@ -14,9 +13,10 @@ import { positionsFrom } from '../../positions.ts'
 const CHUNK = 16
 
 export interface LatentPoolOptions {
-  readonly dataset: SceneDataset
+  /** Pictures [B, 3, H, W] at positions, in [−1, 1]. */
+  images(positions: readonly number[]): Promise<NdArray<'f32'>>
   readonly vae: { readonly config: AutoencoderKLConfig; readonly weights: Weights }
-  /** Positions 0 … count − 1 of the dataset. */
+  /** Positions 0 … count − 1. */
   readonly count: number
   /** What else decides what the positions show. */
   readonly stamp: object
@@ -32,7 +32,7 @@ export type LatentPool = (positions: readonly number[]) => Promise<NdArray<'f32'
  * asked for. They are encoded in fixed groups, so that the same position always has the same latents, bit for bit. A pool that
  * is whole is kept in a file, which a resumed run reads; a damaged one is made again.
  */
-export function latentPool({ dataset, vae, count, stamp, folder = cacheFolder('latents') }: LatentPoolOptions): LatentPool {
+export function latentPool({ images, vae, count, stamp, folder = cacheFolder('latents') }: LatentPoolOptions): LatentPool {
   const text = JSON.stringify({ ...stamp, count, CHUNK, weights: digestOf(vae.weights), config: vae.config })
   const name = createHash('sha256').update(text).digest('hex').slice(0, 16)
   const file = join(folder, `${name}.safetensors`)
@@ -55,8 +55,7 @@ export function latentPool({ dataset, vae, count, stamp, folder = cacheFolder('l
 
   async function encoded(at: number): Promise<NdArray<'f32'>> {
     coder ??= createAutoencoder(vae)
-    const { images } = await dataset.batch(positionsFrom(at * CHUNK, CHUNK))
-    const latents = (await coder.encode(images)).mul(vae.config.scaling_factor)
+    const latents = (await coder.encode(await images(positionsFrom(at * CHUNK, CHUNK)))).mul(vae.config.scaling_factor)
     chunks[at] = latents
     if (--missing === 0) {
       await coder.release()
