@@ -1,18 +1,13 @@
 import { ArgumentError, ShapeError } from './errors.ts'
 import { attention as attentionOp } from './ops/attention.ts'
-import {
-  type ConvAttrs,
-  checkWindow,
-  convInputGrad as convInputGradOp,
-  conv as convOp,
-  convWeightGrad as convWeightGradOp,
-} from './ops/conv.ts'
+import { convInputGrad as convInputGradOp, conv as convOp, convWeightGrad as convWeightGradOp } from './ops/conv.ts'
 import { where as whereOp } from './ops/elementwise.ts'
 import { matmul as matmulOp } from './ops/matmul.ts'
 import * as move from './ops/move.ts'
 import * as norm from './ops/norm.ts'
 import { checkDTypes } from './ops/op.ts'
 import { avgPool as avgPoolOp, maxPool as maxPoolOp } from './ops/pool.ts'
+import { type ConvAttrs, checkWindow } from './ops/window.ts'
 import { axisOf, isCount, range, type Shape, sameShape, showShape, sizeOf } from './shape.ts'
 import { build, constant, ones, type Tensor, zeros } from './tensor.ts'
 

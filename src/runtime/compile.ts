@@ -1,7 +1,7 @@
 import { ArgumentError, DTypeError } from '../core/errors.ts'
+import type { Spec } from '../core/graph.ts'
 import { type Lowered, lower } from '../core/onnx/lower.ts'
 import { bytesOfStored, isHalf } from '../core/onnx/stored.ts'
-import type { Spec } from '../core/ops/op.ts'
 import { sameShape, showShape } from '../core/shape.ts'
 import type { Tensor } from '../core/tensor.ts'
 import type { SessionOptions } from './backend.ts'

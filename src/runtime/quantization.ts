@@ -1,5 +1,5 @@
 import type { OnnxModel } from '../core/onnx/proto.ts'
-import type { ConvRange, Quantization } from '../core/ops/quantized.ts'
+import type { ConvRange, Quantization } from '../core/onnx/types.ts'
 import { createSession, fromOrt, toOrt } from './engine.ts'
 import { NdArray } from './ndarray.ts'
 

@@ -1,7 +1,7 @@
 import type { Tensor as OrtTensor } from 'onnxruntime-common'
 import { ArgumentError } from '../core/errors.ts'
+import type { Spec } from '../core/graph.ts'
 import { lower } from '../core/onnx/lower.ts'
-import type { Spec } from '../core/ops/op.ts'
 import { input, type Tensor } from '../core/tensor.ts'
 import type { DeviceName, Session } from './backend.ts'
 import { createSession, feedable, fromOrt, toOrt } from './engine.ts'

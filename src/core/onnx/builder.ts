@@ -1,25 +1,16 @@
 import { type DType, elements, type TypedArray } from '../dtype.ts'
 import { ArgumentError } from '../errors.ts'
+import type { Lowering, Packing, PackRequest } from '../graph.ts'
 import { propagated } from '../ops/blocked/propagation.ts'
 import { onnxType } from '../ops/elementwise.ts'
 import { gather, slice } from '../ops/move.ts'
-import type { Quantization } from '../ops/quantized.ts'
 import { type Shape, sizeOf } from '../shape.ts'
 import { isConstant, isInput, isParameter, type Tensor } from '../tensor.ts'
 import { cheapFrom, FAR, MOST_STEPS } from './cheap.ts'
 import { Constants } from './constants.ts'
 import type { OnnxAttributeProto, OnnxNode, OnnxTensor } from './proto.ts'
 import { bytesOfStored, embedded, isHalf, type NamedValue, storedOf } from './stored.ts'
-import {
-  type Lowering,
-  type OnnxAttribute,
-  type Packing,
-  type PackRequest,
-  type RawTensor,
-  rawTypes,
-  type StoredValue,
-  type Target,
-} from './types.ts'
+import { type OnnxAttribute, type Quantization, type RawTensor, rawTypes, type StoredValue, type Target } from './types.ts'
 
 /** A value's name, and how many nodes there were when it was made. */
 interface Made {

@@ -1,8 +1,9 @@
 import { ArgumentError } from '../errors.ts'
+import type { Packing } from '../graph.ts'
 import { sizeOf } from '../shape.ts'
 import type { Lowered } from './lower.ts'
 import { embedded } from './stored.ts'
-import { type Packing, type RawTensor, rawTypes } from './types.ts'
+import { type RawTensor, rawTypes } from './types.ts'
 
 /** Fills the initializers of a graph without packed weights, all of whose values lie in memory. */
 export function fillFromMemory({ direct }: Pick<Lowered, 'direct'>): void {

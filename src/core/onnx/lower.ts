@@ -1,13 +1,12 @@
 import { ArgumentError } from '../errors.ts'
 import { topologicalOrder } from '../grad.ts'
 import { onnxType } from '../ops/elementwise.ts'
-import type { Quantization } from '../ops/quantized.ts'
 import { showShape } from '../shape.ts'
 import { isParameter, type Tensor } from '../tensor.ts'
 import { Builder, type Pending } from './builder.ts'
 import { isFoldable, needed } from './liveness.ts'
 import type { OnnxModel, OnnxTensor, OnnxValue } from './proto.ts'
-import type { StoredValue, Target } from './types.ts'
+import type { Quantization, StoredValue, Target } from './types.ts'
 
 /** What is lowered: named inputs and outputs, and the parameters' values. */
 export interface Graph {

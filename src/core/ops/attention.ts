@@ -1,8 +1,10 @@
 import { ArgumentError, ShapeError } from '../errors.ts'
-import { concat, where } from '../functions.ts'
+import { build, type Lowering, type Tensor } from '../graph.ts'
+import { constant, isConstant } from '../leaves.ts'
 import { dims, range, showShape } from '../shape.ts'
-import { constant, isConstant, type Tensor } from '../tensor.ts'
-import { at, checkDTypes, type Lowering, op } from './op.ts'
+import { where } from './elementwise.ts'
+import { concat } from './move.ts'
+import { at, checkDTypes, op } from './op.ts'
 
 export interface AttentionAttrs {
   readonly heads: number
@@ -102,7 +104,7 @@ function byKeys(b: Lowering, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, attr
   const M = at(k.shape, 1)
   const channel = finite(mask).div(scale).expand([B, heads, 1, M]).transpose(0, 3, 1, 2)
   const withChannel = (x: Tensor, n: number, last: Tensor) =>
-    b.value(concat([x.reshape([B, n, heads, D / heads]), last], 3).reshape([B, n, D + heads]))
+    b.value(build(concat, [x.reshape([B, n, heads, D / heads]), last], { axis: 3 }).reshape([B, n, D + heads]))
   const one = constant([1]).expand([B, N, heads, 1])
   return fused(b, [withChannel(q, N, one), withChannel(k, M, channel), b.value(v)], attrs)
 }
@@ -147,7 +149,7 @@ function probabilities(Q: Tensor, K: Tensor, inputs: readonly Tensor[], attrs: A
   const mask = maskOf(inputs, attrs)
   if (!mask) return scores.softmax(3)
   const P = scores.add(finite(mask)).softmax(3)
-  return sparesEveryRow(mask) ? P : where(hidesAll(mask), P.like(0), P)
+  return sparesEveryRow(mask) ? P : build(where, [hidesAll(mask), P.like(0), P])
 }
 
 function composed(inputs: readonly Tensor[], attrs: AttentionAttrs): Tensor {

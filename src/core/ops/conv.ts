@@ -1,72 +1,17 @@
 import { ArgumentError, ShapeError } from '../errors.ts'
-import { concat, conv as convOf, convInputGrad as inputGradOf, convWeightGrad as weightGradOf } from '../functions.ts'
+import { build, type Tensor } from '../graph.ts'
 import { checkShape, range, type Shape, sameShape, showShape, sizeOf } from '../shape.ts'
-import type { Tensor } from '../tensor.ts'
 import { blockedConv, blockedInputGrad, blockedWeightGrad, canBlockWeightGrad } from './blocked/direct.ts'
 import { canBlock, keepBlocked, paysToBlock, unblocked } from './blocked/layout.ts'
 import { canWinograd, canWinogradWeightGrad, winogradConv, winogradInputGrad, winogradWeightGrad } from './blocked/winograd.ts'
+import { concat } from './move.ts'
 import { at, checkDTypes, op } from './op.ts'
 import { quantizedConv } from './quantized.ts'
 import { spread } from './spread.ts'
-
-/** How a window moves over n spatial axes; each list has n entries. */
-export interface ConvAttrs {
-  readonly stride: readonly number[]
-  readonly dilation: readonly number[]
-  /** Zeros before each axis, and after it. */
-  readonly before: readonly number[]
-  readonly after: readonly number[]
-  readonly groups: number
-}
-
-/** Throws where a window over `n` axes has other than `n` sizes of a list, or sizes that are none. */
-export function checkWindow(
-  place: string,
-  n: number,
-  kernel: Shape,
-  { stride, dilation, before, after, groups }: ConvAttrs,
-): void {
-  const lists = {
-    kernel: [kernel, 1],
-    stride: [stride, 1],
-    dilation: [dilation, 1],
-    'padding before': [before, 0],
-    'padding after': [after, 0],
-  } as const
-  for (const [name, [list, least]] of Object.entries(lists)) {
-    if (list.length !== n || !list.every((k) => Number.isSafeInteger(k) && k >= least && k < 2 ** 31))
-      throw new ArgumentError(`${place}: ${name} ${showShape(list)} must be ${n} integer${n === 1 ? '' : 's'} from ${least} on`)
-  }
-  if (!Number.isInteger(groups) || groups < 1)
-    throw new ArgumentError(`${place}: ${groups} groups; their number is an integer from 1 on`)
-}
+import { type ConvAttrs, onnxConv, windowCount } from './window.ts'
 
 /** Pixels of a batch from which on packing a weight costs less than the blocked kernels save. */
 const LARGE_PICTURE = 4096
-
-/** Positions of a window on each axis. */
-export function windowCount(place: string, spatial: Shape, kernel: Shape, attrs: ConvAttrs) {
-  checkWindow(place, spatial.length, kernel, attrs)
-  const { stride, dilation, before, after } = attrs
-  return spatial.map((n, i) => {
-    const reach = at(dilation, i) * (at(kernel, i) - 1) + 1
-    const count = Math.floor((n + at(before, i) + at(after, i) - reach) / at(stride, i)) + 1
-    if (count < 1) {
-      throw new ShapeError(
-        `${place}: a window reaching ${reach} does not fit axis ${i + 2} (size ${n}, padding ${before[i]}+${after[i]})`,
-      )
-    }
-    return count
-  })
-}
-
-export const onnxConv = ({ stride, dilation, before, after, groups }: ConvAttrs, kernel: Shape) => ({
-  kernel_shape: kernel,
-  strides: stride,
-  dilations: dilation,
-  pads: [...before, ...after],
-  group: groups,
-})
 
 /** Cross-correlation: x [B, C, …], weight [O, C/groups, …kernel], bias [O] if any → [B, O, …]. One to three spatial axes. */
 export const conv = op<ConvAttrs>('conv', {
@@ -109,16 +54,21 @@ export const conv = op<ConvAttrs>('conv', {
   vjp: (g, inputs, _y, attrs) => {
     const [x, w, bias] = [at(inputs, 0), at(inputs, 1), inputs[2]]
     const forBias = bias ? [g.sum([0, ...range(g.rank).slice(2)])] : []
-    return [inputGradOf(g, w, x.shape.slice(2), attrs), weightGradOf(x, g, w.shape.slice(2), attrs), ...forBias]
+    return [inputGrad(g, w, x.shape.slice(2), attrs), weightGrad(x, g, w.shape.slice(2), attrs), ...forBias]
   },
 })
+
+const inputGrad = (g: Tensor, w: Tensor, size: Shape, attrs: ConvAttrs): Tensor =>
+  build(convInputGrad, [g, w], { ...attrs, size })
+const weightGrad = (x: Tensor, g: Tensor, kernel: Shape, attrs: ConvAttrs): Tensor =>
+  build(convWeightGrad, [x, g], { ...attrs, kernel })
 
 /** A grouped convolution as one of each group: WebGPU's Conv of three axes knows no groups. */
 function byGroup(x: Tensor, w: Tensor, bias: Tensor | undefined, attrs: ConvAttrs): Tensor {
   const { groups } = attrs
   const weights = w.split(groups, 0)
-  const parts = x.split(groups, 1).map((part, i) => convOf(part, at(weights, i), { ...attrs, groups: 1 }))
-  const y = concat(parts, 1)
+  const parts = x.split(groups, 1).map((part, i) => build(conv, [part, at(weights, i)], { ...attrs, groups: 1 }))
+  const y = build(concat, parts, { axis: 1 })
   return bias ? y.add(bias.reshape([bias.size, 1, 1, 1])) : y
 }
 
@@ -161,7 +111,7 @@ export const convInputGrad = op<ConvAttrs & { size: Shape }>('convInputGrad', {
   },
   vjp: (g, inputs, _y, { size: _, ...attrs }) => {
     const [y, w] = [at(inputs, 0), at(inputs, 1)]
-    return [convOf(g, w, attrs), weightGradOf(g, y, w.shape.slice(2), attrs)]
+    return [build(conv, [g, w], attrs), weightGrad(g, y, w.shape.slice(2), attrs)]
   },
 })
 
@@ -189,7 +139,7 @@ function asConvolution(g: Tensor, w: Tensor, size: Shape, { stride, dilation, be
   const swapped = perGroup.transpose(0, 2, 1, ...axes.map((i) => i + 3)).reshape([groups * channels, out / groups, ...kernel])
   const flipped = axes.reduce((part, i) => part.flip(i + 2), swapped)
   const none = axes.map(() => 0)
-  return convOf(placed, flipped, { stride: axes.map(() => 1), dilation, before: none, after: none, groups })
+  return build(conv, [placed, flipped], { stride: axes.map(() => 1), dilation, before: none, after: none, groups })
 }
 
 /** At stride 1 the transpose of a convolution is one with the flipped kernel and the complementary padding. */
@@ -223,7 +173,7 @@ export const convWeightGrad = op<ConvAttrs & { kernel: Shape }>('convWeightGrad'
   },
   vjp: (g, inputs, _y, { kernel: _, ...attrs }) => {
     const [x, y] = [at(inputs, 0), at(inputs, 1)]
-    return [inputGradOf(y, g, x.shape.slice(2), attrs), convOf(x, g, attrs)]
+    return [inputGrad(y, g, x.shape.slice(2), attrs), build(conv, [x, g], attrs)]
   },
 })
 
@@ -246,7 +196,7 @@ function shiftedProducts(x: Tensor, g: Tensor, kernel: Shape, attrs: ConvAttrs):
       .sum(0)
       .reshape([out, channels / groups, 1])
   })
-  return concat(taps, 2).reshape([out, channels / groups, ...kernel])
+  return build(concat, taps, { axis: 2 }).reshape([out, channels / groups, ...kernel])
 }
 
 /** Every index of an array of this shape, row-major. */

@@ -1,9 +1,8 @@
 import { checkElement, type DType, isFloat } from '../dtype.ts'
 import { ArgumentError, DTypeError } from '../errors.ts'
-import { where as whereOf } from '../functions.ts'
+import { build, type Lowering, type Op, type Spec, type Tensor } from '../graph.ts'
 import { broadcastShapes } from '../shape.ts'
-import { build, type Tensor } from '../tensor.ts'
-import { type Accepts, at, checkDTypes, type Lowering, type Op, op, type Spec } from './op.ts'
+import { type Accepts, at, checkDTypes, op } from './op.ts'
 
 const same =
   (name: string, accepts: Accepts) =>
@@ -169,6 +168,8 @@ export const or = op('or', {
   vjp: 'not differentiable',
 })
 export const not = op('not', { shape: same('not', 'bools'), lower: 'Not', vjp: 'not differentiable' })
+
+const whereOf = (condition: Tensor, x: Tensor, y: Tensor): Tensor => build(where, [condition, x, y])
 
 /** x where the condition holds, else y; the three broadcast. */
 export const where = op('where', {

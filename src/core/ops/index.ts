@@ -1,10 +1,10 @@
+import type { Op } from '../graph.ts'
 import { attention } from './attention.ts'
 import { conv, convInputGrad, convWeightGrad } from './conv.ts'
 import * as elementwise from './elementwise.ts'
 import { matmul } from './matmul.ts'
 import * as move from './move.ts'
 import * as norm from './norm.ts'
-import type { Op } from './op.ts'
 import { avgPool, maxPool, upsample } from './pool.ts'
 import * as reduce from './reduce.ts'
 

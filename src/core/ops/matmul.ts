@@ -1,7 +1,7 @@
 import { isFloat } from '../dtype.ts'
 import { ArgumentError, ShapeError } from '../errors.ts'
+import type { Tensor } from '../graph.ts'
 import { broadcastShapes, range, sameShape, showShape } from '../shape.ts'
-import type { Tensor } from '../tensor.ts'
 import { at, checkDTypes, op } from './op.ts'
 import { quantizedLinear } from './quantized.ts'
 

@@ -1,6 +1,7 @@
 import { checkElement, isFloat } from '../dtype.ts'
 import { ArgumentError, DTypeError, ShapeError } from '../errors.ts'
-import { scatterRows } from '../functions.ts'
+import { build, type Tensor } from '../graph.ts'
+import { arange, isConstant } from '../leaves.ts'
 import {
   axisOf,
   broadcastShapes,
@@ -13,7 +14,6 @@ import {
   showShape,
   sizeOf,
 } from '../shape.ts'
-import { arange, isConstant, type Tensor } from '../tensor.ts'
 import { at, checkDTypes, op } from './op.ts'
 import { spread } from './spread.ts'
 
@@ -176,6 +176,8 @@ function checkIndex(name: string, index: Tensor): void {
     throw new DTypeError(`${name}: the index ${index.describe()} is ${index.dtype}; it must be i64 or i32`)
   }
 }
+
+const scatterRows = (updates: Tensor, index: Tensor, rows: number): Tensor => build(scatterAdd, [updates, index], { rows })
 
 /** Throws where an index whose values are known points outside an axis. */
 function checkConstantIndex(name: string, index: Tensor, size: number): void {

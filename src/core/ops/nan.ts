@@ -1,6 +1,5 @@
 import type { DType } from '../dtype.ts'
-import type { Tensor } from '../tensor.ts'
-import type { Lowering } from './op.ts'
+import type { Lowering, Tensor } from '../graph.ts'
 
 /** 1 where x is a number, 0 where it is NaN. */
 export const isNumber = (x: Tensor): Tensor => x.eq(x).cast(x.dtype)

@@ -1,7 +1,7 @@
 import { ArgumentError, ShapeError } from '../errors.ts'
+import type { Spec, Tensor } from '../graph.ts'
 import { range, type Shape, sameShape, showShape } from '../shape.ts'
-import type { Tensor } from '../tensor.ts'
-import { at, checkDTypes, op, type Spec } from './op.ts'
+import { at, checkDTypes, op } from './op.ts'
 
 interface NormAttrs {
   readonly eps: number

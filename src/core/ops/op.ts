@@ -1,33 +1,6 @@
 import type { DType } from '../dtype.ts'
 import { ArgumentError, DTypeError } from '../errors.ts'
-import type { Lowering } from '../onnx/types.ts'
-import type { Shape } from '../shape.ts'
-import type { Tensor } from '../tensor.ts'
-
-export type { Lowering, Packing, Target } from '../onnx/types.ts'
-
-/** What a symbolic tensor is, before any value: its shape and element type. */
-export interface Spec {
-  readonly shape: Shape
-  readonly dtype: DType
-}
-
-/**
- * One operation, its semantics together: the shape rule, the lowering to ONNX, and the vector–Jacobian product in
- * terms of other operations, so that gradients can be differentiated again.
- */
-// biome-ignore lint/suspicious/noExplicitAny: a table holds operations of every kind of attributes.
-export interface Op<A = any> {
-  readonly name: string
-  /** The result's shape and dtype; throws where the inputs do not fit. */
-  readonly shape: (inputs: readonly Tensor[], attrs: A) => Spec
-  /** The ONNX operator's name, or a function that emits nodes and returns the result's name. */
-  readonly lower: string | ((b: Lowering, inputs: readonly string[], node: Tensor<A>) => string)
-  /** Cotangent of the result → cotangents of the inputs; `undefined` for an input that no gradient reaches. */
-  readonly vjp:
-    | ((g: Tensor, inputs: readonly Tensor[], output: Tensor<A>, attrs: A) => readonly (Tensor | undefined)[])
-    | 'not differentiable'
-}
+import type { Op, Tensor } from '../graph.ts'
 
 /** Names an operation's entry. A missing shape rule, lowering or gradient does not compile. */
 export const op = <A = Record<never, never>>(name: string, entry: Omit<Op<A>, 'name'>): Op<A> => ({ name, ...entry })

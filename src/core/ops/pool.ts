@@ -1,12 +1,14 @@
 import type { DType } from '../dtype.ts'
 import { ArgumentError } from '../errors.ts'
-import { avgPool as avgPoolOf, convInputGrad, where } from '../functions.ts'
+import { build, type Tensor } from '../graph.ts'
+import { full } from '../leaves.ts'
 import { type Shape, showShape, sizeOf } from '../shape.ts'
-import { full, type Tensor } from '../tensor.ts'
-import { type ConvAttrs, onnxConv, windowCount } from './conv.ts'
+import { convInputGrad } from './conv.ts'
+import { where } from './elementwise.ts'
 import { isNumber, withNaN } from './nan.ts'
 import { at, checkDTypes, op } from './op.ts'
 import { spread } from './spread.ts'
+import { type ConvAttrs, onnxConv, windowCount } from './window.ts'
 
 /** Windows over all spatial axes, each channel by itself. */
 export type PoolAttrs = ConvAttrs & { readonly kernel: Shape }
@@ -46,8 +48,18 @@ export const avgPool = op<PoolAttrs>('avgPool', {
     if (tiles) return [g.upsample(kernel).mul(1 / sizeOf(kernel))]
     const channels = at(x.shape, 1)
     const weight = full([channels, 1, ...kernel], 1 / sizeOf(kernel), x.dtype)
-    return [convInputGrad(g, weight, x.shape.slice(2), { ...attrs, groups: channels })]
+    return [build(convInputGrad, [g, weight], { ...attrs, groups: channels, size: x.shape.slice(2) })]
   },
+})
+
+/** Windows side by side. */
+const sideBySide = (kernel: Shape): PoolAttrs => ({
+  kernel,
+  stride: kernel,
+  dilation: kernel.map(() => 1),
+  before: kernel.map(() => 0),
+  after: kernel.map(() => 0),
+  groups: 1,
 })
 
 /** Greatest elements of windows; NaN where a window has one, which ONNX Runtime's kernel ignores. The gradient goes to the first of them in row-major order, as in PyTorch. */
@@ -61,7 +73,7 @@ export const maxPool = op<PoolAttrs>('maxPool', {
   vjp: (g, inputs, y, { kernel, stride, dilation, before, after }) => {
     const x = at(inputs, 0)
     // NaN equals nothing, so here it is a number that is greater than others.
-    const comparable = (z: Tensor) => where(z.eq(z), z, z.like(Infinity))
+    const comparable = (z: Tensor) => build(where, [z.eq(z), z, z.like(Infinity)])
     const padded = comparable(x).pad([0, 0, ...before], [0, 0, ...after], -Infinity)
     const greatest = comparable(y)
     let open = full(g.shape, 1, g.dtype)
@@ -137,5 +149,5 @@ export const upsample = op<{ factors: Shape }>('upsample', {
       coordinate_transformation_mode: 'asymmetric',
     })
   },
-  vjp: (g, _inputs, _y, { factors }) => [avgPoolOf(g, factors).mul(sizeOf(factors))],
+  vjp: (g, _inputs, _y, { factors }) => [build(avgPool, [g], sideBySide(factors)).mul(sizeOf(factors))],
 })

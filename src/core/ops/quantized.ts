@@ -1,23 +1,13 @@
+import type { Lowering, Packing, Tensor } from '../graph.ts'
+import type { Quantization } from '../onnx/types.ts'
 import type { Shape } from '../shape.ts'
-import type { Tensor } from '../tensor.ts'
-import { type ConvAttrs, onnxConv } from './conv.ts'
-import { at, type Lowering, type Packing } from './op.ts'
+import { at } from './op.ts'
+import { type ConvAttrs, onnxConv } from './window.ts'
 
 /*
  * Lowering quantises layers; networks know nothing of it. A layer is quantised where its weight is a fixed
  * parameter and large enough to matter. The first and the last convolution and the time embeddings stay in float.
  */
-
-/** Least and greatest value of a convolution's input and of its result. */
-export type ConvRange = readonly [inputMin: number, inputMax: number, outputMin: number, outputMax: number]
-
-/**
- * `int8`: convolutions and matrix products on 8-bit integers; convolutions where there are ranges, by the weight's name.
- * `int4`: weights of matrix products in 4 bits, of convolutions in 8, calculation in float.
- */
-export type Quantization =
-  | { readonly kind: 'int8'; readonly ranges: ReadonlyMap<string, ConvRange>; readonly saturates: boolean }
-  | { readonly kind: 'int4'; readonly saturates: boolean }
 
 const LEAST_WIDTH = 64
 /** Products of fewer rows stay in float, where they are fast: those of time embeddings have one row a picture. */

@@ -1,9 +1,9 @@
 import { isFloat } from '../dtype.ts'
 import { ArgumentError } from '../errors.ts'
+import type { Lowering, Spec, Tensor } from '../graph.ts'
 import { axisOf, showShape, sizeOf } from '../shape.ts'
-import type { Tensor } from '../tensor.ts'
 import { isNumber, withNaN } from './nan.ts'
-import { type Accepts, at, checkDTypes, type Lowering, op, type Spec } from './op.ts'
+import { type Accepts, at, checkDTypes, op } from './op.ts'
 
 /** The reduced axes, counted from the front and sorted; reduced axes keep size 1. */
 export interface ReduceAttrs {

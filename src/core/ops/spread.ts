@@ -1,4 +1,4 @@
-import type { Tensor } from '../tensor.ts'
+import type { Tensor } from '../graph.ts'
 import { at } from './op.ts'
 
 /** The elements of an axis `step` apart with zeros between, cut or filled with zeros to `size`. */

@@ -1,6 +1,7 @@
 import { type TypedArray, viewOf } from '../../core/dtype.ts'
+import type { PackRequest } from '../../core/graph.ts'
 import { bytesOfStored } from '../../core/onnx/stored.ts'
-import { type PackRequest, type RawTensor, rawTypes, type StoredValue } from '../../core/onnx/types.ts'
+import { type RawTensor, rawTypes, type StoredValue } from '../../core/onnx/types.ts'
 import { sizeOf } from '../../core/shape.ts'
 import { widened } from '../widen.ts'
 import { readFully } from './read.ts'

@@ -1,7 +1,7 @@
+import type { Lowering, Tensor } from '../../graph.ts'
 import { range, type Shape } from '../../shape.ts'
-import type { Tensor } from '../../tensor.ts'
-import type { ConvAttrs } from '../conv.ts'
-import { at, type Lowering } from '../op.ts'
+import { at } from '../op.ts'
+import type { ConvAttrs } from '../window.ts'
 import { blocked, canBlock, convolve, gatherRows, permuted, reordered, reshape, unblocked } from './layout.ts'
 
 /*

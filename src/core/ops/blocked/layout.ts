@@ -1,7 +1,7 @@
+import type { Lowering, Tensor } from '../../graph.ts'
 import { type Shape, sizeOf } from '../../shape.ts'
-import type { Tensor } from '../../tensor.ts'
-import type { ConvAttrs } from '../conv.ts'
-import { at, type Lowering } from '../op.ts'
+import { at } from '../op.ts'
+import type { ConvAttrs } from '../window.ts'
 
 /*
  * ONNX Runtime's fastest CPU kernels work on blocks of channels: [B, C/n, H, W, n] with n channels side by side (16 with

@@ -1,8 +1,8 @@
-import type { Tensor } from '../../tensor.ts'
+import type { Lowering, Tensor } from '../../graph.ts'
 import { add, leakyRelu, relu, silu } from '../elementwise.ts'
 import { concat } from '../move.ts'
 import { type GroupNormAttrs, groupNorm } from '../norm.ts'
-import { at, type Lowering } from '../op.ts'
+import { at } from '../op.ts'
 import { blocked, channelMeans, convolve, keepBlocked, knownBlocked, reshape, unblocked } from './layout.ts'
 
 /*
