@@ -4,8 +4,6 @@ import { describe, expect, test } from 'vitest'
 import { bundledModels, finish, loadClassifier, loadDdpm, loadStableDiffusion, modelFolder } from '../src/pipelines/index.ts'
 import { stickersSchema } from '../src/recipes/data.ts'
 import { measureClassifier } from '../src/recipes/evaluation/quality.ts'
-import { partTable } from '../src/recipes/evaluation/scene-tables.ts'
-import { accuracyTable, inMarkdown, type Table } from '../src/recipes/evaluation/tables.ts'
 import { openRecipe } from '../src/recipes/index.ts'
 
 const read = (model: string, file: string) => readFileSync(join(modelFolder(model), file), 'utf8')
@@ -20,14 +18,6 @@ describe.each(bundledModels())('%s', (model) => {
     expect([kept.kind, kept.config]).toEqual([named.kind, named.config])
     expect(kept.training).toMatchObject(named.training)
   })
-})
-
-test.each([
-  ['sticker-classifier-32', accuracyTable],
-  ['stickers-clip', partTable],
-  ['stickers-judge', partTable],
-] as [string, (evaluation: object) => Table][])('%s: its card shows what is in evaluation.json', (model, table) => {
-  expect(read(model, 'README.md')).toContain(inMarkdown(table(JSON.parse(read(model, 'evaluation.json')))))
 })
 
 /** The bundled pipelines of a class. */

@@ -101,7 +101,7 @@ function noWeights(dir: string): FolderError | PickleError {
  * The file is named as transformers names it when the config is one of its own (`architectures` or `model_type`).
  *
  * @param options.dtype casts the floats; without it each tensor keeps its type
- * @param options.maxShardSize bytes, 10 GB by default
+ * @param options.maxShardSize bytes, 10 GB unless told
  * @throws SaveError, and what `writeSafetensors` does; what stood in the folder before then still stands
  */
 export function saveModel(

@@ -30,7 +30,7 @@ export async function writeRef(home: string, revision: string, commit: string): 
 }
 
 /**
- * What a snapshot lacks of a model, as far as it shows without the hub: a component's folder or its weights, a shard, a
+ * What a snapshot lacks of a model, as far as it can be told without the hub: a component's folder or its weights, a shard, a
  * tokenizer's second file. Undefined where it is whole.
  */
 export function lacking(snapshot: string, variant?: string): string | undefined {

@@ -68,7 +68,7 @@ export interface MergeOptions {
  *
  * LoRA (Hu et al. 2022) of linear and convolution layers, with Tucker's core too; LoHa and LoKr (Yeh et al. 2024); DoRA, OFT, BOFT and
  * GLoRA; differences of weights, norms and biases. Keys as diffusers, PEFT, kohya's scripts and LyCORIS write them. Several act one
- * after another. Keys without a place are left, and `warn` gets them; embeddings that lie in the file are the text encoders' part.
+ * after another. Keys without a place are left, and `warn` is told; embeddings that lie in the file are the text encoders' part.
  *
  * @param networks by component: `unet`, `transformer`, `text_encoder`, `text_encoder_2`
  * @throws LoraError where nothing of an adapter has a place, and with every shape that does not fit

@@ -26,7 +26,7 @@ const pipelines: Readonly<Record<'plain' | 'xl' | 'sd3', Readonly<Partial<Record
   sd3: { 'text-to-image': 'StableDiffusion3Pipeline', inpaint: 'StableDiffusion3InpaintPipeline' },
 }
 
-/** What a single file is, as far as its keys show. */
+/** What a single file is, as far as it can be told. */
 export interface SingleFileKind {
   readonly family: Family
   readonly task: Task
@@ -108,7 +108,7 @@ function playground(original: Weights): { latents_mean: number[]; latents_std: n
 
 const upTo = (n: number) => Array.from({ length: n }, (_, i) => i)
 
-/** `UNet2DConditionModel`'s fields. Shapes do not show the number of heads: SD 1 and the upscaler have 8 a level, the others 64 channels a head. */
+/** `UNet2DConditionModel`'s fields. Heads cannot be told from shapes: SD 1 and the upscaler have 8 a level, the others 64 channels a head. */
 function unetConfig(weights: Weights, family: Family, task: Task): Record<string, unknown> {
   const levels = upTo(count(weights, /^down_blocks\.(\d+)\./))
   const layers = count(weights, /^down_blocks\.0\.resnets\.(\d+)\./)

@@ -48,9 +48,9 @@ export function printResult<T>(io: Io, json: boolean, result: T, text: (result: 
 
 /**
  * A signal that Ctrl-C aborts, with InterruptError as its reason, for commands that have something to finish first.
- * It is seen between runs of ONNX Runtime, which block the thread; a second Ctrl-C ends at once. Commands that do not ask for it end at once.
+ * It is seen between runs of the engine, which block the thread; a second Ctrl-C ends at once. Commands that do not ask for it end at once.
  *
- * @param options.say called at the first Ctrl-C
+ * @param options.say told at the first Ctrl-C
  * @param options.terminate whether SIGTERM, by which systems stop a program, does the same
  */
 export function onInterrupt({ say, terminate = false }: { say?: () => void; terminate?: boolean } = {}): AbortSignal {

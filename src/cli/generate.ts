@@ -70,15 +70,15 @@ export const generate = defineCommand({
 
 /** Every run held against the model before any begins; what is worth saying is said once. */
 function planned(pipeline: Pipeline, jobs: readonly Job[], io: Io) {
-  const warned = new Set<string>()
+  const told = new Set<string>()
   return jobs.map((options) => {
     checkOptions(pipeline, options)
     const { seed, num: each = 1 } = pipeline.schema.parse(options) as { readonly seed?: number; readonly num?: number }
     const plan = pipeline.plan(options)
     const num = plan.pictures ?? each
     for (const warning of plan.warnings ?? []) {
-      if (!warned.has(warning)) io.err.write(`langevin: ${warning}\n`)
-      warned.add(warning)
+      if (!told.has(warning)) io.err.write(`langevin: ${warning}\n`)
+      told.add(warning)
     }
     return { options, plan, seed, num }
   })

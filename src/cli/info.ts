@@ -63,7 +63,7 @@ export const info = defineCommand({
   async run({ file, json }, io) {
     if (file === undefined) {
       const { listDevices } = await import('../runtime/devices.ts')
-      const devices = await listDevices() // First: it installs ONNX Runtime if it is missing.
+      const devices = await listDevices() // First: it brings the engine if it is not installed.
       return printResult(io, json, { ...environment(), devices }, table)
     }
     const { readPictureText } = await import('../images/settings.ts')

@@ -73,7 +73,7 @@ export function priorTerm(process: GaussianDiffusion, data: NdArray): NdArray {
  * The whole bound in bits per dimension, one number a sample, with one draw of noise a term: an upper bound of −log₂ p(x).
  *
  * @param options.every of so many neighbouring terms one, drawn evenly, stands for all, and the mean stays what it is (1 unless
- *   given). Where terms change fast there are fewer to one: at most a tenth of their t.
+ *   told). Where terms change fast there are fewer to one: at most a tenth of their t.
  */
 export async function variationalBound(
   process: GaussianDiffusion,

@@ -3,7 +3,7 @@ export interface Preconditioning {
   readonly skip: number
   readonly out: number
   readonly in: number
-  /** What the network takes as the noise level. */
+  /** What the network is told of the noise level. */
   readonly noise: number
   /** The weight of ‖D − x0‖² at which F's loss has weight 1. */
   readonly weight: number

@@ -18,7 +18,7 @@ export interface TerminalStream {
 /** What a stream can show, from its kind and the environment that terminals set. */
 export function terminalGraphics(stream: TerminalStream = process.stdout, env: Environment = process.env): TerminalGraphics {
   if (!stream.isTTY || env.TERM === 'dumb') return 'none'
-  // Terminal multiplexers swallow both protocols unless configured otherwise.
+  // Terminal multiplexers swallow both protocols unless told otherwise.
   const direct = !env.TMUX && !env.STY && !env.ZELLIJ && !/^(screen|tmux)/.test(env.TERM ?? '')
   if (direct && (env.KITTY_WINDOW_ID || /kitty|ghostty/.test(env.TERM ?? '') || env.TERM_PROGRAM === 'ghostty')) return 'kitty'
   if (direct && (/^(iTerm\.app|WezTerm)$/.test(env.TERM_PROGRAM ?? '') || env.LC_TERMINAL === 'iTerm2')) return 'iterm'

@@ -31,7 +31,7 @@ const averaging = ['decay', 'inv_gamma', 'min_decay', 'optimization_step', 'powe
 /**
  * A network's config by its schema, from what `config.json` holds. Fields that begin with `_` and those of averaging are
  * left aside. Of other fields that the schema lacks, as a newer diffusers may add them, one that is switched off (null, false, 0, an
- * empty text or list) is reported and left: the network is as before. Any other value would change it, and is a fault.
+ * empty text or list) is told and left: the network is as before. Any other value would change it, and is a fault.
  *
  * @param model the class, as `_class_name` has it
  * @param place what errors call it

@@ -17,7 +17,7 @@ export interface Autoencoder {
   encode(images: NdArray<'f32'>): Promise<NdArray<'f32'>>
   /** Unscaled latents → images [N, C, f·H, f·W]. */
   decode(latents: NdArray<'f32'>): Promise<NdArray<'f32'>>
-  /** Frees ONNX Runtime's memory. */
+  /** Frees the engine's memory. */
   release(): Promise<void>
 }
 

@@ -19,7 +19,7 @@ export interface ImageClassifier {
   readonly config: ClassifierConfig
   /** images [N, C, H, W] in [−1, 1], `batch` through the network at once, which is no matter to the result. */
   classify(images: NdArray<'f32'>, options?: { readonly batch?: number }): Promise<Classification>
-  /** Frees ONNX Runtime's memory. */
+  /** Frees the engine's memory. */
   release(): Promise<void>
 }
 

@@ -16,7 +16,7 @@ export interface Clip {
   embedTexts(texts: readonly string[]): Promise<NdArray<'f32'>>
   /** images [N, C, image_size, image_size] in [−1, 1] → [N, projection_dim], of length 1. */
   embedImages(images: NdArray<'f32'>): Promise<NdArray<'f32'>>
-  /** Frees ONNX Runtime's memory. */
+  /** Frees the engine's memory. */
   release(): Promise<void>
 }
 

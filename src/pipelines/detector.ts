@@ -29,7 +29,7 @@ export interface SceneDetector {
   readonly config: DetectorConfig
   /** images [N, C, H, W] in [−1, 1] → what is in each, and features [N, D] by which pictures can be compared. */
   detect(images: NdArray<'f32'>): Promise<{ readonly found: Finding[]; readonly features: NdArray<'f32'> }>
-  /** Frees ONNX Runtime's memory. */
+  /** Frees the engine's memory. */
   release(): Promise<void>
 }
 

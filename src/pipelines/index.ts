@@ -20,6 +20,7 @@ export {
   pictureSamplers,
 } from './ddpm/unconditional.ts'
 export { createDetector, type Finding, type FoundObject, loadDetector, type SceneDetector } from './detector.ts'
+export { type ClassBatches, type ClassBatchParts, createClassBatches } from './dit/class-batches.ts'
 export { loadPipeline, type Pipeline, type RunInput } from './load.ts'
 export { type ClassName, type NetworkClass, networkClasses } from './open/classes.ts'
 export { type Network, type OpenedNetwork, openNetwork, openNetworkAt } from './open/network.ts'

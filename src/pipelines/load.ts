@@ -24,7 +24,7 @@ export interface Pipeline {
   generate(options: RunInput): Generation
   /** What `generate` would do with these options. */
   plan(options: RunInput): Plan
-  /** Frees ONNX Runtime's memory. */
+  /** Frees the engine's memory. */
   release(): Promise<void>
 }
 

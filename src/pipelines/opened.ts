@@ -2,7 +2,7 @@ import type { CompileOptions } from '../runtime/program.ts'
 import type { ModelSource } from './open/source.ts'
 import type { LoadOptions, Opened } from './page.ts'
 
-/** How a page's model is opened. */
+/** What a page is told of how its model is opened. */
 export function openedOf<L extends LoadOptions>(source: ModelSource, load: L): Opened<L> {
   const {
     lowMemory = false,

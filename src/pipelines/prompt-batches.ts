@@ -30,7 +30,7 @@ export interface PromptBatches {
   /** Pictures [prompts, 3, H, W], nominally in [−1, 1], a prompt each. */
   generate(prompts: readonly string[], options: PromptBatchOptions): Promise<NdArray<'f32'>>
   readonly autoencoder: Autoencoder
-  /** Frees ONNX Runtime's memory. */
+  /** Frees the engine's memory. */
   release(): Promise<void>
 }
 
@@ -78,11 +78,8 @@ export function createPromptBatches(
     const rows = guided ? concat([x, x], 0) : x
     const out = network(rows, t.expand([rows.shape[0] as number]), context)
     if (!guided) return compile({ outputs: { out }, weights: unet.weights }, options)
-    const [unconditional, conditional] = out.split(2, 0) as [typeof out, typeof out]
-    return compile(
-      { outputs: { out: unconditional.add(conditional.sub(unconditional).mul(input('guidance', []))) }, weights: unet.weights },
-      options,
-    )
+    const [empty, told] = out.split(2, 0) as [typeof out, typeof out]
+    return compile({ outputs: { out: empty.add(told.sub(empty).mul(input('guidance', []))) }, weights: unet.weights }, options)
   })
   const coder = createAutoencoder(vae, { batch, ...options })
   const { mean, std } = latentStatistics(vae.config)
@@ -101,8 +98,8 @@ export function createPromptBatches(
       const guided = guidance !== 1
       for (let from = 0; from < prompts.length; from += batch) {
         const own = prompts.slice(from, from + batch)
-        const conditional = await contextOf(own)
-        const context = guided ? NdArray.concat([await contextOf(own.map(() => '')), conditional]) : conditional
+        const told = await contextOf(own)
+        const context = guided ? NdArray.concat([await contextOf(own.map(() => '')), told]) : told
         const denoiser: Program = await denoisers.get(`${own.length} ${guided ? 1 : 0}`)
         const model = async (x: NdArray, t: number) => {
           signal?.throwIfAborted()

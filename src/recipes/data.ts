@@ -34,6 +34,10 @@ export const stickersSchema = z.strictObject({
     .tuple([z.number().positive(), z.number().max(1)])
     .refine(([least, most]) => least <= most, 'must be 0 < least ≤ most ≤ 1')
     .default([...defaultScale]),
+  /** Of these things alone, by the first words for them; of every icon of the categories by default. */
+  nouns: z.array(z.string()).min(1).optional(),
+  /** A grid of `cells` × `cells`: icons are one of `sides` cells wide, whatever the scale, and stand at whole cells. */
+  lattice: z.strictObject({ cells: z.int().min(1), sides: z.array(z.int().positive()).min(1) }).optional(),
 })
 export type StickersConfig = z.infer<typeof stickersSchema>
 
@@ -99,9 +103,15 @@ export type DataConfig = z.infer<typeof dataSchema>
 
 /** The stickers that a recipe names. */
 export const stickersOf = (
-  { styles, categories, scale }: StickersConfig,
-  rest: Pick<StickerOptions, 'size' | 'split' | 'seed'>,
-): Promise<StickerDataset> => stickerDataset({ styles, categories, scale, ...rest })
+  { styles, categories, scale, nouns, lattice }: StickersConfig,
+  rest: Pick<StickerOptions, 'size' | 'split' | 'seed' | 'labels'>,
+): Promise<StickerDataset> =>
+  stickerDataset({
+    ...{ styles, categories, scale },
+    ...(nouns && { nouns: sceneNouns(nouns) }),
+    ...(lattice && { grid: lattice }),
+    ...rest,
+  })
 
 export interface DataContext {
   readonly size: number

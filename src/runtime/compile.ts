@@ -40,7 +40,7 @@ export const updateName = (name: string) => UPDATE + name
 
 export const isUpdate = (name: string): boolean => name.startsWith(UPDATE)
 
-/** What `use` makes of a computation's graph, checked, and of what its session needs. */
+/** What `use` makes of a computation's graph, checked, and of what its session must be told. */
 export async function lowered<T>(
   computation: Computation,
   { device = 'cpu', quantization, memory, ...options }: CompileOptions,
@@ -104,7 +104,7 @@ const bytesInFiles = (weights: Weights): number =>
 
 function checkStored(name: string, { dtype }: Spec): void {
   if (dtype === 'bf16')
-    throw new DTypeError(`"${name}" is bf16, which ONNX Runtime neither takes nor gives: cast it in the graph to f32 or f16`)
+    throw new DTypeError(`"${name}" is bf16, which the engine neither takes nor gives: cast it in the graph to f32 or f16`)
 }
 
 function checkState(what: string, name: string, x: Spec, stored: Spec | undefined): void {

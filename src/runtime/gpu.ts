@@ -7,11 +7,11 @@ import { NdArray } from './ndarray.ts'
 
 let trial: Promise<boolean> | undefined
 /**
- * Whether ONNX Runtime's attention kernel gives the right numbers on this GPU, tried once against the plain form. From 32
+ * Whether the engine's attention kernel gives the right numbers on this GPU, tried once against the plain form. From 32
  * queries on it shuffles keys between the lanes of a subgroup and counts on 8 of them or more; where there are fewer
  * (SwiftShader) its result is wrong without an error.
  *
- * The session that tries it is never released: with its last session a thread's ONNX Runtime drops the GPU, and with it the
+ * The session that tries it is never released: with its last session a thread's engine drops the GPU, and with it the
  * compiled shaders that the next program could use.
  */
 export const fusedAttentionWorks = (): Promise<boolean> => (trial ??= tryAttention())

@@ -12,7 +12,7 @@ type Arrays = Readonly<Record<string, Float32Array>>
 
 /**
  * Elementwise arithmetic compiled to WebAssembly: a pass over arrays on the host, of any length. It reads and
- * writes each array once, where ONNX Runtime's operations would do so one after another.
+ * writes each array once, where the engine's operations would do so one after another.
  */
 export class Loop {
   private readonly module: LoopModule

@@ -41,7 +41,7 @@ describe('feeds', () => {
     const stored = input('stored', [2], 'bf16')
     const asInput = compile({ outputs: { y: stored.cast('f32') } })
     await expect(asInput).rejects.toThrow(DTypeError)
-    await expect(asInput).rejects.toThrow('"stored" is bf16, which ONNX Runtime neither takes nor gives')
+    await expect(asInput).rejects.toThrow('"stored" is bf16, which the engine neither takes nor gives')
     await expect(compile({ outputs: { y: x.cast('bf16') } })).rejects.toThrow('"y" is bf16')
     await expect(State.from([['w', NdArray.zeros([2], 'bf16')]])).rejects.toThrow('cast to f32')
   })

@@ -94,7 +94,7 @@ export class Program {
 /**
  * Symbolic tensors → a program. Takes about a second for a U-Net of 7,000 nodes.
  * @throws ArgumentError for parameters without a value or updates that do not fit the state, EngineError where the
- * ONNX Runtime refuses the graph.
+ * engine refuses the graph.
  */
 export const compile = (computation: Computation, options: CompileOptions = {}): Promise<Program> =>
   lowered(computation, options, async (graph, session) => {

@@ -2,7 +2,7 @@ import type { Program } from './program.ts'
 
 /**
  * Programs made when first asked for, by key (such as a batch size), the last used kept. Each holds its own copy of the
- * weights, laid out for ONNX Runtime: keep few.
+ * weights, laid out for the engine: keep few.
  */
 export class Programs<K> {
   private readonly make: (key: K) => Promise<Program>
@@ -41,7 +41,7 @@ export class Programs<K> {
   private async free(keys: readonly K[]): Promise<void> {
     const programs = keys.map((key) => this.kept.get(key))
     for (const key of keys) this.kept.delete(key)
-    // Whoever asked for one that could not be made got its error.
+    // Whoever asked for one that could not be made was told.
     for (const program of programs)
       await program?.then(
         (made) => made.release(),

@@ -66,7 +66,7 @@ export class State {
   }
 
   /**
-   * Frees a session: at once, or when the last value that it made has been replaced, since ONNX Runtime frees a session's
+   * Frees a session: at once, or when the last value that it made has been replaced, since the engine frees a session's
    * buffers on the GPU with it and aborts the process when they are used then.
    */
   async free(session: Session): Promise<void> {

@@ -12,5 +12,5 @@ export interface FileTensor {
   readonly stamp?: string
 }
 
-/** Named parameters, each in memory or still in its file (mapped by ONNX Runtime, never copied by us). */
+/** Named parameters, each in memory or still in its file (mapped by the engine, never copied by us). */
 export type Weights = ReadonlyMap<string, NdArray | FileTensor>

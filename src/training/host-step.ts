@@ -74,7 +74,7 @@ export async function hostStep(
 const PARAMETER = 'parameter'
 const GRADIENT = 'gradient:'
 const gradientName = (key: string) => GRADIENT + key
-/** An output of ONNX Runtime has another name than its inputs. */
+/** An engine's output has another name than its inputs. */
 const nextName = (name: string) => `next:${name}`
 
 type GradientProgram = Pick<Program, 'run' | 'release'>

@@ -110,7 +110,7 @@ async function saveModel(job: TrainingJob, weights: ReadonlyMap<string, NdArray>
 }
 
 /**
- * Measures and shows what the weights can do. The run does not depend on it: what fails here is reported, and costs no model.
+ * Measures and shows what the weights can do. The run does not depend on it: what fails here is told, and costs no model.
  */
 async function look(
   job: TrainingJob,

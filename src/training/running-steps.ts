@@ -116,7 +116,7 @@ export class RunningSteps {
     this.savedAt = this.done
   }
 
-  /** Saves what a broken-off run has reached, unless an error came in the middle of an update. The first error is the one that is thrown. */
+  /** Saves what a broken-off run has reached, unless an error came in the middle of an update. The first error is the one that is told. */
   private async saveLast(failure: unknown): Promise<void> {
     if (this.done === this.savedAt || !this.trainer.intact) return
     try {

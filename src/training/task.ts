@@ -51,7 +51,7 @@ export interface TrainingOptions {
   /** Resumes from the latest complete checkpoint, if there is one (true), or from the one of this name (`checkpoint-400`). */
   readonly resume?: boolean | string
   readonly device?: DeviceName
-  /** Processor cores that ONNX Runtime uses; 0 for all. */
+  /** Processor cores that the engine uses; 0 for all. */
   readonly threads?: number
   readonly signal?: AbortSignal
   readonly warn?: (message: string) => void

@@ -24,7 +24,7 @@ const refused: Readonly<Record<number, string>> = {
  *
  * @param storages takes every storage that the pickle refers to, by key
  * @returns the value, and where the pickle ends
- * @param fail throws, given why the bytes are no such pickle
+ * @param fail throws: told why the bytes are no such pickle
  */
 export function unpickle(
   bytes: Uint8Array,

@@ -15,7 +15,7 @@ export function enlarging({ upscale, threads, device }: Options, signal: AbortSi
   const opening = import('../../pipelines/upscale/index.ts').then(({ loadUpscaler }) =>
     loadUpscaler(name, { ...(threads !== undefined && { threads }), ...(device !== 'cpu' && { device }) }),
   )
-  // Whoever asks first gets the error.
+  // Whoever asks first is told.
   opening.catch(() => undefined)
   return {
     async enlarge(picture) {

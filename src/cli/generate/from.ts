@@ -144,7 +144,7 @@ const isGiven = (value: unknown): boolean =>
   value !== undefined && value !== false && !(Array.isArray(value) && value.length === 0)
 
 /**
- * The flags with what a picture's settings say where they say nothing; what cannot be followed is reported.
+ * The flags with what a picture's settings say where they say nothing; what cannot be followed is told.
  *
  * @throws UsageError for a picture without settings, and for one whose model has to be named; ImageError
  */

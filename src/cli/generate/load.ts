@@ -22,7 +22,7 @@ export function hubOf(signal: AbortSignal, io: Io): HubOptions {
 /** The flags that say how the model is opened, as the library takes them. */
 export const loadOptionsOf = ({ cache, threads, device, ...given }: Options) =>
   ({
-    // A page runs on the processor by default.
+    // The processor is what a page has unless told.
     ...(device !== 'cpu' && { device }),
     ...(threads !== undefined && { threads }),
     variant: given.variant,

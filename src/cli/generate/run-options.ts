@@ -156,7 +156,7 @@ function tupleOf(name: string, text: string, integers: readonly boolean[]): numb
   )
 }
 
-/** The options but for those that a picture's settings gave and this model has no use for, which are reported. */
+/** The options but for those that a picture's settings gave and this model has no use for, which are told. */
 export function takenBy(
   { schema, className }: Pipeline,
   options: Readonly<Record<string, unknown>>,

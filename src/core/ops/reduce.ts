@@ -34,7 +34,7 @@ const reduction = (
     vjp: (g, inputs, y, attrs) => [vjp(g, at(inputs, 0), y, attrs)],
   })
 
-/** Greatest or least elements. ONNX Runtime's kernels pass over NaN; as in PyTorch it is the result where there is one. */
+/** Greatest or least elements. The engine's kernels pass over NaN; as in PyTorch it is the result where there is one. */
 const extreme = (name: string, type: string) =>
   op<ReduceAttrs>(name, {
     shape: (inputs, attrs) => {

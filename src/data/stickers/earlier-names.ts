@@ -1,7 +1,6 @@
 import type { Described } from './captions.ts'
-import type { ComposedScene, ScenePosition } from './layout.ts'
+import type { ComposedScene, SceneGrid, ScenePosition } from './layout.ts'
 import { type Background, backgroundNames, backgrounds, type SceneObject } from './scene.ts'
-import type { SceneGrid } from './scenes.ts'
 
 // Names of before, for programs that were written with them.
 

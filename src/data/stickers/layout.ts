@@ -104,6 +104,14 @@ const widths: Readonly<Record<ObjectSizes, Widths>> = {
   },
 }
 
+/** Objects are whole cells wide and stand at whole cells: the pixels of a latent, for instance. */
+export interface SceneGrid {
+  /** Cells a side. */
+  readonly cells: number
+  /** Sides in cells, drawn where one suits the scene. [5, 7, 10, 14] of 16 cells has one for every kind of object. */
+  readonly sides?: readonly number[] | undefined
+}
+
 /** Gives a cast its counts, sizes and positions. Objects overlap at most by their transparent corners. */
 export function layOut({ nouns, style, background }: Cast, setting: Setting, sizes: ObjectSizes, draw: Draw): ComposedScene {
   const width = widths[sizes]

@@ -7,7 +7,7 @@ import { captionOf, type SceneCaption } from './captions.ts'
 import { type Style, stickerCatalogue, styles } from './catalogue.ts'
 import { Draw } from './draw.ts'
 import { withEarlierNames } from './earlier-fields.ts'
-import { type ComposedScene, layOut, type ObjectSizes, onGrid, type Setting } from './layout.ts'
+import { type ComposedScene, layOut, type ObjectSizes, onGrid, type SceneGrid, type Setting } from './layout.ts'
 import { isCounted, type Noun, sceneNouns } from './nouns.ts'
 import { loadRasters, type RasterProgress, type Rasters } from './rasters.ts'
 import { type Background, backgroundNames, drawScene } from './scene.ts'
@@ -23,14 +23,6 @@ export type SceneSplit = (typeof sceneSplits)[number]
 
 /** One pair of objects in ten is never in one picture of `train`. */
 export const areHeldApart = (a: string, b: string): boolean => hashOf(`together ${[a, b].sort().join(' and ')}`) % 10 === 0
-
-/** Objects are whole cells wide and stand at whole cells: the pixels of a latent, for instance. */
-export interface SceneGrid {
-  /** Cells a side. */
-  readonly cells: number
-  /** Sides in cells, drawn where one suits the scene. [5, 7, 10, 14] of 16 cells has one for every kind of object. */
-  readonly sides?: readonly number[] | undefined
-}
 
 export interface SceneOptions {
   /** Pixels a side. */

@@ -6,6 +6,7 @@ import { ArgumentError } from '../../core/errors.ts'
 import { imagesOf } from '../../images/index.ts'
 import { categories, type Icon, iconFile, iconSources, isHeldOut, stickerCatalogue, styles } from './catalogue.ts'
 import { withArticle } from './names.ts'
+import { sceneNouns } from './nouns.ts'
 import { loadRasters, rasterSize } from './rasters.ts'
 import { type Background, backgroundNames, type Scene } from './scene.ts'
 import { isHeldOutPair, type StickerDataset, type StickerOptions, stickerDataset } from './stickers.ts'
@@ -141,6 +142,29 @@ describe('rasters', () => {
 })
 
 describe('dataset', () => {
+  test('some things alone, on whole cells, labelled by what they are and in which style', async () => {
+    const nouns = sceneNouns(['fox', 'donut'])
+    const set = await stickers({ nouns, grid: { cells: 8, sides: [6, 7] }, labels: 'icon and style' })
+    expect(set.classes).toEqual(['donut in noto style', 'fox in noto style'])
+    const places = new Set<string>()
+    for (let position = 0; position < 200; position++) {
+      const { icon, x, y, size } = set.sceneAt(position).objects[0] as Scene['objects'][number]
+      expect(set.classes[set.labelAt(position)]).toBe(`${icon.name === 'fox' ? 'fox' : 'donut'} in noto style`)
+      places.add([8 * size, 8 * (x - size / 2), 8 * (y - size / 2)].join(' '))
+    }
+    // Three by three places for icons of six cells, two by two for those of seven.
+    expect([...places].sort()).toEqual(
+      [6, 7]
+        .flatMap((side) => [0, 1, 2].flatMap((x) => [0, 1, 2].map((y) => [side, x, y])))
+        .filter(([side = 0, x = 0, y = 0]) => side + Math.max(x, y) <= 8)
+        .map((place) => place.join(' '))
+        .sort(),
+    )
+    expect((await set.batch([0, 1, 2])).labels.toNested()).toEqual([0, 1, 2].map((at) => set.labelAt(at)))
+    await expect(stickers({ grid: { cells: 8, sides: [9] } })).rejects.toThrow(/sides of 1 to 8 whole cells, got 9/)
+    await expect(stickers({ grid: { cells: 2 }, scale: [0.6, 0.9] })).rejects.toThrow(/got none/)
+  })
+
   /** Everything that an epoch or several show. */
   const shown = (set: StickerDataset, epochs = 1) =>
     Array.from({ length: epochs * set.length }, (_, position) => {

@@ -28,6 +28,8 @@ export interface RunOptions {
    * (image to image), at later ones it brings back what is known (in-painting).
    */
   readonly blend?: Blend
+  /** @deprecated The name that `blend` had. */
+  readonly renew?: Blend
   /** DDIM: 0 is deterministic, 1 has DDPM's variance. TCD: the share of fresh noise. */
   readonly eta?: number
   /** DDIM: derive the noise from the clipped data. */
@@ -88,7 +90,7 @@ export const spec = <O extends Options>(given: SchedulerSpec<O>): SchedulerSpec 
 
 /** Options that every class accepts, as its errors list them, and those of pipelines. */
 const always = ['steps', 'seed', 'generator', 'start']
-const hooks = ['end', 'blend']
+const hooks = ['end', 'blend', 'renew']
 
 /** Ends a sampler from within its denoiser. */
 class Ended {
@@ -142,7 +144,7 @@ export function schedulerOf(
     initialSigma: (run) => planned(typeof run === 'number' ? { steps: run } : run).initialSigma,
     async *run(model, x, run) {
       const { timesteps, input, data, sample, path = vp } = planned(run)
-      const { end, blend } = run
+      const { end, blend = run.renew } = run
       let call = 0
       const denoise: Denoise = async (now, sigma) => {
         if (call === end) throw new Ended(now)

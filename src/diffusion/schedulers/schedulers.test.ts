@@ -203,6 +203,11 @@ test('one step of the variance-exploding SDE is finite', async () => {
   expect((await finish({ _class_name: 'ScoreSdeVeScheduler' }, { steps: 1 }, (x) => x.mul(-0.1))).allFinite()).toBe(true)
 })
 
+test('the override of a state may go by its former name', async () => {
+  const override = (x: NdArray) => x.mul(0.5)
+  expect((await finish({}, { steps: 3, blend: override })).data).toEqual((await finish({}, { steps: 3, renew: override })).data)
+})
+
 test('the same seed gives the same sample; another seed another', async () => {
   const [a, b, c] = await Promise.all([1, 1, 2].map((seed) => finish({ _class_name: 'DDPMScheduler' }, { steps: 5, seed })))
   expect(b?.data).toEqual(a?.data)

@@ -9,18 +9,18 @@ import { exponentialSigmas } from '../sigmas.ts'
 import { spec } from './scheduler.ts'
 import { alphaTable, betaOptions, clipOptions, clipper, vpSigma } from './tables.ts'
 
-/** The variance-exploding SDE by predictor and corrector; the network takes σ and gives the score. */
+/** The variance-exploding SDE by predictor and corrector; the network gives the score and is told σ. */
 export const ScoreSdeVeScheduler = spec({
   defaults: { num_train_timesteps: 2000, snr: 0.15, sigma_min: 0.01, sigma_max: 1348, sampling_eps: 1e-5, correct_steps: 1 },
   plan: (options, run) => {
     const { snr, sigma_min: min, sigma_max: max, correct_steps: corrections } = options
     const steps = run.steps as number
     const start = run.start ?? 0
-    const levels = Array.from(linspace(1, options.sampling_eps, steps), (t) => min * (max / min) ** t).slice(start)
+    const told = Array.from(linspace(1, options.sampling_eps, steps), (t) => min * (max / min) ** t).slice(start)
     const sigmas = [...exponentialSigmas({ min, max, steps }), 0].map(Math.fround).slice(start)
     return {
       path: ve,
-      timesteps: levels.flatMap((sigma) => new Array<number>(corrections + 1).fill(sigma)),
+      timesteps: told.flatMap((sigma) => new Array<number>(corrections + 1).fill(sigma)),
       initialSigma: max,
       data: (output, x, sigma) => toData('score', output, x, levelOf(ve, sigma)),
       sample: (denoise, x) => predictorCorrector(denoise, x, sigmas, { generator: run.generator, corrections, snr }),

@@ -54,7 +54,7 @@ export interface Ddpm {
    * the CPU and a batch of `num`. Yields each step with the pictures so far (`denoised`).
    */
   sample(options?: SampleOptions): PictureSampling
-  /** Frees ONNX Runtime's memory. */
+  /** Frees the engine's memory. */
   release(): Promise<void>
 }
 

@@ -23,7 +23,7 @@ export interface PictureModel {
   /** The scheduler's class, or what the sampler of a score SDE is called. */
   readonly sampler: string
   sample(options?: PictureOptions): PictureSampling
-  /** Frees ONNX Runtime's memory. */
+  /** Frees the engine's memory. */
   release(): Promise<void>
 }
 

@@ -94,9 +94,18 @@ test('published folders name the class that the network had before', async () =>
 test('classes by name, by synonym, by number', () => {
   const labels = labelsOf({ 0: 'tench, Tinca tinca', 1: 'crane', 2: 'crane' }, 5, 'x')
   expect([...['tench', 'Tinca tinca', 'crane', '4', 3]].map((one) => classOf(one, labels))).toEqual([0, 0, 2, 4, 3])
+  expect(classOf('tench, Tinca tinca', labels)).toBe(0)
   expect(() => classOf('Tinca', labels)).toThrow(/"Tinca" is no class; give a number from 0 to 4, or a name: Tinca tinca$/)
   expect(() => classOf(5, labels)).toThrow(/5 is no class/)
   expect(() => classOf(-1, labels)).toThrow(/-1 is no class/)
+  const stickers = labelsOf(
+    { 0: 'red fox in flat style, flat red fox', 1: 'fox in 3d style, 3d fox', 2: 'fox in flat style' },
+    1000,
+    'x',
+  )
+  expect(['3d fox', 'fox, 3d style', '3D, Fox', 'red fox, flat'].map((one) => classOf(one, stickers))).toEqual([1, 1, 1, 0])
+  for (const label of ['fox, flat style', 'fox, noto style', 'fox,', 'ox, 3d'])
+    expect(() => classOf(label, stickers)).toThrow(/is no class/)
   expect(() => classOf('fox', labelsOf(undefined, 5, 'x'))).toThrow(/names none: give a number from 0 to 4/)
   expect(() => labelsOf(['tench'], 5, 'x/model_index.json')).toThrow(/model_index\.json: id2label: must be an object/)
   expect(() => labelsOf({ a: 'tench' }, 5, 'x')).toThrow(/id2label\.a/)

@@ -23,6 +23,12 @@ export interface Labels {
 }
 
 /**
+ * The row that stands for no class in a table of `count` classes. diffusers writes 1000, whatever the table's size: with fewer
+ * classes that lies outside of it.
+ */
+export const noClass = (count: number): number => Math.min(count, 1000)
+
+/**
  * The names in `id2label` of `model_index.json`, synonyms parted by commas. Of two classes with one name it is the last one's, as in
  * diffusers.
  *
@@ -41,6 +47,19 @@ export function labelsOf(id2label: unknown, count: number, file: string): Labels
   return { count, ids }
 }
 
+/** The one class whose names have all of several, joined by commas: `fox, 3d style` is `fox in 3d style`; none for one name alone. */
+function classOfAll(label: string, ids: Labels['ids']): number | undefined {
+  const parts = label.split(',').map((part) => part.trim().toLowerCase())
+  if (parts.length < 2 || parts.includes('')) return undefined
+  const namesOf = Map.groupBy(ids, ([, id]) => id)
+  const has = (part: string) => (words: string) => ` ${words} `.includes(` ${part} `)
+  const fitting = [...namesOf].filter(([, names]) => {
+    const own = names.map(([name]) => name.toLowerCase())
+    return parts.every((part) => own.some(has(part)))
+  })
+  return fitting.length === 1 ? fitting[0]?.[0] : undefined
+}
+
 /** How many names an error lists. */
 const shown = 12
 
@@ -50,6 +69,8 @@ export function classOf(label: string | number, { count, ids }: Labels): number 
   if (named !== undefined && named < count) return named
   const id = typeof label === 'number' ? label : /^\d+$/.test(label.trim()) ? Number(label) : Number.NaN
   if (id >= 0 && id < count) return id
+  const joined = classOfAll(String(label), ids)
+  if (joined !== undefined && joined < count) return joined
   const range = `a number from 0 to ${count - 1}`
   if (ids.size === 0) throw new ArgumentError(`label: ${JSON.stringify(label)} is no class; this model names none: give ${range}`)
   const text = String(label).toLowerCase()

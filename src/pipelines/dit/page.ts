@@ -11,7 +11,7 @@ import { guidedBy } from '../sampling/guidance.ts'
 import { sampleLatents } from '../sampling/run.ts'
 import { scheduleOf } from '../sampling/schedule.ts'
 import { schedulerFor } from '../sampling/schedulers.ts'
-import { classOf, labelOption, labelsOf } from './labels.ts'
+import { classOf, labelOption, labelsOf, noClass } from './labels.ts'
 import { scaledStates } from './scaled-states.ts'
 import { transformerPart } from './transformer.ts'
 
@@ -57,8 +57,7 @@ export const dit: Page = page({
       ...{ network, latents, scheduler, done },
       shape: [1, channels, config.sample_size, config.sample_size],
       labels: labelsOf(source.fields.id2label, count, join(source.place, 'model_index.json')),
-      // diffusers writes 1000 for "no class", whatever the table's size: with fewer classes that lies outside of it.
-      none: Math.min(count, 1000),
+      none: noClass(count),
       async release() {
         await network.release()
         await latents.release()

@@ -58,7 +58,7 @@ export interface Denoiser<C = unknown> {
   needsCalibration(conditioners?: readonly Conditioner[]): boolean
   /** Calls of the run that `work` is given are in float, and find the ranges. */
   calibrate(conditioners: readonly Conditioner[], work: (run: DenoiserRun) => Promise<void>): Promise<void>
-  /** Frees ONNX Runtime's memory; a later call compiles anew. */
+  /** Frees the engine's memory; a later call compiles anew. */
   release(): Promise<void>
 }
 

@@ -56,7 +56,7 @@ export interface WorkingT5Encoder {
   readonly tokenizer: T5Tokenizer
   readonly config: T5Config
   encode(text: string, reading: T5Reading): Promise<T5Encoded>
-  /** Frees ONNX Runtime's memory; a later text compiles anew. */
+  /** Frees the engine's memory; a later text compiles anew. */
   release(): Promise<void>
 }
 

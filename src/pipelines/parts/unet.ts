@@ -1,7 +1,7 @@
 import { NdArray } from '../../runtime/ndarray.ts'
 import type { Trace } from './denoiser.ts'
 
-/** The U-Net of latent diffusion, conditioned also on what the batch's entries name beside the context. */
+/** The U-Net of latent diffusion, told what the batch's entries name beside the context. */
 export const traceUnet: Trace<'UNet2DConditionModel'> = (network, { sample, timestep, context, ...extras }, conditioned) =>
   network(sample as never, timestep as never, context as never, { ...extras, ...conditioned })
 

@@ -19,7 +19,7 @@ export const options = z.object({
   height: pixels.meta({ description: 'in pixels' }),
   num: numOption,
   scheduler: schedulerOption,
-  eta: z.number().min(0).max(1).default(0).meta({ description: 'share of fresh noise in each step of ddim and tcd' }),
+  eta: z.number().min(0).max(1).default(0).meta({ description: 'noise that ddim and tcd renew' }),
   clean: z.boolean().default(true).meta({
     description: 'clean the prompt as captions of training were: addresses, numbers of articles, file names and brackets go',
   }),

@@ -108,7 +108,7 @@ function samplePicture(
     call++
     return combine(output, t)
   }
-  const sampling = scheduler.run(model, x, { ...schedule, generator, ...(blend && { blend }) })
+  const sampling = scheduler.run(model, x, { ...schedule, generator, ...(blend && { renew: blend }) })
   return { sampling, called: () => call }
 }
 

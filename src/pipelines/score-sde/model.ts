@@ -37,7 +37,7 @@ export type SdeSamplerName = (typeof sdeSamplerNames)[number]
 
 export const scoreSdeOptions = z.object({
   num: ddpmOptions.shape.num,
-  steps: z.int().positive().optional().meta({ description: 'steps of pc and sde, 200 by default; ode chooses its own' }),
+  steps: z.int().positive().optional().meta({ description: 'steps of pc and sde, 200 unless told; ode chooses its own' }),
   seed: seedOption,
   sampler: z.enum(sdeSamplerNames).default('pc').meta({ description: 'the sampler' }),
   tolerance: z.number().positive().default(1e-4).meta({ description: "the ODE's accepted local error, absolute and relative" }),
@@ -48,7 +48,7 @@ type Sampling = Partial<z.infer<typeof scoreSdeOptions>> & { readonly signal?: A
 export interface LikelihoodOptions extends Pick<Sampling, 'seed' | 'tolerance' | 'batch' | 'signal'> {}
 
 export interface ScoreSdeOptions extends CompileOptions {
-  /** The time short of 0 where sampling and likelihoods stop: the least that was trained, 1e-3 by default. */
+  /** The time short of 0 where sampling and likelihoods stop: the least that was trained, 1e-3 unless told. */
   readonly end?: number
 }
 
@@ -131,13 +131,13 @@ export function createScoreSde(
   }
   const network = unet2d(new Params(), config)
   const turn = turns()
-  const traced = (batch: number) => {
+  const drawn = (batch: number) => {
     const x = input('x', [batch, ...shape])
     return { x, output: network(x, input('t', [batch])) }
   }
-  const forward = new Programs((batch: number) => compile({ outputs: { output: traced(batch).output }, weights }, options))
+  const forward = new Programs((batch: number) => compile({ outputs: { output: drawn(batch).output }, weights }, options))
   const backward = new Programs((batch: number) => {
-    const { x, output } = traced(batch)
+    const { x, output } = drawn(batch)
     const [slope] = grad(output.mul(input('v', [batch, ...shape])).sum(), [x]) as [Tensor]
     return compile({ outputs: { output: slope }, weights }, options)
   })

@@ -130,7 +130,7 @@ function chunkOf(tokenizer: ClipTokenizer, text: string, name: string | undefine
   return { ids, weights: ids.map(() => 1) }
 }
 
-/** Prompts are cut as in diffusers, with a warning. */
+/** Cutting is diffusers'; that it happened is told. */
 function tellOfCut(name: string | undefined, most: number, left: number, remedy = ''): void {
   if (left > 0)
     console.warn(`the prompt is too long for ${name}, which reads ${most} tokens: its last ${left} are cut off${remedy}`)

@@ -48,15 +48,15 @@ export function fromMasked(model: StableDiffusion3Model, plan: SamplingPlan, { i
     if (picture === 0 && !(pure && sees)) data = await coder.encode(pixels, generator)
     const noise = generator.randn(shape)
     if (picture === 0 && sees) masked = await coder.encode(pixels.mul(mask.mul(-1).add(1)), generator)
-    const start = noised(data ?? noise, noise)
+    const begun = noised(data ?? noise, noise)
     const x = pure ? noise.mul(initialSigma) : (data as NdArray<'f32'>)
-    if (sees) return { x, blend: pure ? undefined : start, channels: NdArray.concat([small, masked as NdArray<'f32'>], 1) }
+    if (sees) return { x, blend: pure ? undefined : begun, channels: NdArray.concat([small, masked as NdArray<'f32'>], 1) }
     const known = data as NdArray<'f32'>
     const outside = (state: NdArray, what: NdArray) => what.mul(small.mul(-1).add(1)).add(state.mul(small))
     return {
       x,
       blend: (state, level, call) =>
-        call > 0 ? outside(state, known.mul(level.alpha).add(noise.mul(level.sigma))) : pure ? state : start(state, level, call),
+        call > 0 ? outside(state, known.mul(level.alpha).add(noise.mul(level.sigma))) : pure ? state : begun(state, level, call),
       postprocess: (state) => outside(state, known),
     }
   }

@@ -12,7 +12,7 @@ import { openComponents } from './index.ts'
 const whole = fileURLToPath(new URL('../../../parity/fixtures/stable-diffusion/sd1', import.meta.url))
 
 /** A copy of the small checkpoint, changed, and the one error that opening it ends in. */
-async function messageOf(change: (dir: string) => void): Promise<string> {
+async function told(change: (dir: string) => void): Promise<string> {
   const dir = join(temporaryFolder(), 'model')
   cpSync(whole, dir, { recursive: true })
   change(dir)
@@ -64,22 +64,21 @@ test.each([
   ['scheduler/scheduler_config.json', 'DIR/scheduler/scheduler_config.json'],
   ['tokenizer/tokenizer.json', 'DIR/tokenizer'],
 ])('without %s the error names it', async (name, expected) => {
-  expect(await messageOf((dir) => rmSync(join(dir, name), { recursive: true }))).toContain(expected)
+  expect(await told((dir) => rmSync(join(dir, name), { recursive: true }))).toContain(expected)
 })
 
 test('a tensor that is missing, of another shape, or too many, is named with its file', async () => {
-  const missing = await messageOf((dir) => withUnet(dir, (weights) => weights.delete('conv_in.weight')))
+  const missing = await told((dir) => withUnet(dir, (weights) => weights.delete('conv_in.weight')))
   expect(missing).toMatch(/^DIR\/unet: the weights do not fit the network: 1 missing\nmissing:\n {2}conv_in\.weight\n/)
-  const shaped = await messageOf((dir) => withUnet(dir, (weights) => weights.set('conv_in.weight', NdArray.zeros([8, 5, 3, 3]))))
+  const shaped = await told((dir) => withUnet(dir, (weights) => weights.set('conv_in.weight', NdArray.zeros([8, 5, 3, 3]))))
   expect(shaped).toContain('DIR/unet')
   expect(shaped).toContain('conv_in.weight: expected [8, 4, 3, 3], got [8, 5, 3, 3]')
-  const more = await messageOf((dir) => withUnet(dir, (weights) => weights.set('conv_in.extra', NdArray.zeros([1]))))
+  const more = await told((dir) => withUnet(dir, (weights) => weights.set('conv_in.extra', NdArray.zeros([1]))))
   expect(more).toContain('unexpected:\n  conv_in.extra')
 })
 
 test('a class that is not known is told with those that are', async () => {
-  const index = (change: (fields: Record<string, unknown>) => void) =>
-    messageOf((dir) => json(join(dir, 'model_index.json'), change))
+  const index = (change: (fields: Record<string, unknown>) => void) => told((dir) => json(join(dir, 'model_index.json'), change))
   const pipeline = await index((fields) => {
     fields._class_name = 'FluxPipeline'
   })
@@ -92,7 +91,7 @@ test('a class that is not known is told with those that are', async () => {
     fields.scheduler = ['diffusers', 'OtherScheduler']
   })
   expect(scheduler).toContain('unknown scheduler class OtherScheduler; known classes: DDPMScheduler')
-  const field = await messageOf((dir) =>
+  const field = await told((dir) =>
     json(join(dir, 'unet/config.json'), (fields) => {
       fields.down_block_types = ['KDownBlock2D', 'DownBlock2D']
     }),
@@ -103,19 +102,19 @@ test('a class that is not known is told with those that are', async () => {
 
 test('a shard, or a file, that was cut off is named with the tensor that it cut', async () => {
   let shard = ''
-  const sharded = await messageOf((dir) => {
+  const sharded = await told((dir) => {
     shard = withShards(dir)
   })
   expect(sharded).toContain(`DIR/unet/${shard}`)
-  const single = await messageOf((dir) => truncateSync(join(dir, unetFile), 60_000))
+  const single = await told((dir) => truncateSync(join(dir, unetFile), 60_000))
   expect(single).toContain(`DIR/${unetFile}`)
-  const lost = await messageOf((dir) => rmSync(join(dir, 'unet', withShards(dir))))
+  const lost = await told((dir) => rmSync(join(dir, 'unet', withShards(dir))))
   expect(lost).toContain('shards missing')
 })
 
 test('a pickle that is no state dict is not read: the error says how to convert it', async () => {
   const pickled = (name: string) =>
-    messageOf((dir) => {
+    told((dir) => {
       rmSync(join(dir, unetFile))
       writeFileSync(join(dir, 'unet', name), Uint8Array.of(0x80, 2, 0x2e))
     })

@@ -55,7 +55,7 @@ export async function conditions(
 ): Promise<Conditions> {
   const { unet, xl, components } = model
   const { time_cond_proj_dim: distilled } = unet.config
-  // A guidance of 1 or less is none, and a network with embedded guidance takes it as an input.
+  // A guidance of 1 or less is none, and a network that is told its guidance has it within.
   const guided = guidance > 1 && distilled === null
   const { moments, weights } = await encoded(model, settings, guided, calls)
   if (weights.length > 1 && distilled !== null)

@@ -29,17 +29,11 @@ export async function* imageToImage(
   const later = denoisingStart !== undefined && denoisingStart > 0 && denoisingStart < 1
   const distilled = plan.className.startsWith('LatentConsistency') ? distilledTimesteps(scheduler, plan) : undefined
   const start = distilled ? 0 : later ? stepsBefore(scheduler, grid, denoisingStart) : startOf(plan)
-  const conditioned = await conditions(
-    model,
-    settings,
-    plan.guidance,
-    plan,
-    spanOf(settings, plan, { start, timesteps: distilled }),
-  )
+  const told = await conditions(model, settings, plan.guidance, plan, spanOf(settings, plan, { start, timesteps: distilled }))
   const pixels = image && asBatch(fitted(levelsOf(image), { ...plan, mode: settings.resizeMode }))
   if (!pixels && !given) throw new ArgumentError('image: image to image needs a picture, or latents')
   return yield* sampleTask(model, settings, plan, {
-    conditions: conditioned,
+    conditions: told,
     conditioners,
     start,
     timesteps: distilled,

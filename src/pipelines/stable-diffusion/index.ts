@@ -29,7 +29,7 @@ export interface StableDiffusion {
   plan(options: GenerateOptions): SamplingPlan
   /** Latents, such as those of a step, as pictures [B, 3, H, W]. */
   decode(latents: NdArray): Promise<NdArray<'f32'>>
-  /** Frees ONNX Runtime's memory. */
+  /** Frees the engine's memory. */
   release(): Promise<void>
 }
 

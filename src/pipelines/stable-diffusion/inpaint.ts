@@ -45,8 +45,8 @@ export async function* inpaint(
   const small = thinned(mask, factor)
   const later = settings.denoisingStart !== undefined && settings.denoisingStart > 0 && settings.denoisingStart < 1
   const start = later ? stepsBefore(scheduler, grid, settings.denoisingStart as number) : startOf(plan)
-  const conditioned = await conditions(model, settings, plan.guidance, plan, spanOf(settings, plan, { start }))
-  const startOfPicture = startOfMasked(settings.fill, levels, mask)
+  const told = await conditions(model, settings, plan.guidance, plan, spanOf(settings, plan, { start }))
+  const begun = startOfMasked(settings.fill, levels, mask)
   const shape = [1, coder.channels, plan.height / factor, plan.width / factor]
 
   // In diffusers the first picture's generator codes the given picture, and its mask, for all of them.
@@ -62,7 +62,7 @@ export async function* inpaint(
     // A network of four channels does not see the masked picture, and diffusers draws for it all the same.
     else if (picture === 0 && !given) coder.skip(shape, generator)
     const behind = masked && NdArray.concat([small, masked], 1)
-    const from = picture === 0 || given ? await startOfPicture(data, small, coder, generator) : started
+    const from = picture === 0 || given ? await begun(data, small, coder, generator) : started
     started = from
     const first = (x: NdArray, level: Level): NdArray => (pure || later ? x : noised(from as NdArray, noise)(x, level, 0))
     const x = pure ? noise.mul(initialSigma) : (data as NdArray<'f32'>)
@@ -81,7 +81,7 @@ export async function* inpaint(
   }
 
   return yield* sampleTask(model, settings, plan, {
-    conditions: conditioned,
+    conditions: told,
     conditioners,
     start,
     prepare,

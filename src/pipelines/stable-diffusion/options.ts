@@ -35,7 +35,7 @@ export const generateOptions = z.object({
   noiseLevel: z.int().min(0).optional().meta({ description: 'noise that the ×4 upscaler adds to its picture' }),
   rescale: share.default(0).meta({ description: 'how far guidance is kept from burning colours out' }),
   clipSkip: z.int().min(0).optional().meta({ description: "layers of the text encoder left out at the prompt's end" }),
-  eta: share.default(0).meta({ description: 'share of fresh noise in each step of ddim and tcd' }),
+  eta: share.default(0).meta({ description: 'noise that ddim and tcd renew' }),
   syntax: z.enum(['a1111', 'compel', 'plain']).default('a1111').meta({
     description: 'how the prompt says what weighs more: (word:1.2), word++, or, as in diffusers, not at all and cut at 75 tokens',
   }),

@@ -18,12 +18,12 @@ export async function* instructedEdit(model: StableDiffusionModel, settings: Set
   if (!settings.image) throw new ArgumentError('image: an instructed edit needs a picture')
   const pixels = asBatch(fitted(levelsOf(settings.image), plan))
   const guided = guidance > 1 && imageGuidance >= 1
-  const conditioned = await conditions(model, settings, guided ? guidance : 1, plan, spanOf(settings, plan))
+  const told = await conditions(model, settings, guided ? guidance : 1, plan, spanOf(settings, plan))
   const mode = await latents.encodeMode(pixels)
   await model.done(latents)
   const { options, vae } = model.components
   const seen = options.is_cosxl_edit === true ? mode.mul(vae.config.scaling_factor) : mode
-  const three = withEntries(conditioned, (entries) => {
+  const three = withEntries(told, (entries) => {
     const [negative, positive] = entries
     return negative && positive
       ? [positive, negative, negative].map((entry) => ({ ...entry, timeIds: positive.timeIds }))

@@ -9,7 +9,7 @@ import type { Settings } from './options.ts'
 import type { SamplingPlan } from './plan.ts'
 
 /**
- * Latents of a picture four times as large, from the picture and a prompt: the network sees it, noised to a level that it is given
+ * Latents of a picture four times as large, from the picture and a prompt: the network sees it, noised to a level that it is told
  * (Rombach et al. 2022; noise conditioning as Ho et al. 2022b). `plan` has the given picture's size.
  */
 export async function* upscale(model: StableDiffusionModel, settings: Settings, plan: SamplingPlan): SamplingLatents {
@@ -20,8 +20,8 @@ export async function* upscale(model: StableDiffusionModel, settings: Settings, 
   if (!settings.image) throw new ArgumentError('image: upscaling needs a picture')
   const pixels = asBatch(fitted(levelsOf(settings.image), { ...plan, kernel: 'bicubic' }))
   const classLabels = new NdArray(BigInt64Array.of(BigInt(noiseLevel)), [1], 'i64')
-  const conditioned = await conditions(model, settings, guidance, plan, spanOf(settings, plan))
-  const own = withEntries(conditioned, (entries) => entries.map((entry) => ({ ...entry, classLabels })))
+  const told = await conditions(model, settings, guidance, plan, spanOf(settings, plan))
+  const own = withEntries(told, (entries) => entries.map((entry) => ({ ...entry, classLabels })))
   const bar = barOf(lowResScheduler, noiseLevel)
   let channels: NdArray<'f32'> | undefined
   return yield* sampleTask(model, settings, plan, {

@@ -34,7 +34,7 @@ export interface Upscaler {
    * @throws ArgumentError, ShapeError
    */
   upscale(picture: NdArray<'f32'>, options?: UpscaleOptions): AsyncGenerator<TileProgress, NdArray<'f32'>, void>
-  /** Frees ONNX Runtime's memory. */
+  /** Frees the engine's memory. */
   release(): Promise<void>
 }
 

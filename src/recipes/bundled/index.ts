@@ -5,6 +5,7 @@ import { heartbeat } from './heartbeat.ts'
 import { scoreStickers32 } from './score-stickers-32.ts'
 import { stickerClassifier32 } from './sticker-classifier-32.ts'
 import { stickersClip } from './stickers-clip.ts'
+import { stickersDit } from './stickers-dit.ts'
 import { stickersJudge } from './stickers-judge.ts'
 import { stickersT2i } from './stickers-t2i.ts'
 import { stickersVae } from './stickers-vae.ts'
@@ -20,6 +21,7 @@ export const recipes: Readonly<Record<string, Recipe>> = {
   'stickers-vae': stickersVae,
   'stickers-clip': stickersClip,
   'stickers-t2i': stickersT2i,
+  'stickers-dit': stickersDit,
   'stickers-judge': stickersJudge,
   'swiss-roll': swissRoll,
   'stickers-x4': stickersX4,

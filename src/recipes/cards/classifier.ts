@@ -2,7 +2,7 @@ import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { StickersConfig } from '../data.ts'
 import type { ClassifierEvaluation } from '../evaluation/evaluate.ts'
-import { accuracyTable, inMarkdown, termOf } from '../evaluation/tables.ts'
+import { accuracyTable, inMarkdown } from '../evaluation/tables.ts'
 import { dataSection, frontMatter, inWords, runTable } from './common.ts'
 import type { RunFacts } from './run.ts'
 
@@ -26,12 +26,12 @@ export interface ClassifierCard {
 export async function classifierCard(card: ClassifierCard): Promise<string> {
   const { dir, name, run, data, side, widths, heads, command, evaluation } = card
   const kilobytes = statSync(join(dir, 'model.safetensors')).size / 1e3
-  const questions = Object.entries(heads).map(([head, classes]) => `${termOf(head)} (${classes.length} classes)`)
+  const told = Object.entries(heads).map(([head, classes]) => `${head} (${classes.length} classes)`)
   return `${frontMatter({ license: 'mit', pipeline_tag: 'image-classification', tags: ['langevin', 'stickers'] })}
 
 # ${name}
 
-A small residual classifier of ${side}×${side} stickers: ${questions.join(', ')}. ${inWords(run.parameters)} parameters, ${kilobytes.toFixed(0)} kB. \
+A small residual classifier of ${side}×${side} stickers: ${told.join(', ')}. ${inWords(run.parameters)} parameters, ${kilobytes.toFixed(0)} kB. \
 Trained from nothing in TypeScript by langevin. Its use is to measure models that sample such stickers: \`langevin evaluate\` \
 compares pictures by its ${widths.at(-1)} features, what is left of a picture before the heads.
 

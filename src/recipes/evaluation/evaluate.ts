@@ -78,7 +78,7 @@ export async function evaluateDdpm(
   const { num, seed, scheduler } = options
   const steps = asked ?? defaultSteps(scheduler, folder)
   const watch = { engine, ...(signal ? { signal } : {}), ...(onStep ? { onStep } : {}) }
-  const settings = { ...options, ...(steps === undefined ? {} : { steps }) }
+  const told = { ...options, ...(steps === undefined ? {} : { steps }) }
   try {
     const samples = await sampleFolder(folder, { num, seed, scheduler, batch, steps }, watch)
     const size = samples.shape[2] as number
@@ -87,7 +87,7 @@ export async function evaluateDdpm(
     const { quality, nearest } = await measurePictures(samples, { data, classifier, name, gallery })
     const likelihood =
       sde && counted > 0 ? await likelihoodOf({ data, num: counted, seed, batch, end: sde.sampling_eps }) : undefined
-    const evaluation = { model: name, ...settings, classifier: basename(resolve(measure)), ...quality }
+    const evaluation = { model: name, ...told, classifier: basename(resolve(measure)), ...quality }
     return { evaluation: { ...evaluation, ...(likelihood ? { likelihood } : {}) }, samples, nearest, gallery: gallery.dataset }
   } finally {
     await classifier.release()

@@ -197,9 +197,9 @@ export async function measureClassifier(
     const dataset = await realPictures(data, classifier.config.sample_size, split)
     const { images, scenes } = await dataset.batch(Array.from({ length: num }, (_, i) => i))
     const { logits } = await classifier.classify(images)
-    const truths = scenes.map(answers)
+    const told = scenes.map(answers)
     for (const [head, classes] of Object.entries(classifier.config.heads)) {
-      const wanted = truths.map((one) => classes.indexOf(one[head as keyof typeof one]))
+      const wanted = told.map((one) => classes.indexOf(one[head as keyof typeof one]))
       if (wanted.every((number) => number < 0)) continue
       const rows = (logits[head] as NdArray).toNested() as number[][]
       const right = rows.filter((row, i) => row.indexOf(Math.max(...row)) === wanted[i]).length

@@ -1,7 +1,7 @@
 import type { Rate } from './bootstrap.ts'
 import type { PartEvaluation, TextToImageEvaluation } from './evaluate-scenes.ts'
 import { facts } from './scoring.ts'
-import { percent, short, type Table, termOf, withError } from './tables.ts'
+import { percent, short, type Table, withError } from './tables.ts'
 import type { SceneScores } from './text-to-image.ts'
 
 /** `87.2 % (84.0–89.9)`; a dash where nothing was asked. */
@@ -38,9 +38,9 @@ export const frechetTable = ({ captions, distances }: TextToImageEvaluation): Ta
 
 /** What a part does, by the split of the scenes. */
 export const partTable = ({ num, splits, rows }: PartEvaluation): Table => [
-  [`${num} scenes each`, ...splits.map((split) => `held-out ${termOf(split)}`)],
+  [`${num} scenes each`, ...splits.map((split) => `held-out ${split}`)],
   ...rows.map(({ name, unit, values }) => [
-    termOf(name),
+    name,
     ...values.map((value) => (typeof value === 'number' ? `${value.toFixed(2)}${unit && ` ${unit}`}` : interval(value))),
   ]),
 ]

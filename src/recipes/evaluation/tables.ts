@@ -8,10 +8,6 @@ export type Table = readonly (readonly string[])[]
 /** Three digits, thousands set apart. */
 export const short = (value: number): string => Number(value.toPrecision(3)).toLocaleString('en-US', { maximumFractionDigits: 6 })
 export const percent = (share: number | undefined): string => (share === undefined ? '–' : `${(100 * share).toFixed(1)} %`)
-/** What files call by an earlier name (a classifier's heads, a judge's facts, splits), in the tables' words. */
-export const termOf = (name: string): string => earlierNames[name] ?? name
-const earlierNames: Readonly<Record<string, string>> = { ground: 'background', grounds: 'backgrounds', place: 'position' }
-
 const whole = (count: number) => count.toLocaleString('en-US')
 
 /** A value with its error, to the error's second digit. */
@@ -63,12 +59,7 @@ export function likelihoodTable(model: string, { num, heldOut, training }: Likel
 export function accuracyTable({ num, accuracy }: ClassifierEvaluation): Table {
   return [
     [`${whole(num)} pictures each`, 'training icons', 'on held-out backgrounds', 'held-out icons'],
-    ...Object.entries(accuracy).map(([head, { train, pairs, test }]) => [
-      termOf(head),
-      percent(train),
-      percent(pairs),
-      percent(test),
-    ]),
+    ...Object.entries(accuracy).map(([head, { train, pairs, test }]) => [head, percent(train), percent(pairs), percent(test)]),
   ]
 }
 

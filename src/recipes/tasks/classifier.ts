@@ -80,8 +80,8 @@ export const classifierType: RecipeType<typeof classifierRecipeSchema> = {
         metrics: Object.fromEntries(right),
         async batch(generator): Promise<Record<string, NdArray>> {
           const { images, scenes } = await sampleBatch(dataset, generator, batchSize)
-          const truths = scenes.map(answers)
-          const found = numbers.map(([head, of]) => [head, labelsOf(truths.map((one) => of.get(one[head]) as number))] as const)
+          const told = scenes.map(answers)
+          const found = numbers.map(([head, of]) => [head, labelsOf(told.map((one) => of.get(one[head]) as number))] as const)
           return { images, ...Object.fromEntries(found) }
         },
       },

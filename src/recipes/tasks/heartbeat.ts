@@ -142,7 +142,7 @@ export const heartbeatType: RecipeType<typeof heartbeatSchema> = {
   },
 }
 
-/** A trained network as the reverse process; `release` frees ONNX Runtime's memory. */
+/** A trained network as the reverse process; `release` frees the engine's memory. */
 export function heartbeatReverse(config: HeartbeatConfig, weights: Weights): { flip: BitFlip; release(): Promise<void> } {
   const process = heartbeatProcess(config)
   const programs = new Programs((batch: number) => {

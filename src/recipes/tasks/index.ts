@@ -1,5 +1,6 @@
 import type { RecipeType } from '../recipe.ts'
 import { vaeType } from './autoencoder/autoencoder.ts'
+import { classToImageType } from './class-to-image/job.ts'
 import { classifierType } from './classifier.ts'
 import { clipType } from './clip.ts'
 import { ddpmType } from './ddpm.ts'
@@ -18,6 +19,7 @@ export const recipeTypes: readonly RecipeType[] = [
   vaeType,
   clipType,
   textToImageType,
+  classToImageType,
   judgeType,
   upscalerType,
   swissRollType,

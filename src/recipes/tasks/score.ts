@@ -37,7 +37,7 @@ export const scoreSchema = z.object({
 export type ScoreConfig = z.infer<typeof scoreSchema>
 type VpConfig = ScoreConfig['sde']
 
-/** What the network takes as the time t from 0 to 1 is 999·t (Song et al. 2021, the VP models). */
+/** What the network is told of the time t from 0 to 1 is 999·t (Song et al. 2021, the VP models). */
 const TIMES = 999
 
 const betaIntegral = (t: number, { beta_min: low, beta_max: high }: VpConfig) => low * t + ((high - low) * t * t) / 2

@@ -15,7 +15,7 @@ function versionOf(name: string): string {
 const versionIn = (folder: string | undefined): string =>
   folder === undefined ? 'not installed' : JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')).version
 
-/** Versions, and the machine. Does not load ONNX Runtime. */
+/** Versions, and the machine. Costs no engine. */
 export function environment() {
   return {
     langevin: JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')).version as string,

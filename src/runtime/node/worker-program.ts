@@ -14,7 +14,7 @@ import type { State } from '../state.ts'
 /** Arrays on their way between threads. */
 export type Message = Readonly<Record<string, Pick<NdArray, 'data' | 'shape' | 'dtype'>>>
 
-/** What the thread gets first and for each run, and what it answers. */
+/** What the thread is told first, for each run, and what it answers. */
 export type Start = { readonly model: OnnxModel; readonly options: SessionOptions }
 export type Request = { readonly values: Message; readonly carrier: ArrayBuffer }
 export type Answer = { readonly outputs: Message; readonly carrier: ArrayBuffer } | Failure

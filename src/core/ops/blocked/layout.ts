@@ -82,7 +82,7 @@ function permutation(shape: Shape, perm: readonly number[], reversed: readonly n
 /** The mean of every channel of a blocked picture [B, C, H, W] → [B, C, 1, 1]. */
 export const channelMeans = (b: Lowering, x: string) => b.emit('GlobalAveragePool', [x], {}, BLOCKED)
 
-/** ONNX Runtime's convolution of a blocked picture by a blocked filter, and a plain bias [O] if any. */
+/** The engine's convolution of a blocked picture by a blocked filter, and a plain bias [O] if any. */
 export function convolve(
   b: Lowering,
   operands: string[],

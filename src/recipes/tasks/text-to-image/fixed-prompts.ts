@@ -34,5 +34,5 @@ export const fixedPrompts: readonly string[] = [
   'a rainbow on a grey background',
 ]
 
-/** How grids are sampled, and pictures to be measured by default. */
+/** How grids are sampled, and pictures to be measured unless told. */
 export const gridSampling = { steps: 20, guidance: 4, seed: 0 } as const

@@ -58,10 +58,10 @@ export const textToImageType: RecipeType<typeof textToImageSchema> = {
     /** The whole pipeline, of the weights that learn. */
     const pipelineOf = (weights: ReadonlyMap<string, NdArray>): PromptBatchParts => {
       const own = (keys: Iterable<string>) => new Map([...keys].map((key) => [key, weights.get(key) as NdArray]))
-      const encoder = textLearns ? { ...text, weights: own(textStart.keys()) } : text
+      const told = textLearns ? { ...text, weights: own(textStart.keys()) } : text
       return {
         unet: { config: network, weights: own(denoiserKeys) },
-        text: encoder,
+        text: told,
         vae,
         scheduler: schedulerOf(recipe.scheduler),
         size,
@@ -77,8 +77,8 @@ export const textToImageType: RecipeType<typeof textToImageSchema> = {
         async batch(generator, step) {
           const positions = Array.from(generator.randint(0, recipe.pool, [batchSize]).data, Number)
           const captions = positions.map((at) => dataset.captionAt(at, generator.bits()).text)
-          const chances = generator.rand([batchSize]).data
-          const kept = captions.map((caption, i) => ((chances[i] as number) < recipe.condition_dropout ? '' : caption))
+          const told = generator.rand([batchSize]).data
+          const kept = captions.map((caption, i) => ((told[i] as number) < recipe.condition_dropout ? '' : caption))
           const clean = await latents(positions)
           const times = drawTimes(generator, batchSize, step)
           return {

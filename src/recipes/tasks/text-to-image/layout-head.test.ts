@@ -45,15 +45,15 @@ test('layouts are drawn until there are enough, the same from one seed; every ca
   const dataset = await scenes()
   const [first, again] = [drawLayouts(dataset, new Generator(3), 9), drawLayouts(dataset, new Generator(3), 9)]
   expect(first).toEqual(again)
-  expect([first.captions.length, first.answers.shape, first.answered.shape]).toEqual([
+  expect([first.captions.length, first.answers.shape, first.told.shape]).toEqual([
     9,
     [9 * questions.length],
     [9 * questions.length],
   ])
   for (let i = 0; i < 9; i++)
-    expect(
-      [...first.answered.data.slice(i * questions.length, (i + 1) * questions.length)].filter((one) => one === 1),
-    ).toHaveLength(2)
+    expect([...first.told.data.slice(i * questions.length, (i + 1) * questions.length)].filter((one) => one === 1)).toHaveLength(
+      2,
+    )
 })
 
 test('data whose captions tell no layout are refused, not drawn from for ever', async () => {

@@ -34,10 +34,10 @@ export function layoutLoss({ params, text, encoder, dataset, batchSize }: Layout
   const tokens = input('layoutTokens', [count, text.tokenizer.maxLength], 'i64')
   const logits = head(encoder(tokens).lastHiddenState).reshape([rows, classes])
   return {
-    loss: crossEntropy(logits, input('layout', [rows], 'i64'), input('layoutAnswered', [rows])),
+    loss: crossEntropy(logits, input('layout', [rows], 'i64'), input('layoutTold', [rows])),
     feeds(generator: Generator) {
-      const { captions, answers, answered } = drawLayouts(dataset, generator, count)
-      return { layoutTokens: framed(text.tokenizer, captions), layout: answers, layoutAnswered: answered }
+      const { captions, answers, told } = drawLayouts(dataset, generator, count)
+      return { layoutTokens: framed(text.tokenizer, captions), layout: answers, layoutTold: told }
     },
   }
 }
@@ -66,7 +66,7 @@ export interface LayoutBatch {
   /** i64 [B · questions], numbers of nouns, or of thirds. */
   readonly answers: NdArray<'i64'>
   /** f32 [B · questions], 1 where the caption answers the question. */
-  readonly answered: NdArray<'f32'>
+  readonly told: NdArray<'f32'>
 }
 
 /** More draws than this for each caption that tells a layout, and the data is taken to have none; scenes as they are need some 3. */
@@ -94,7 +94,7 @@ export function drawLayouts(dataset: SceneDataset, generator: Generator, count: 
   return {
     captions,
     answers: labelsOf(answers.map((answer) => answer ?? 0)),
-    answered: NdArray.from(answers.map((answer) => (answer === undefined ? 0 : 1))),
+    told: NdArray.from(answers.map((answer) => (answer === undefined ? 0 : 1))),
   }
 }
 

@@ -4,8 +4,10 @@ import type { Generator } from '../../../runtime/random.ts'
 import { positionsFrom } from '../../positions.ts'
 import type { TextToImage } from './schema.ts'
 
+type Levels = Pick<TextToImage, 'scheduler' | 'snr_gamma' | 'timestep_bias'>
+
 /** What a recipe says of noise: how latents get it, how much their errors weigh, and how often each timestep is drawn. */
-export function noising({ scheduler, snr_gamma: gamma, timestep_bias: biases }: TextToImage) {
+export function noising({ scheduler, snr_gamma: gamma, timestep_bias: biases }: Levels) {
   const { num_train_timesteps: steps, beta_schedule: schedule, beta_start: start, beta_end: end } = scheduler
   const prediction = scheduler.prediction_type
   const process = new GaussianDiffusion(betaSchedule(schedule, { steps, start, end }))

@@ -32,19 +32,19 @@ export function heldOutErrors(
     const coder = createAutoencoder(vae)
     const clean = (await coder.encode(render(scenes))).mul(vae.config.scaling_factor)
     await coder.release()
-    return { clean, captionsOf: { error: captions, untold: captions.map(() => '') } }
+    return { clean, told: { error: captions, untold: captions.map(() => '') } }
   }
   let heldOut: ReturnType<typeof encoded> | undefined
   return {
     names: levels.flatMap((time) => [`error_${time}`, `untold_${time}`]),
     async measure(weights) {
       heldOut ??= encoded()
-      const { clean, captionsOf } = await heldOut
+      const { clean, told } = await heldOut
       const program = await compile({ outputs: { error }, weights })
       const found: Record<string, number> = {}
       for (const time of levels) {
         const feeds = noised(clean, new Generator(time).randn(shape), Array<number>(batchSize).fill(time))
-        for (const [name, captions] of Object.entries(captionsOf)) {
+        for (const [name, captions] of Object.entries(told)) {
           const { error } = await program.run({ ...feeds, tokens: framed(text.tokenizer, captions) })
           found[`${name}_${time}`] = error?.item() as number
         }
