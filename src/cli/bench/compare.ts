@@ -58,6 +58,14 @@ export const benchmarks = {
     warmUp: 0,
     repeats: 1,
   },
+  'sd3-picture': {
+    what: 'a guided 1024×1024 picture of one step in little memory, with opening, running and freeing each network',
+    subject: 'Stable Diffusion 3 medium with T5-XXL (7.7 billion parameters in all), random weights stored in float16',
+    forms: ['float', 'int8'],
+    peers: [],
+    warmUp: 0,
+    repeats: 1,
+  },
   modes: {
     what: 'a picture in each mode of speed and memory, and its difference from the float network’s',
     subject: 'Stable Diffusion 1.5 with random weights in float32, 128×128 pictures, 20 guided steps',

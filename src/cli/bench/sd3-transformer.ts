@@ -10,7 +10,7 @@ import { Generator } from '../../runtime/random.ts'
 import type { Form } from './sd-unet.ts'
 
 /** Stable Diffusion 3 medium's transformer: 2,028,328,000 parameters, 24 blocks. */
-const medium = {
+export const medium = {
   ...{ num_layers: 24, num_attention_heads: 24, attention_head_dim: 64, caption_projection_dim: 1536, pos_embed_max_size: 192 },
   ...{ joint_attention_dim: 4096, pooled_projection_dim: 2048, in_channels: 16, out_channels: 16, sample_size: 128 },
 }

@@ -6,6 +6,7 @@ import { createInterface } from 'node:readline'
 import { type Mode, modeFigures, modesCheckpoint } from './modes.ts'
 import { samplerShare } from './samplers.ts'
 import { type Form, sdCheckpoint, sdStep } from './sd-unet.ts'
+import { type Form as Sd3PictureForm, sd3Folder, sd3Picture } from './sd3-picture.ts'
 import { sd3Checkpoint, sd3Step } from './sd3-transformer.ts'
 import { inference, preparation, training, writeModel } from './unet.ts'
 
@@ -32,6 +33,7 @@ const works: Record<string, () => Promise<() => Promise<object>>> = {
   'sampler-step': () => samplerShare(dir),
   'sd-unet': () => sdStep(dir, (form ?? 'float') as Form),
   'sd3-transformer': () => sd3Step(dir, (form ?? 'float') as Form),
+  'sd3-picture': async () => () => sd3Picture(dir, form as Sd3PictureForm),
   modes: async () => () => modeFigures(dir, form as Mode),
 }
 
@@ -39,6 +41,7 @@ const works: Record<string, () => Promise<() => Promise<object>>> = {
 const shared: Record<string, () => Promise<string>> = {
   'sd-unet model': sdCheckpoint,
   'sd3-transformer model': () => sd3Checkpoint(),
+  'sd3-picture model': async () => sd3Folder(),
   'modes model': modesCheckpoint,
 }
 
