@@ -136,15 +136,24 @@ export function layerNorm(x: Tensor, weight?: Tensor, bias?: Tensor, eps = 1e-5)
 export const rmsNorm = (x: Tensor, weight?: Tensor, eps = 1e-5): Tensor =>
   build(norm.rmsNorm, [x, weight ?? ones(x.shape.slice(-1), x.dtype)], { eps })
 
-/** softmax(q kᵀ · scale + mask) v: q [B, N, D], k [B, M, D], v [B, M, E], mask [1|B, 1|heads, N, M] → [B, N, E]. */
+/**
+ * softmax(q kᵀ · scale + mask) v: q [B, N, D], k [B, M, D], v [B, M, E], mask [1|B, 1|heads, N, M] → [B, N, E]. A mask that is known to be
+ * `finite` hides no query's keys altogether: that need not be looked for.
+ */
 export function attention(
   q: Tensor,
   k: Tensor,
   v: Tensor,
-  { heads, mask, causal = false, scale }: { heads: number; mask?: Tensor; causal?: boolean; scale?: number },
+  {
+    heads,
+    mask,
+    causal = false,
+    scale,
+    finite = false,
+  }: { heads: number; mask?: Tensor; causal?: boolean; scale?: number; finite?: boolean },
 ): Tensor {
   const perHead = (q.shape[q.rank - 1] as number) / heads
-  return build(attentionOp, mask ? [q, k, v, mask] : [q, k, v], { heads, causal, scale: scale ?? perHead ** -0.5 })
+  return build(attentionOp, mask ? [q, k, v, mask] : [q, k, v], { heads, causal, finite, scale: scale ?? perHead ** -0.5 })
 }
 
 /** Largest axis whose positions float32 represents exactly. */

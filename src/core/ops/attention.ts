@@ -1,6 +1,6 @@
 import { ArgumentError, ShapeError } from '../errors.ts'
 import { build, type Lowering, type Tensor } from '../graph.ts'
-import { constant, isConstant } from '../leaves.ts'
+import { constant, isConstant, ones } from '../leaves.ts'
 import { dims, range, showShape } from '../shape.ts'
 import { where } from './elementwise.ts'
 import { concat } from './move.ts'
@@ -12,6 +12,8 @@ export interface AttentionAttrs {
   readonly scale: number
   /** Token i sees only tokens 0 … i. */
   readonly causal: boolean
+  /** The mask's values are all finite: a bias of positions, for instance. */
+  readonly finite?: boolean
 }
 
 /**
@@ -51,11 +53,15 @@ export const attention = op<AttentionAttrs>('attention', {
   vjp: (g, inputs, y, attrs) => {
     const [q, k, v, mask] = [at(inputs, 0), at(inputs, 1), at(inputs, 2), inputs[3]]
     const { heads, scale } = attrs
-    const [Q, K, V, G, Y] = [q, k, v, g, y].map((x) => splitHeads(x, heads)) as [Tensor, Tensor, Tensor, Tensor, Tensor]
+    const [Q, K, V, G] = [q, k, v, g].map((x) => splitHeads(x, heads)) as [Tensor, Tensor, Tensor, Tensor]
     const P = probabilities(Q, K, inputs, attrs)
     const gV = P.matmul(G, { transA: true })
-    // Σ_m P·(G Vᵀ) is Σ_e G·Y, so the rows' sums come from the narrower side (Dao et al. 2022, appendix B.2).
-    const gS = P.mul(G.matmul(V, { transB: true }).sub(G.mul(Y).sum(3, true)))
+    // Σ_m P·(G Vᵀ) is Σ_e G·Y, so the rows' sums come from the narrower side (Dao et al. 2022, appendix B.2). The product subtracts them
+    // from G Vᵀ, as one more channel.
+    const sums = headSums(g.mul(y), heads)
+    const one = ones([...V.shape.slice(0, -1), 1], V.dtype)
+    const joined = (x: Tensor, channel: Tensor) => build(concat, [x, channel], { axis: 3 })
+    const gS = P.mul(joined(G, sums.neg()).matmul(joined(V, one), { transB: true }))
     const gQ = gS.matmul(K).mul(scale)
     const gK = gS.matmul(Q, { transA: true }).mul(scale)
     return [joinHeads(gQ), joinHeads(gK), joinHeads(gV), ...(mask ? [gS.sumTo(mask.shape)] : [])]
@@ -113,8 +119,9 @@ function byKeys(b: Lowering, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, attr
 const spread = (mask: Tensor, q: Tensor): Tensor => mask.expand(mask.shape.with(2, at(q.shape, 1)))
 
 /** The result, but 0 where the mask hides every key from a query. */
-function emptyRowsZero(b: Lowering, y: string, mask: Tensor, width: number, { heads }: AttentionAttrs): string {
-  if (sparesEveryRow(mask)) return y
+function emptyRowsZero(b: Lowering, y: string, mask: Tensor, width: number, attrs: AttentionAttrs): string {
+  const { heads } = attrs
+  if (sparesEveryRow(mask, attrs)) return y
   const [B, H, N] = mask.shape as [number, number, number]
   const empty = b.cached(mask, 'hides every key', () => b.value(hidesAll(mask).transpose(0, 2, 1, 3)))
   const zero = b.scalar(0, mask.dtype)
@@ -123,9 +130,9 @@ function emptyRowsZero(b: Lowering, y: string, mask: Tensor, width: number, { he
   return b.emit('Reshape', [b.emit('Where', [empty, zero, split]), b.ints([0, 0, width])])
 }
 
-/** Whether a mask is known to hide no query's keys altogether: its values are at hand and finite. */
-const sparesEveryRow = (mask: Tensor): boolean =>
-  isConstant(mask) && mask.dtype === 'f32' && (mask.attrs.data as Float32Array).every(Number.isFinite)
+/** Whether a mask is known to hide no query's keys altogether: its caller says so, or its values are at hand. */
+const sparesEveryRow = (mask: Tensor, { finite = false }: AttentionAttrs): boolean =>
+  finite || (isConstant(mask) && mask.dtype === 'f32' && (mask.attrs.data as Float32Array).every(Number.isFinite))
 
 /** Where a mask is −∞ along the last axis, which becomes 1. */
 const hidesAll = (mask: Tensor): Tensor => mask.max(3, true).eq(-Infinity)
@@ -139,17 +146,26 @@ function splitHeads(x: Tensor, heads: number): Tensor {
   return x.reshape([B, N, heads, D / heads]).transpose(0, 2, 1, 3)
 }
 
+/** [B, N, heads·d] → sums over d, [B, heads, N, 1]. */
+function headSums(x: Tensor, heads: number): Tensor {
+  const { B, N, D } = dims(x, 'B N D')
+  return x
+    .reshape([B, N, heads, D / heads])
+    .sum(3, true)
+    .transpose(0, 2, 1, 3)
+}
+
 function joinHeads(x: Tensor): Tensor {
   const { B, H, N, D } = dims(x, 'B H N D')
   return x.transpose(0, 2, 1, 3).reshape([B, N, H * D])
 }
 
 function probabilities(Q: Tensor, K: Tensor, inputs: readonly Tensor[], attrs: AttentionAttrs): Tensor {
-  const scores = Q.matmul(K, { transB: true }).mul(attrs.scale)
+  const scores = Q.mul(attrs.scale).matmul(K, { transB: true })
   const mask = maskOf(inputs, attrs)
   if (!mask) return scores.softmax(3)
   const P = scores.add(finite(mask)).softmax(3)
-  return sparesEveryRow(mask) ? P : build(where, [hidesAll(mask), P.like(0), P])
+  return sparesEveryRow(mask, attrs) ? P : build(where, [hidesAll(mask), P.like(0), P])
 }
 
 function composed(inputs: readonly Tensor[], attrs: AttentionAttrs): Tensor {

@@ -87,6 +87,7 @@ export const slice = op<SliceAttrs>('slice', {
     b.emit('Slice', [x as string, b.ints([start]), b.ints([end]), b.ints([axis]), b.ints([step])]),
   vjp: (g, inputs, _y, { axis, start, step }) => {
     const size = at(at(inputs, 0).shape, axis)
+    if (step === 1) return [g.padAxis(axis, start, size - start - at(g.shape, axis))]
     return [spread(g, axis, step, size - start).padAxis(axis, start, 0)]
   },
 })
@@ -218,11 +219,14 @@ export const scatterAdd = op<{ rows: number }>('scatterAdd', {
     const row = rows > 0 ? arange(rows, 'i64').gather(index, 0) : index.cast('i64')
     const column = row.reshape([count, ...range(source.rank - 1).map(() => 1)])
     if (b.target !== 'webgpu' && isFloat(node.dtype) && rows <= 1024 && rows * count <= 2 ** 22) {
-      const hits = arange(rows, 'i64')
-        .reshape([rows, 1])
-        .eq(column.reshape([1, count]))
-        .cast(node.dtype)
-      return b.value(hits.matmul(source.reshape([count, sizeOf(source.shape.slice(1))])).reshape(node.shape))
+      const hits = b.cached(index, `rows of ${rows} in ${node.dtype}`, () => {
+        const same = arange(rows, 'i64')
+          .reshape([rows, 1])
+          .eq(column.reshape([1, count]))
+        return b.value(same.cast(node.dtype))
+      })
+      const product = b.emit('MatMul', [hits, b.value(source.reshape([count, sizeOf(source.shape.slice(1))]))])
+      return b.emit('Reshape', [product, b.ints(node.shape)], { allowzero: 1 })
     }
     if (b.target !== 'webgpu' && node.dtype === 'f16') return b.value(scatterRows(source.cast('f32'), index, rows).cast('f16'))
     const zeros = b.emit('Expand', [b.scalar(0, node.dtype), b.ints(node.shape)])

@@ -43,7 +43,7 @@ export function inWindows({ width, heads, window, shift }: WindowOptions, scores
     const parts = prepare(...(x.reshape([B * R * L, N, 3 * width]).split(3, 2) as [Tensor, Tensor, Tensor]))
     const far = apart.rows || apart.columns
     const mask = far ? bias.add(constant(maskOf(window, shift, apart), [1, 1, N, N])) : bias
-    return attention(...parts, { heads, mask, ...(scale !== undefined && { scale }) }).reshape([B, R, L, N, width])
+    return attention(...parts, { heads, mask, finite: true, ...(scale !== undefined && { scale }) }).reshape([B, R, L, N, width])
   }
 
   return (x) => {
@@ -56,7 +56,7 @@ export function inWindows({ width, heads, window, shift }: WindowOptions, scores
 /** Rows of a table [(2·window − 1)², heads], one for each distance, as biases [1, heads, N, N]. */
 export function biasOf(table: Tensor, window: number, heads: number): Tensor {
   const tokens = window ** 2
-  const each = table.gather(constant(distances(window), [tokens * tokens]), 0)
+  const each = table.gather(distances(window), 0)
   return each.reshape([tokens, tokens, heads]).transpose(2, 0, 1).unsqueeze(0)
 }
 
@@ -112,14 +112,22 @@ function roll(x: Tensor, by: number): Tensor {
   }, x)
 }
 
-/** For each query and key of a window, the row of the table for their distance: the query's place less the key's. */
-function distances(window: number): Int32Array {
+const known = new Map<number, Tensor>()
+
+/**
+ * For each query and key of a window, the row of the table for their distance: the query's place less the key's. All blocks share one
+ * tensor, so that what a graph makes of it is made once.
+ */
+function distances(window: number): Tensor {
   const n = window ** 2
   const place = (i: number) => [Math.floor(i / window), i % window] as const
-  return Int32Array.from({ length: n * n }, (_, i) => {
+  const rows = (i: number) => {
     const [[qy, qx], [ky, kx]] = [place(Math.floor(i / n)), place(i % n)]
     return (qy - ky + window - 1) * (2 * window - 1) + (qx - kx + window - 1)
-  })
+  }
+  const made = known.get(window) ?? constant(Int32Array.from({ length: n * n }, (_, i) => rows(i)))
+  known.set(window, made)
+  return made
 }
 
 function maskOf(window: number, shift: number, { rows = false, columns = false }: Apart): Float32Array {

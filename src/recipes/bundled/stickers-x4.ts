@@ -21,13 +21,13 @@ export const stickersX4 = recipeOf(upscalerType, {
   },
   training: {
     train_batch_size: 4,
-    num_processes: 2,
-    learning_rate: 1e-3,
+    optimizer: 'muon',
+    learning_rate: 2e-3,
     lr_scheduler: 'warmup_stable_decay',
     lr_warmup_steps: 50,
-    max_train_steps: 3000,
-    lr_decay_steps: 1000,
+    max_train_steps: 2400,
+    lr_decay_steps: 800,
     checkpointing_steps: 100,
-    validation_steps: 250,
+    validation_steps: 200,
   },
 })

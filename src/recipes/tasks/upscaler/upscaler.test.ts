@@ -7,7 +7,7 @@ import { NdArray } from '../../../runtime/ndarray.ts'
 import { Generator } from '../../../runtime/random.ts'
 import { runTraining } from '../../../training/run.ts'
 import { parseRecipe, prepare } from '../../index.ts'
-import { cropPair } from './pairs.ts'
+import { cropPair, turned } from './pairs.ts'
 
 test('parts of a pair are the same place', () => {
   const small = new NdArray(
@@ -22,7 +22,7 @@ test('parts of a pair are the same place', () => {
   )
   const generator = new Generator(0)
   const seen = new Set<number>()
-  for (let i = 0; i < 40; i++) {
+  for (let i = 0; i < 80; i++) {
     const part = cropPair({ small, large }, 4, 2, generator)
     expect([part.small.shape, part.large.shape]).toEqual([
       [1, 1, 4, 4],
@@ -30,9 +30,18 @@ test('parts of a pair are the same place', () => {
     ])
     const every = part.small.data.map((_, i) => part.large.data[Math.floor(i / 4) * 16 + (i % 4) * 2] as number)
     expect(every).toEqual(part.small.data)
-    seen.add(part.small.data[0] as number)
+    // Turned and mirrored, the least of a part is still its first.
+    seen.add(Math.min(...part.small.data))
   }
   expect([...seen].sort((a, b) => a - b)).toEqual([0, 1, 2, 6, 7, 8, 12, 13, 14])
+})
+
+test('a square picture has eight ways to lie', () => {
+  const square = new NdArray(Float32Array.of(1, 2, 3, 4), [1, 1, 2, 2], 'f32')
+  const ways = Array.from({ length: 8 }, (_, way) => [...turned(square, way).data].join(' '))
+  expect(ways[0]).toBe('1 2 3 4')
+  expect(ways[5]).toBe('2 4 1 3')
+  expect(new Set(ways).size).toBe(8)
 })
 
 test('an upscaler learns from pairs of every source, and its folder holds the network', async () => {

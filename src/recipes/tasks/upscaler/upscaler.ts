@@ -8,7 +8,7 @@ import { srvggConfig, srvggNet } from '../../../models/srvgg/index.ts'
 import { swinIr, swinIrConfig } from '../../../models/swinir/index.ts'
 import type { Layer } from '../../../nn/layers.ts'
 import { Params } from '../../../nn/params.ts'
-import { type Autoencoder, loadAutoencoder } from '../../../pipelines/index.ts'
+import { loadAutoencoder } from '../../../pipelines/index.ts'
 import { NdArray } from '../../../runtime/ndarray.ts'
 import { compile } from '../../../runtime/program.ts'
 import type { Generator } from '../../../runtime/random.ts'
@@ -16,7 +16,7 @@ import { scenesOf, scenesSchema } from '../../data.ts'
 import { positionsFrom } from '../../positions.ts'
 import type { RecipeType } from '../../recipe.ts'
 import { frozenClassifier, trainedModel } from '../../stored.ts'
-import { cropPair, joined, type Pairs, pairMaker, type Source, sources, sourcesSchema } from './pairs.ts'
+import { cropPair, joined, type Pairs, pairPool, type Source, sources, sourcesSchema } from './pairs.ts'
 
 const networks = {
   SwinIR: (p: Params, fields: unknown) => networkOf(swinIr, swinIrConfig(fields, 'network'), p),
@@ -38,6 +38,8 @@ export const upscalerSchema = z.object({
   patch: z.int().positive().default(32),
   /** The network's class, by the name of its reference implementation, and its arguments. */
   network: z.looseObject({ _class_name: z.enum(['SwinIR', 'RRDBNet', 'SRVGGNetCompact']) }),
+  /** How many scenes are learnt from: as many parts of each as there are steps. */
+  pool: z.int().positive().default(1024),
   /** How often small pictures come from each source. */
   sources: sourcesSchema,
   /** The folder or name of the autoencoder whose pictures are enlarged. */
@@ -66,16 +68,10 @@ export const upscalerType: RecipeType<typeof upscalerSchema> = {
   async job(recipe, { batchSize, seed }) {
     const { data, resolution: size, scale, patch, network: fields, sources: weights, perceptual } = recipe
     const dataset = await scenesOf(data, { size, seed })
-    const withAutoencoder = async <T>(use: (coder: Autoencoder) => Promise<T>): Promise<T> => {
-      const coder = loadAutoencoder(trainedModel(recipe.autoencoder), { batch: 4, threads: 1 })
-      try {
-        return await use(coder)
-      } finally {
-        await coder.release()
-      }
-    }
-    const autoencoder = loadAutoencoder(trainedModel(recipe.autoencoder), { batch: 4, threads: 1 })
-    const pairs = pairMaker({ render: dataset.render, size, scale, autoencoder })
+    const autoencoder = loadAutoencoder(trainedModel(recipe.autoencoder), { batch: 1, threads: 1 })
+    const pairs = pairPool({ ...dataset, size, scale, autoencoder })
+    const heldOut = await scenesOf(data, { size, seed: seed + 1, split: 'icons' })
+    const heldOutPairs = pairPool({ ...heldOut, size, scale, autoencoder })
 
     const params = new Params()
     const { _class_name: className } = fields
@@ -98,9 +94,8 @@ export const upscalerType: RecipeType<typeof upscalerSchema> = {
         async batch(generator) {
           const all: Pairs[] = []
           while (all.length < batchSize) {
-            const drawn = await pairs([dataset.sceneAt(generator.bits())], sourceOf(weights, generator))
-            // Two parts of a scene: drawing one costs about as much as a part costs the network.
-            for (let i = 0; i < 2 && all.length < batchSize; i++) all.push(cropPair(drawn, patch, scale, generator))
+            const pair = await pairs(generator.bits() % recipe.pool, sourceOf(weights, generator))
+            all.push(cropPair(pair, patch, scale, generator))
           }
           const { small, large } = joined(all)
           return { small, large }
@@ -108,24 +103,22 @@ export const upscalerType: RecipeType<typeof upscalerSchema> = {
       },
       validation: {
         names: sources.map((source) => `psnr_${source}`),
-        measure: (values) =>
-          withAutoencoder(async (autoencoder) => {
-            const found: Record<string, number> = {}
-            for (const source of sources) {
-              const { large, made } = await enlarged(recipe, values, { seed: seed + 1, count: 24, source, autoencoder })
-              found[`psnr_${source}`] = psnrOf(made, large)
-            }
-            return found
-          }),
+        async measure(values) {
+          const found: Record<string, number> = {}
+          for (const source of sources) {
+            const { large, made } = await enlarged(recipe, values, await someOf(heldOutPairs, 12, source))
+            found[`psnr_${source}`] = psnrOf(made, large)
+          }
+          return found
+        },
       },
-      preview: (values) =>
-        withAutoencoder(async (autoencoder) => {
-          const shown = await enlarged(recipe, values, { seed: seed + 1, count: 6, source: 'autoencoder', autoencoder })
-          const side = size * scale
-          const bicubic = resize(shown.small, { width: side, height: side, kernel: 'bicubic', range: [0, 1] })
-          const rows = [bicubic, shown.made, shown.large].map((x) => x.map((value) => value * 2 - 1))
-          return encodePng(imageGrid(NdArray.concat(rows), { columns: 6 }))
-        }),
+      async preview(values) {
+        const shown = await enlarged(recipe, values, await someOf(heldOutPairs, 6, 'autoencoder'))
+        const side = size * scale
+        const bicubic = resize(shown.small, { width: side, height: side, kernel: 'bicubic', range: [0, 1] })
+        const rows = [bicubic, shown.made, shown.large].map((x) => x.map((value) => value * 2 - 1))
+        return encodePng(imageGrid(NdArray.concat(rows), { columns: 6 }))
+      },
       save: (values, dir) => saveModel(dir, { _class_name: className, ...config }, values, { dtype: 'f16' }),
     }
   },
@@ -142,30 +135,25 @@ function sourceOf(weights: Readonly<Partial<Record<Source, number>>>, generator:
   return 'bicubic'
 }
 
-interface Enlarging {
-  readonly seed: number
-  readonly count: number
-  readonly source: Source
-  readonly autoencoder: Autoencoder
+/** The first pictures of a pool. */
+async function someOf(pairs: ReturnType<typeof pairPool>, count: number, source: Source): Promise<Pairs> {
+  const all: Pairs[] = []
+  for (const position of positionsFrom(0, count)) all.push(await pairs(position, source))
+  return joined(all)
 }
 
-/** Scenes of icons that training does not show, enlarged by the network. */
+/** Pictures enlarged by the network, one at a time. */
 async function enlarged(
-  { data, resolution: size, scale, network: fields }: z.infer<typeof upscalerSchema>,
+  { resolution: size, network: fields }: z.infer<typeof upscalerSchema>,
   weights: ReadonlyMap<string, NdArray>,
-  { seed, count, source, autoencoder }: Enlarging,
+  { small, large }: Pairs,
 ) {
-  const dataset = await scenesOf(data, { size, seed, split: 'icons' })
-  const pairs = pairMaker({ render: dataset.render, size, scale, autoencoder })
-  const { small, large } = await pairs(
-    positionsFrom(0, count).map((position) => dataset.sceneAt(position)),
-    source,
-  )
   const { network } = networks[fields._class_name](new Params(), fields)
   const program = await compile({ outputs: { made: network(input('small', [1, 3, size, size])) }, weights }, {})
   try {
     const made: NdArray<'f32'>[] = []
-    for (let i = 0; i < count; i++) made.push((await program.run({ small: small.slice(0, i, i + 1) })).made as NdArray<'f32'>)
+    for (let i = 0; i < (small.shape[0] as number); i++)
+      made.push((await program.run({ small: small.slice(0, i, i + 1) })).made as NdArray<'f32'>)
     return { small, large, made: NdArray.concat(made).clamp(0, 1) }
   } finally {
     await program.release()
