@@ -51,9 +51,9 @@ export async function runOptionCase({ class: name, config, run: given, expected 
     }
     const learned = scheduler.options.variance_type === 'learned' || scheduler.options.variance_type === 'learned_range'
     const inner = network(name, learned ? 2 : 1)
-    const model: Model = (x, t) => {
+    const model: Model = (x, t, scale) => {
       called.push(t)
-      return inner(x, t)
+      return inner(x, t, scale)
     }
     const sampling = scheduler.run(model, tensorOf(options, 'noise').mul(scheduler.initialSigma(run)), run)
     let step = await sampling.next()

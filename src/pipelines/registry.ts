@@ -1,4 +1,6 @@
 import { ddpm } from './ddpm/page.ts'
+import { deepFloydIf } from './deepfloyd-if/page.ts'
+import { deepFloydIfSuperResolution } from './deepfloyd-if/super-resolution.ts'
 import { dit } from './dit/page.ts'
 import type { Page } from './page.ts'
 import { pixart } from './pixart/page.ts'
@@ -6,4 +8,12 @@ import { stableDiffusionPages } from './stable-diffusion/pages.ts'
 import { stableDiffusion3 } from './stable-diffusion-3/page.ts'
 
 /** Every page. A new family is one line here. */
-export const pages: readonly Page[] = [...stableDiffusionPages, stableDiffusion3, ddpm, dit, pixart]
+export const pages: readonly Page[] = [
+  ...stableDiffusionPages,
+  stableDiffusion3,
+  ddpm,
+  dit,
+  pixart,
+  deepFloydIf,
+  deepFloydIfSuperResolution,
+]

@@ -21,6 +21,7 @@ const numbers: Read = (text) => text.split(' ').map(Number)
 const words: Read = (text) => text.split(' ')
 const tuple: Read = (text) => text.split(' ').join(',')
 const yes: Read = (text) => text === 'true' || undefined
+const no: Read = (text) => (text === 'no' ? false : undefined)
 
 /** The words of a picture's settings that are options of a run, each with its option. */
 const known: Readonly<Record<string, readonly [option: string, read: Read]>> = {
@@ -64,6 +65,8 @@ const known: Readonly<Record<string, readonly [option: string, read: Read]>> = {
   'VAE tiling': ['tiling', yes],
   'Hires upscaler': ['hiresUpscaler', (text) => (text === 'Latent' ? 'latent' : text)],
   Upscaler: ['upscale', word],
+  'Prompt cleaned': ['clean', no],
+  Watermark: ['watermark', no],
 }
 
 /** Words that are read together with others, or say nothing that a run could take. */

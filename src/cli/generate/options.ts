@@ -144,6 +144,8 @@ export const aliases: Readonly<Record<string, string>> = {
   '--aesthetic-score': '--aesthetic',
   '--negative-aesthetic-score': '--negative-aesthetic',
   '--class-labels': '--label',
+  '--original-image': '--original',
+  '--mask-image': '--mask',
   '--clean-caption': '--clean',
   '--no-clean-caption': '--no-clean',
   '--use-resolution-binning': '--binning',

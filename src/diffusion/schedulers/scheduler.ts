@@ -6,8 +6,11 @@ import { type Level, levelOf, type Path, vp } from '../paths.ts'
 import { checkSteps } from '../spacing.ts'
 import type { Choices, Options, SchedulerConfig } from './config.ts'
 
-/** A raw network: its prediction for an input that the scheduler has scaled, at a timestep as diffusers passes it. */
-export type Model = (x: NdArray, t: number) => Promise<NdArray> | NdArray
+/**
+ * A raw network: its prediction for an input that the scheduler has scaled, at a timestep as diffusers passes it. `scale` scales anything
+ * else as the input of this call was.
+ */
+export type Model = (x: NdArray, t: number, scale: (other: NdArray) => NdArray) => Promise<NdArray> | NdArray
 
 /** What stands in for the state at a call of the network, given the state, its level and the call's number. */
 export type Blend = (x: NdArray, level: Level, call: number) => NdArray
@@ -150,7 +153,8 @@ export function schedulerOf(
         if (call === end) throw new Ended(now)
         if (blend) (now.data as Float32Array).set(blend(now, levelOf(path, sigma), call).data as Float32Array)
         const t = timesteps[call++] as number
-        const output = await model(input ? input(now, sigma) : now, t)
+        const scale = (other: NdArray) => (input ? input(other, sigma) : other)
+        const output = await model(scale(now), t, scale)
         if (!output.allFinite()) throw new NonFiniteError(call - 1, `${name}, t = ${t}`)
         return data(output, now, sigma, t)
       }

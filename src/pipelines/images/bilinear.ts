@@ -9,9 +9,14 @@ interface Between {
 }
 
 /** PyTorch's bilinear interpolation (corners not aligned, no smoothing where it shrinks): [N, C, H, W] → [N, C, height, width]. */
-export function bilinear(images: NdArray<'f32'>, { height, width }: Size): NdArray<'f32'> {
+export const bilinear = (images: NdArray<'f32'>, size: Size): NdArray<'f32'> => interpolated(images, size, betweens)
+
+/** The same with corners aligned: the outermost samples of both grids lie on each other. */
+export const alignedBilinear = (images: NdArray<'f32'>, size: Size): NdArray<'f32'> => interpolated(images, size, alignedBetweens)
+
+function interpolated(images: NdArray<'f32'>, { height, width }: Size, between: typeof betweens): NdArray<'f32'> {
   const [N, C, H, W] = images.shape as [number, number, number, number]
-  const [rows, columns] = [betweens(H, height), betweens(W, width)]
+  const [rows, columns] = [between(H, height), between(W, width)]
   const out = new Float32Array(N * C * height * width)
   for (let plane = 0; plane < N * C; plane++) {
     const from = images.data.subarray(plane * H * W, (plane + 1) * H * W)
@@ -30,6 +35,14 @@ function betweens(source: number, count: number): Between[] {
     const place = Math.max(0, (i + 0.5) * (source / count) - 0.5)
     const first = Math.min(Math.floor(place), source - 1)
     return { first, second: Math.min(first + 1, source - 1), share: place - first }
+  })
+}
+
+function alignedBetweens(source: number, count: number): Between[] {
+  const step = count > 1 ? (source - 1) / (count - 1) : 0
+  return Array.from({ length: count }, (_, i) => {
+    const first = Math.min(Math.floor(i * step), source - 1)
+    return { first, second: Math.min(first + 1, source - 1), share: i * step - first }
   })
 }
 

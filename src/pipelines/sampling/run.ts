@@ -14,6 +14,8 @@ export interface Prepared {
   readonly blend?: ((x: NdArray, level: Level, call: number) => NdArray) | undefined
   /** Channels that the network sees behind the state's: [1, C', …], or one for each entry of the batch. */
   readonly channels?: NdArray<'f32'> | undefined
+  /** The scheduler scales these channels as it does the state, as in diffusers' pipelines of DeepFloyd IF. */
+  readonly scaled?: boolean
   /** What is made of the latents at the end. */
   readonly postprocess?: ((latents: NdArray<'f32'>) => NdArray<'f32'>) | undefined
 }
@@ -95,15 +97,16 @@ const callsOf = (scheduler: Scheduler, schedule: RunOptions) =>
 function samplePicture(
   { scheduler, schedule, entries: first, entriesAt = () => first, combine, signal }: LatentRun,
   calls: DenoiserRun,
-  { x, blend, channels }: Prepared,
+  { x, blend, channels, scaled }: Prepared,
   generator: Generator,
 ) {
   const total = callsOf(scheduler, schedule)
   let call = 0
-  const model: Model = async (state, t) => {
+  const model: Model = async (state, t, scale) => {
     signal?.throwIfAborted()
     const entries = entriesAt(call)
-    const seen = entries.map((_, entry) => withChannels(state as NdArray<'f32'>, channels, entry))
+    const behind = channels && scaled ? (scale(channels) as NdArray<'f32'>) : channels
+    const seen = entries.map((_, entry) => withChannels(state as NdArray<'f32'>, behind, entry))
     const output = await calls.predict(NdArray.concat(seen), t, entries, { call, calls: total })
     call++
     return combine(output, t)

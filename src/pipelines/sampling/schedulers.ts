@@ -75,3 +75,16 @@ function corrected(className: string, stored: SchedulerConfig): SchedulerConfig 
     ...(skips === false && className.includes('Inpaint') && { skip_prk_steps: true }),
   }
 }
+
+/** The sampler by its class, or by the name that says more; and options that a config laid over the model's. */
+export function samplerIn(
+  { className }: Scheduler,
+  wanted: string | Readonly<Record<string, unknown>> | undefined,
+): Readonly<Record<string, string>> {
+  if (wanted === undefined || (typeof wanted === 'string' && (Object.hasOwn(schedulerNames, wanted) || wanted === className)))
+    return { Sampler: className }
+  if (typeof wanted === 'string') return { Sampler: wanted }
+  const { _class_name: _, ...options } = wanted
+  const own = Object.entries(options).filter(([name]) => !name.startsWith('_'))
+  return { Sampler: className, ...(own.length > 0 && { 'Sampler options': JSON.stringify(Object.fromEntries(own)) }) }
+}

@@ -1,7 +1,7 @@
 import { ArgumentError } from '../../core/errors.ts'
-import { alphasCumprod, betaSchedule, type SchedulerConfig, schedulerFromConfig } from '../../diffusion/index.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
 import { asBatch, fitted, levelsOf } from '../images/fit.ts'
+import { noiserOf } from '../sampling/noising.ts'
 import { conditions, withEntries } from './conditions.ts'
 import { type SamplingLatents, sampleTask, spanOf } from './latent-run.ts'
 import type { StableDiffusionModel } from './model.ts'
@@ -22,26 +22,14 @@ export async function* upscale(model: StableDiffusionModel, settings: Settings, 
   const classLabels = new NdArray(BigInt64Array.of(BigInt(noiseLevel)), [1], 'i64')
   const told = await conditions(model, settings, guidance, plan, spanOf(settings, plan))
   const own = withEntries(told, (entries) => entries.map((entry) => ({ ...entry, classLabels })))
-  const bar = barOf(lowResScheduler, noiseLevel)
+  const noised = noiserOf(lowResScheduler, noiseLevel)
   let channels: NdArray<'f32'> | undefined
   return yield* sampleTask(model, settings, plan, {
     conditions: own,
     prepare(generator, _, initialSigma) {
       // In diffusers the first picture's generator noises the given picture for all of them.
-      channels ??= pixels.mul(Math.sqrt(bar)).add(generator.randn(pixels.shape).mul(Math.sqrt(1 - bar)))
+      channels ??= noised(pixels, generator)
       return { x: generator.randn([1, model.latents.channels, height, width]).mul(initialSigma), channels }
     },
   })
-}
-
-/** ᾱ of a level. */
-function barOf(config: SchedulerConfig, level: number): number {
-  const options = schedulerFromConfig(config).options as Record<string, never>
-  const { num_train_timesteps: steps, beta_start: start, beta_end: end, trained_betas: trained } = options
-  const bars = alphasCumprod(
-    trained ? Float32Array.from(trained) : betaSchedule(options.beta_schedule as never, { steps, start, end }),
-  )
-  const bar = bars[level]
-  if (bar === undefined) throw new ArgumentError(`noiseLevel: ${level} is none of the ${bars.length} that low_res_scheduler has`)
-  return bar
 }

@@ -1,6 +1,5 @@
-import type { Scheduler } from '../../diffusion/index.ts'
 import type { Plan } from '../page.ts'
-import { schedulerNames } from '../sampling/schedulers.ts'
+import { samplerIn } from '../sampling/schedulers.ts'
 import { chosen } from './choices.ts'
 import type { StableDiffusionModel } from './model.ts'
 import { defaultSettings, type Settings } from './options.ts'
@@ -73,14 +72,4 @@ export function inWords(model: StableDiffusionModel, settings: Settings): Plan {
       'Refiner switch at': model.refiner && switchAt,
     },
   }
-}
-
-/** The sampler by its class, or by the name that says more; and options that a config laid over the model's. */
-function samplerIn({ className }: Scheduler, wanted: Settings['scheduler']): Readonly<Record<string, string>> {
-  if (wanted === undefined || (typeof wanted === 'string' && (Object.hasOwn(schedulerNames, wanted) || wanted === className)))
-    return { Sampler: className }
-  if (typeof wanted === 'string') return { Sampler: wanted }
-  const { _class_name: _, ...options } = wanted
-  const own = Object.entries(options).filter(([name]) => !name.startsWith('_'))
-  return { Sampler: className, ...(own.length > 0 && { 'Sampler options': JSON.stringify(Object.fromEntries(own)) }) }
 }
