@@ -4,6 +4,7 @@ import { deepFloydIfSuperResolution } from './deepfloyd-if/super-resolution.ts'
 import { dit } from './dit/page.ts'
 import type { Page } from './page.ts'
 import { pixart } from './pixart/page.ts'
+import { scoreSde } from './score-sde/page.ts'
 import { stableDiffusionPages } from './stable-diffusion/pages.ts'
 import { stableDiffusion3 } from './stable-diffusion-3/page.ts'
 
@@ -12,6 +13,7 @@ export const pages: readonly Page[] = [
   ...stableDiffusionPages,
   stableDiffusion3,
   ddpm,
+  scoreSde,
   dit,
   pixart,
   deepFloydIf,

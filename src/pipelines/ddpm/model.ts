@@ -78,24 +78,29 @@ export function pictureShape({ sample_size, in_channels }: UNet2DConfig, place: 
   return [in_channels, size[0] as number, size.at(-1) as number]
 }
 
-/** An unconditional model from its parts. @throws ArgumentError where the config has no size of pictures */
-export function createDdpm({ config, scheduler, weights }: DdpmParts, options: CompileOptions = {}): Ddpm {
+/** A network of pictures at work: what it gives for states [num, C, H, W] at one timestep, in parts of a batch. */
+export function pictureNetwork({ config, weights }: Pick<DdpmParts, 'config' | 'weights'>, options: CompileOptions = {}) {
   const shape = pictureShape(config, 'createDdpm')
   const network = unet2d(new Params(), config)
   const programs = new Programs((batch: number) => {
     const output = network(input('sample', [batch, ...shape]), input('timestep', [batch]))
     return compile({ outputs: { output }, weights }, options)
   })
-
   const turn = turns()
-  const predict = (x: NdArray, t: number, batch: number, signal: AbortSignal | undefined): Promise<NdArray> =>
-    inParts(x.shape[0] as number, { batch, signal }, (from, to) =>
+  const predict = (x: NdArray, t: number, running: { batch: number; signal?: AbortSignal | undefined }): Promise<NdArray> =>
+    inParts(x.shape[0] as number, running, (from, to) =>
       turn(async () => {
         const program = await programs.get(to - from)
         const feeds = { sample: x.slice(0, from, to), timestep: NdArray.full([to - from], t) }
         return (await program.run(feeds)).output as NdArray
       }),
     )
+  return { shape, predict, release: () => programs.release() }
+}
+
+/** An unconditional model from its parts. @throws ArgumentError where the config has no size of pictures */
+export function createDdpm({ config, scheduler, weights }: DdpmParts, options: CompileOptions = {}): Ddpm {
+  const { shape, predict, release } = pictureNetwork({ config, weights }, options)
 
   async function* sample({ signal, ...given }: SampleOptions = {}): PictureSampling {
     const { num, steps, seed, scheduler: sampler, eta, batch } = parseOptions('sample', ddpmOptions, given)
@@ -108,7 +113,7 @@ export function createDdpm({ config, scheduler, weights }: DdpmParts, options: C
     const total = timesteps(plan).length
     let done = 0
     const model = async (x: NdArray, t: number) => {
-      const output = await predict(x, t, batch, signal)
+      const output = await predict(x, t, { batch, signal })
       done++
       return output
     }
@@ -119,5 +124,5 @@ export function createDdpm({ config, scheduler, weights }: DdpmParts, options: C
     }
   }
 
-  return { config, scheduler, sample, release: () => programs.release() }
+  return { config, scheduler, sample, release }
 }

@@ -1,7 +1,7 @@
 import { ArgumentError } from '../../core/errors.ts'
 import type { CompileOptions } from '../../runtime/program.ts'
 import { type SamplerName, samplerNames, samplers } from '../options.ts'
-import { createScoreSde, type ScoreSde, type SdeSamplerName, sdeSamplerNames } from '../score-sde/model.ts'
+import { createScoreSde, type ScoreSde, type SdeSamplerName, sdeSamplerNames, sdeSamplers } from '../score-sde/model.ts'
 import { type DdpmParts, openDdpm } from './folder.ts'
 import { createDdpm, type Ddpm, type PictureSampling, type SampleOptions } from './model.ts'
 
@@ -9,11 +9,6 @@ import { createDdpm, type Ddpm, type PictureSampling, type SampleOptions } from 
 export type PictureSampler = SamplerName | SdeSamplerName
 export const pictureSamplers = [...samplerNames, ...sdeSamplerNames] as readonly PictureSampler[]
 
-const sdeSamplers: Readonly<Record<SdeSamplerName, string>> = {
-  pc: 'predictor-corrector',
-  sde: 'reverse SDE',
-  ode: 'probability-flow ODE',
-}
 const isSdeSampler = (sampler: PictureSampler): sampler is SdeSamplerName => Object.hasOwn(sdeSamplers, sampler)
 
 export type PictureOptions = Omit<SampleOptions, 'scheduler'>

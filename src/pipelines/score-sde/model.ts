@@ -34,6 +34,12 @@ import { turns } from '../parts/turns.ts'
 /** Predictor and corrector, the reverse SDE alone, or the probability-flow ODE by adaptive RK45. */
 export const sdeSamplerNames = ['pc', 'sde', 'ode'] as const
 export type SdeSamplerName = (typeof sdeSamplerNames)[number]
+/** What a picture's settings call them. */
+export const sdeSamplers: Readonly<Record<SdeSamplerName, string>> = {
+  pc: 'predictor-corrector',
+  sde: 'reverse SDE',
+  ode: 'probability-flow ODE',
+}
 
 export const scoreSdeOptions = z.object({
   num: ddpmOptions.shape.num,
