@@ -35,13 +35,13 @@ def set_weights(model, seed=SEED):
             value.copy_(normal * (sharp / math.sqrt(value[0].numel())))
 
 
-def no_faint(name, gradients):
+def no_faint(name, gradients, share=1e-3):
     """Holds that every gradient matters, so that a path left out cannot go unseen.
 
     A constant added to every key leaves the softmax alone: that gradient is zero but for rounding. No other may be.
     """
     largest = {key: g.abs().max().item() for key, g in gradients.items()}
-    faint = [key for key, g in largest.items() if g < 1e-3 * max(largest.values()) and not key.endswith(("to_k.bias", "k_proj.bias"))]
+    faint = [key for key, g in largest.items() if g < share * max(largest.values()) and not key.endswith(("to_k.bias", "k_proj.bias"))]
     assert not faint, f"{name}: no gradient to speak of for {faint}"
 
 
