@@ -3,15 +3,16 @@
     pip install attrs einops axial-positional-embedding==0.2.1 rotary-embedding-torch==0.1.5
     git clone https://github.com/openai/DALL-E && git -C DALL-E checkout 5be4b23
     git clone https://github.com/lucidrains/DALLE-pytorch && git -C DALLE-pytorch checkout 58c1e1a
-    python parity/dalle.py DALL-E DALLE-pytorch
+    git clone https://github.com/openai/CLIP && git -C CLIP checkout d05afc4
+    python parity/dalle.py DALL-E DALLE-pytorch CLIP
 
 DALLE-pytorch has no masks of the paper: those stand against a small transformer written here from the paper's figure 11.
 """
 
 import hashlib
-import json
-import math
+import importlib.util
 import re
+import shutil
 import sys
 import types
 from pathlib import Path
@@ -21,9 +22,10 @@ import torch
 import torch.nn.functional as F
 from networks import SEED, keys_of, no_faint, save_networks, set_weights
 from torch import nn
+from transformers import CLIPImageProcessor, CLIPTokenizer
 
 torch.set_num_threads(1)
-openai, lucidrains = map(Path, sys.argv[1:3])
+openai, lucidrains, clip = map(Path, sys.argv[1:4])
 here = Path(__file__).parent / "fixtures"
 sys.path.insert(0, str(openai))
 requests = types.ModuleType("requests")
@@ -293,4 +295,60 @@ for kind, kernel, side in [("row", 0, 4), ("column", 0, 4), ("conv", 3, 4), ("co
     cases[f"mask {kind} {side}"] = {"seen": int(mask.sum()), "sha256": hashlib.sha256(mask.numpy().tobytes()).hexdigest()}
 
 cases["choices"] = choices
+
+# A checkpoint of DALLE-pytorch's training program, and pictures of it: the likeliest token each time, without and with guidance.
+shutil.rmtree(here / "dalle", ignore_errors=True)
+(here / "dalle").mkdir()
+tokenizer = CLIPTokenizer.from_pretrained(here / "stable-diffusion/depth/tokenizer")
+vae_params = {"image_size": 8, "num_layers": 1, "num_tokens": 12, "codebook_dim": 4, "hidden_dim": 4, "num_resnet_blocks": 0}
+hparams = {"num_text_tokens": len(tokenizer), "text_seq_len": 6, "dim": 8, "depth": 3, "heads": 2, "dim_head": 6}
+hparams |= {"reversible": False, "loss_img_weight": 7, "attn_types": ("axial_row", "conv_like", "full"), "ff_dropout": 0.0}
+hparams |= {"attn_dropout": 0.0, "stable": False, "shift_tokens": True, "rotary_emb": True, "shared_attn_ids": None}
+hparams |= {"shared_ff_ids": [0, 0, 0], "share_input_output_emb": False}
+torch.manual_seed(SEED)
+vae = DiscreteVAE(**vae_params)
+model = DALLE(vae=vae, **hparams).eval()
+with torch.no_grad():
+    for key, value in model.named_parameters():
+        if key.endswith("scale"):
+            value.fill_(1.0)
+        elif key in ("text_emb.weight", "to_logits.1.weight"):
+            value.mul_(3.0)
+saved = {"hparams": hparams, "vae_params": vae_params, "epoch": 3, "version": "1.6.6", "vae_class_name": "DiscreteVAE"}
+saved |= {"weights": model.state_dict(), "opt_state": torch.optim.Adam(model.to_logits.parameters()).state_dict(), "scheduler_state": None}
+torch.save(saved, here / "dalle" / "dalle-pytorch.pt")
+prompts = ["a cat", "the cat sat on a red mat"]
+ids = [tokenizer(prompt, add_special_tokens=False).input_ids[:6] for prompt in prompts]
+text = torch.tensor([one + [0] * (6 - len(one)) for one in ids])
+for scale in (1.0, 3.0):
+    out = torch.zeros(2, 0).long()
+    for _ in range(16):
+        # Its own loop loses the prompt after the first token of a guided run: the text is set to zero in place.
+        logits = model.forward_with_cond_scale(text.clone(), out, cond_scale=scale)[:, -1]
+        out = torch.cat([out, logits.argmax(-1, keepdim=True) - model.num_text_tokens], 1)
+    if scale == 1:
+        assert torch.equal(model.generate_images(text.clone(), filter_thres=0.999), vae.decode(out))
+    tensors[f"sampled {scale:g}.tokens"] = out
+    tensors[f"sampled {scale:g}.pictures"] = (vae.decode(out) * 0.5 + 0.5).clamp(0, 1).detach()
+    print(out.tolist())
+cases["prompts"] = prompts
+
+# A network saved whole, as OpenAI published both of its own.
+torch.save(Encoder(n_hid=4, n_blk_per_group=1, vocab_size=3), here / "dalle" / "encoder.pkl")
+
+# OpenAI's CLIP, and how well it says that pictures fit a text.
+spec = importlib.util.spec_from_file_location("clip_model", clip / "clip/model.py")
+clip_model = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(clip_model)
+model = clip_model.CLIP(10, 16, 2, 64, 8, 77, len(tokenizer), 64, 1, 2).eval()
+cases["clip"] = {key: list(value.shape) for key, value in model.state_dict().items()}
+set_weights(model)
+processor = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
+levels = (torch.nn.functional.interpolate(rand(4, 3, 5, 6), size=(40, 48), mode="bicubic").clamp(0, 1) * 255).round().byte()
+pixels = processor([picture.permute(1, 2, 0).numpy() for picture in levels], return_tensors="pt").pixel_values
+tokens = tokenizer(prompts, padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids
+with torch.no_grad():
+    per_image, _ = model(pixels, tokens)
+tensors["clip.levels"], tensors["clip.cosines"] = levels, per_image / model.logit_scale.exp()
+print(tensors["clip.cosines"])
 save_networks("dalle", tensors, cases, published)

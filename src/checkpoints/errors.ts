@@ -20,6 +20,9 @@ export class SafetensorsError extends LangevinError {
   }
 }
 
+const asSafetensors =
+  "Convert it to safetensors in Python: safetensors.torch.save_file(torch.load(path, weights_only=True), 'model.safetensors')"
+
 /**
  * A Python pickle that is not read: one under the name of another format, or one that is more than a state dict. Reading such a one
  * as Python does can run any code that its author chose.
@@ -29,16 +32,12 @@ export class PickleError extends LangevinError {
   /** What stands in the way; undefined where the file was expected to be safetensors. */
   readonly reason: string | undefined
 
-  constructor(file: string, reason?: string, { cause }: { cause?: unknown } = {}) {
+  constructor(file: string, reason?: string, { cause, remedy = asSafetensors }: { cause?: unknown; remedy?: string } = {}) {
     const what =
       reason === undefined
         ? 'this is a pickle, which can run code when it is read'
         : `this is a pickle that is not read: ${reason}`
-    super(
-      `${file}: ${what}. Convert it to safetensors in Python: ` +
-        `safetensors.torch.save_file(torch.load(path, weights_only=True), 'model.safetensors')`,
-      { cause },
-    )
+    super(`${file}: ${what}. ${remedy}`, { cause })
     this.file = file
     this.reason = reason
   }

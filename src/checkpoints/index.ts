@@ -26,6 +26,7 @@ export {
 } from './hub.ts'
 export { type Lora, LoraError, type LoraWeight, type MergeOptions, mergeLoras, openLora } from './lora.ts'
 export { CheckpointError, type Expected, type Mismatch, matchWeights } from './match.ts'
+export { fromOpenAIClip } from './openai-clip.ts'
 export { openSafetensors, parseHeader, readTensor, type SaveFloat, writeSafetensors } from './safetensors.ts'
 export { fromSd3, toSd3 } from './sd3-keys.ts'
 export { openSharded } from './sharded.ts'

@@ -1,12 +1,15 @@
 import type { NdArray } from '../runtime/ndarray.ts'
 import type { FileTensor } from '../runtime/weights.ts'
 import { PickleError } from './errors.ts'
+import type { Json } from './json.ts'
 import { openTorchFile } from './pickle/torch-file.ts'
 import { openSafetensors } from './safetensors.ts'
 
 /** One file's tensors, each where it lies, and the texts beside them. */
 export interface WeightFile {
   readonly metadata: Readonly<Record<string, string>>
+  /** Of PyTorch's: dicts of settings beside the state dict, as JSON has them. */
+  readonly fields?: Readonly<Json>
   readonly tensors: Map<string, NdArray | FileTensor>
 }
 

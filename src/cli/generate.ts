@@ -7,6 +7,7 @@ import { axesOf, combinations, type Job, promptLines } from './generate/jobs.ts'
 import { hubOf, loadOptionsOf } from './generate/load.ts'
 import { aliases, type Given, options } from './generate/options.ts'
 import { finished } from './generate/progress.ts'
+import { candidatesOf, ranking } from './generate/rank.ts'
 import { checkCounts, checkOptions, runOptionsOf, takenBy } from './generate/run-options.ts'
 import { type Made, numbered, write } from './generate/write.ts'
 import { writable } from './outputs.ts'
@@ -26,6 +27,7 @@ export const generate = defineCommand({
     ['langevin generate "in winter" --model path/to/model --image fox.png --strength 0.6', 'from a picture'],
     ['langevin generate "a hat" --model path/to/model --image fox.png --mask head.png', 'a part of it repainted'],
     ['langevin generate --from fox.png --model path/to/model --seed 3', "by a picture's settings, with another seed"],
+    ['langevin generate "a fox" --candidates 16 --num 2 --rank path/to/clip', 'the two of 16 that CLIP finds to fit best'],
     ['langevin generate "a fox" --xyz "steps=10,20; guidance=1,4"', 'a grid of all four'],
   ],
   async run(flags, io) {
@@ -44,17 +46,22 @@ export const generate = defineCommand({
     const settings = await runOptionsOf(given)
     const pipeline = await loadPipeline(given.model, { ...loadOptionsOf(given), hub: hubOf(signal, io) })
     const upscaler = enlarging(given, signal)
+    const ranks = ranking(given, pipeline, { signal, hub: hubOf(signal, io) })
     try {
-      const own = takenBy(pipeline, settings, given, io)
+      const taken = takenBy(pipeline, settings, given, io)
+      const own = ranks === undefined ? taken : { ...taken, num: candidatesOf(pipeline, taken, given) }
       const jobs = prompts.flatMap((prompt) => combinations(axes).map((job): Job => ({ ...own, ...job, ...prompt })))
       const runs = planned(pipeline, jobs, io)
-      const all = runs.reduce((sum, { num }) => sum + num, 0)
-      const grid = (given.grid || axes.length > 0) && all > 1
+      const { grid: sideBySide, num: best = 1 } = given as { readonly grid: boolean; readonly num?: number }
+      const keep = ranks && !(sideBySide && axes.length === 0) ? best : Infinity
+      const all = runs.reduce((sum, { num }) => sum + Math.min(num, keep), 0)
+      const grid = (sideBySide || axes.length > 0) && all > 1
       for (let k = 0; k < (grid ? 1 : all); k++) writable(numbered(target, k))
       const made: Made[] = []
       for (const { options, plan, seed, num } of runs) {
         const result = await finished(pipeline, { ...options, signal }, { io, preview: given.json ? undefined : given.preview })
-        made.push({ result, entries: describe(given, options, plan, { seed, num, grid: grid ? all : undefined }) })
+        const one = { result, entries: describe(given, options, plan, { seed, num, grid: grid ? all : undefined }) }
+        made.push(ranks ? await ranks.best(one, String(options.prompt), { keep, grid }) : one)
       }
       const columns = axes[0]?.values.length
       const writing = { target, quality: given.quality, enlarge: upscaler?.enlarge, draw: given.draw && !given.json, io }
@@ -63,6 +70,7 @@ export const generate = defineCommand({
       printResult(io, given.json, { pictures: written, seconds }, () => written.map((one) => one.file ?? one.text).join('\n'))
     } finally {
       await upscaler?.release()
+      await ranks?.release()
       await pipeline.release()
     }
   },

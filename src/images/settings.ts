@@ -27,10 +27,13 @@ export function readPictureText(bytes: Uint8Array, place = 'picture'): Map<strin
 
 const pair = /\s*(\w[\w \-/]*):\s*("(?:\\[\s\S]|[^\\"])*"|[^,]*)(?:,|$)/gy
 
-/** AUTOMATIC1111's text: the prompt, `Negative prompt: …`, and one line of `Name: value` from `Steps` on. */
+/** One line of `Name: value`: from `Steps` on, or, of models that take no steps, up to the version of langevin. */
+const settingsLine = /^Steps:\s*\d|(^|, )Version: langevin \S+$/
+
+/** AUTOMATIC1111's text: the prompt, `Negative prompt: …`, and a line of settings. */
 export function parseParameters(text: string): PictureSettings {
   const lines = text.trim().split(/\r?\n/)
-  const last = /^Steps:\s*\d/.test(lines.at(-1) ?? '') ? (lines.pop() as string) : ''
+  const last = settingsLine.test(lines.at(-1) ?? '') ? (lines.pop() as string) : ''
   const cut = lines.findIndex((line) => line.startsWith('Negative prompt:'))
   const prompt = (cut < 0 ? lines : lines.slice(0, cut)).join('\n')
   const negative = cut < 0 ? undefined : lines.slice(cut).join('\n').slice('Negative prompt:'.length).trim()

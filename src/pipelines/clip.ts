@@ -16,6 +16,8 @@ export interface Clip {
   embedTexts(texts: readonly string[]): Promise<NdArray<'f32'>>
   /** images [N, C, image_size, image_size] in [−1, 1] → [N, projection_dim], of length 1. */
   embedImages(images: NdArray<'f32'>): Promise<NdArray<'f32'>>
+  /** The same of pixels whose mean and deviation are taken out already. */
+  embedPixels(pixels: NdArray<'f32'>): Promise<NdArray<'f32'>>
   /** Frees the engine's memory. */
   release(): Promise<void>
 }
@@ -42,14 +44,19 @@ export function createClip({ config, weights, tokenizer }: ClipParts, options: C
   const p = new Params()
   const encodeText = clipTextWithProjection(p, { ...text, projection_dim, initializer_factor })
   const encodeImage = clipVisionWithProjection(p, { ...vision, projection_dim, initializer_factor })
+  const length = Math.min(tokenizer.maxLength, text.max_position_embeddings)
   const texts = new Programs((batch: number) => {
-    const tokens = input('tokens', [batch, tokenizer.maxLength], 'i64')
+    const tokens = input('tokens', [batch, length], 'i64')
     return compile({ outputs: { out: encodeText(tokens).textEmbeds }, weights }, options)
   })
-  const images = new Programs((batch: number) => {
-    const pixels = input('images', [batch, vision.num_channels, vision.image_size, vision.image_size])
-    return compile({ outputs: { out: encodeImage(clipNormalised(pixels)).imageEmbeds }, weights }, options)
-  })
+  const encoded = (prepare: (images: Tensor) => Tensor) =>
+    new Programs((batch: number) => {
+      const images = input('images', [batch, vision.num_channels, vision.image_size, vision.image_size])
+      return compile({ outputs: { out: encodeImage(prepare(images)).imageEmbeds }, weights }, options)
+    })
+  const [images, pixels] = [encoded(clipNormalised), encoded((x) => x)]
+  const embedded = (programs: Programs<number>) => (all: NdArray<'f32'>) =>
+    through(programs, all.shape[0] as number, (from, to) => ({ images: all.slice(0, from, to) }))
   const through = async (
     programs: Programs<number>,
     count: number,
@@ -70,11 +77,14 @@ export function createClip({ config, weights, tokenizer }: ClipParts, options: C
   }
   return {
     config,
-    embedTexts: (list) => through(texts, list.length, (from, to) => ({ tokens: framed(tokenizer, list.slice(from, to)) })),
-    embedImages: (all) => through(images, all.shape[0] as number, (from, to) => ({ images: all.slice(0, from, to) })),
+    embedTexts: (list) =>
+      through(texts, list.length, (from, to) => ({ tokens: framed(tokenizer, list.slice(from, to), length) })),
+    embedImages: embedded(images),
+    embedPixels: embedded(pixels),
     async release() {
       await texts.release()
       await images.release()
+      await pixels.release()
     },
   }
 }
@@ -85,8 +95,8 @@ export function clipNormalised(images: Tensor): Tensor {
   return images.div(2).add(0.5).sub(column(clipPixels.mean)).div(column(clipPixels.std))
 }
 
-/** Texts as the network takes them: i64 [N, maxLength], what is too long cut off. */
-export function framed(tokenizer: ClipTokenizer, texts: readonly string[]): NdArray<'i64'> {
-  const ids = texts.flatMap((text) => tokenizer.frame(tokenizer.encode(text)))
-  return new NdArray(BigInt64Array.from(ids, BigInt), [texts.length, tokenizer.maxLength], 'i64')
+/** Texts as the network takes them: i64 [N, length], `maxLength` unless given; what is too long is cut off. */
+export function framed(tokenizer: ClipTokenizer, texts: readonly string[], length = tokenizer.maxLength): NdArray<'i64'> {
+  const ids = texts.flatMap((text) => tokenizer.frame(tokenizer.encode(text), length))
+  return new NdArray(BigInt64Array.from(ids, BigInt), [texts.length, length], 'i64')
 }

@@ -59,6 +59,7 @@ export {
   type WorkingT5Encoder,
 } from './parts/t5-encoder.ts'
 export { clipTextEncoder, type TextEncoder as ClipTextEncoder, textEncoder } from './parts/text-encoder.ts'
+export { loadTokenCoder, type TokenCoder, type TokenCoderOptions } from './parts/token-coder.ts'
 export {
   createPromptBatches,
   type PromptBatches,
@@ -66,6 +67,7 @@ export {
   type PromptBatchParts,
   partsOf,
 } from './prompt-batches.ts'
+export { loadRanker, type Ranked, type Ranker, rankPictures } from './ranking.ts'
 export { type Combine, guidedBy } from './sampling/guidance.ts'
 export { type LatentRun, type Prepared, sampleLatents } from './sampling/run.ts'
 export { scheduleOf } from './sampling/schedule.ts'

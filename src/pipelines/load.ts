@@ -6,6 +6,7 @@ import { ArgumentError } from '../core/errors.ts'
 import { openSource } from './open/open.ts'
 import { openParts } from './open/parts.ts'
 import type { ModelSource } from './open/source.ts'
+import { bundledModels } from './open/zoo.ts'
 import { openedOf } from './opened.ts'
 import { parseOptions } from './options.ts'
 import type { Generation, LoadOptions, Output, Page, Plan, Settings } from './page.ts'
@@ -20,6 +21,8 @@ export interface Pipeline {
   /** What a run takes. */
   readonly schema: z.ZodObject
   readonly output: Output
+  /** The bundled CLIP that ranks its pictures, where the model names one. */
+  readonly ranker: string | undefined
   /** A run: yields every step, returns what it made. @throws ArgumentError for options that it does not take */
   generate(options: RunInput): Generation
   /** What `generate` would do with these options. */
@@ -57,11 +60,16 @@ export async function loadPipeline(
     place: source.place,
     schema: found.options,
     output: found.output,
+    ranker: rankerOf(source),
     generate: (given) => found.generate(opened, settings(given)),
     plan: (given) => found.plan(opened, settings(given)),
     release: () => opened.release(),
   }
 }
+
+/** A checkpoint may name a bundled model, and no path of its own. */
+const rankerOf = ({ fields: { ranker } }: ModelSource): string | undefined =>
+  typeof ranker === 'string' && bundledModels().includes(ranker) ? ranker : undefined
 
 /** The page of a model's class. @throws ConfigError that lists the classes that have one */
 export function pageOf({ className, place }: ModelSource, all: readonly Page[]): Page {

@@ -1,3 +1,4 @@
+import { dalle } from './dalle/page.ts'
 import { ddpm } from './ddpm/page.ts'
 import { deepFloydIf } from './deepfloyd-if/page.ts'
 import { deepFloydIfSuperResolution } from './deepfloyd-if/super-resolution.ts'
@@ -16,6 +17,7 @@ export const pages: readonly Page[] = [
   scoreSde,
   dit,
   pixart,
+  dalle,
   deepFloydIf,
   deepFloydIfSuperResolution,
 ]

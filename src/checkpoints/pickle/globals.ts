@@ -1,7 +1,7 @@
 import { Dict, Global, Inert, Storage, StoredTensor, Tuple, type Value } from './values.ts'
 
-/** Why a pickle's value cannot be. */
-export type Fail = (reason: string) => never
+/** Why a pickle's value cannot be, and what to do, where it is not to convert the file. */
+export type Fail = (reason: string, remedy?: string) => never
 
 /** PyTorch's storages, by the format's name of their elements. */
 const storages: Readonly<Record<string, string | undefined>> = {
@@ -84,8 +84,21 @@ export function globalOf(module: string, name: string, fail: Fail): Global {
     Object.hasOwn(rebuilds, full) ||
     isDtype(full) ||
     (storage !== undefined && (storage === 'UntypedStorage' || Object.hasOwn(storages, storage)))
-  return known ? new Global(full) : fail(`it refers to ${full}, which no state dict needs`)
+  if (known) return new Global(full)
+  if (/^(torch\.nn\.modules|dall_e)\./.test(full))
+    return fail(`it holds a whole network, ${full}, in place of its weights`, ofNetwork)
+  if (full.startsWith('__torch__.')) return fail('it is a TorchScript program', ofProgram)
+  return fail(`it refers to ${full}, which no state dict needs`)
 }
+
+/** The same of a program, as OpenAI's files of CLIP are. */
+const ofProgram =
+  "If you trust whoever made it, write its weights in Python: torch.save(torch.jit.load(path, map_location='cpu').state_dict(), 'weights.pt')"
+
+/** How the weights of a network that was saved whole, as OpenAI's two of DALL·E, come into a file of their own. */
+const ofNetwork =
+  "Where its classes are installed (OpenAI's: pip install DALL-E), and if you trust whoever made the file, write its weights in Python: " +
+  "torch.save(torch.load(path, weights_only=False, map_location='cpu').state_dict(), 'weights.pt')"
 
 /** What calling a name with these arguments stands for, worked out here: nothing of Python's runs. */
 export function reduce(func: Value, args: Value, fail: Fail): Value {

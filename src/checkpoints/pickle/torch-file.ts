@@ -4,6 +4,7 @@ import { NdArray } from '../../runtime/ndarray.ts'
 import { fileStamp } from '../../runtime/node/stamp.ts'
 import type { FileTensor } from '../../runtime/weights.ts'
 import { PickleError } from '../errors.ts'
+import type { Json } from '../json.ts'
 import { openFile, readAt } from '../reading.ts'
 import { converted, readTensor } from '../safetensors.ts'
 import { lazyArray, type StoredType, storedTypes } from '../stored-types.ts'
@@ -29,6 +30,8 @@ interface Place {
 export interface TorchFile {
   /** Texts and numbers beside the state dict, as `name` and `epoch`. */
   readonly metadata: Readonly<Record<string, string>>
+  /** Dicts of settings beside the state dict, as JSON has them. */
+  readonly fields: Readonly<Json>
   readonly tensors: Map<string, NdArray | FileTensor>
 }
 
@@ -46,15 +49,16 @@ export function openTorchFile(path: string): TorchFile {
   try {
     const { size } = fstatSync(fd)
     const stamp = fileStamp(fd)
-    const fail: Fail = (reason) => {
-      throw new PickleError(path, reason)
+    const fail: Fail = (reason, remedy) => {
+      throw new PickleError(path, reason, remedy === undefined ? {} : { remedy })
     }
     const start = readAt(fd, 0, new Uint8Array(Math.min(size, 2)), path)
     const archive = start[0] === 0x50 && start[1] === 0x4b
     const { value, placeOf } = archive ? readArchive(fd, size, path, fail) : readLegacy(fd, size, path, fail)
-    const { tensors, metadata } = stateDict(value, fail)
+    const { tensors, metadata, fields } = stateDict(value, fail)
     return {
       metadata,
+      fields,
       tensors: new Map(Array.from(tensors, ([key, tensor]) => [key, placed(key, tensor, placeOf, file, stamp, fail)])),
     }
   } finally {
@@ -101,9 +105,9 @@ function readLegacy(fd: number, size: number, path: string, fail: Fail): Read {
         const { value, end } = unpickle(
           part,
           0,
-          (reason) => {
+          (reason, remedy) => {
             short = cut && reason.startsWith('it ends at byte')
-            return fail(reason)
+            return fail(reason, remedy)
           },
           storages,
         )

@@ -37,6 +37,8 @@ const known: Readonly<Record<string, readonly [option: string, read: Read]>> = {
   'Prompt syntax': ['syntax', word],
   'CFG rescale': ['rescale', number],
   Eta: ['eta', number],
+  Temperature: ['temperature', number],
+  'Top-k': ['topK', number],
   'PAG scale': ['pagScale', number],
   'PAG adaptive scale': ['pagAdaptive', number],
   'PAG layers': ['pagLayers', words],
@@ -72,7 +74,7 @@ const known: Readonly<Record<string, readonly [option: string, read: Read]>> = {
 /** Words that are read together with others, or say nothing that a run could take. */
 const silent = new Set([
   ...['Size', 'Sampler', 'Sampler options', 'Schedule type', 'Model', 'Model hash', 'Version', 'Lora', 'VAE', 'Refiner'],
-  ...['Lora hashes', 'VAE hash', 'Pictures'],
+  ...['Lora hashes', 'VAE hash', 'Pictures', 'Candidates', 'Ranked by', 'CLIP score', 'CLIP scores', 'Candidate order'],
 ])
 
 /** What needs more than a word: the flags that bring it. */

@@ -67,6 +67,13 @@ const running = {
   latents: file
     .optional()
     .meta({ description: 'a safetensors file with the initial noise, its first tensor or the one named latents' }),
+  candidates: z.int().positive().optional().meta({
+    description: 'make so many pictures, and keep the --num of them that fit the prompt best; with --grid all, the best first',
+  }),
+  rank: z.string().optional().meta({
+    description:
+      "the CLIP that ranks --candidates: a folder, a bundled model, a name on the hub, or a file of OpenAI's; the model's own unless given",
+  }),
   prompts: file.optional().meta({ description: 'a file of prompts, one a line: a run each' }),
   xyz: z
     .string()

@@ -20,7 +20,7 @@ export interface ImageEncoder extends Network<ClipVisionConfig> {
 }
 
 /** As transformers' `CLIPImageProcessor`: the shorter side to a size, the middle cut out, mean and deviation taken out. */
-interface Preparation {
+export interface Preparation {
   readonly shorter: number
   readonly crop: number
   readonly mean: readonly number[]
@@ -42,7 +42,7 @@ export async function openImageEncoder(model: string, options: OpenOptions): Pro
 }
 
 /** @param dir the folder with `preprocessor_config.json`, which published adapters do without */
-function preparationIn(dir: string, side: number): Preparation {
+export function preparationIn(dir: string, side: number): Preparation {
   const name = 'preprocessor_config.json'
   const fields: Readonly<Record<string, unknown>> = existsSync(join(dir, name)) ? loadConfig(dir, name) : {}
   const pixels = (field: 'size' | 'crop_size', keys: readonly string[]): number => {

@@ -1,0 +1,85 @@
+import { range } from '../../core/shape.ts'
+import { type DalleConfig, lengthsOf } from '../../models/index.ts'
+import { NdArray } from '../../runtime/ndarray.ts'
+
+type Outputs = Readonly<Record<string, NdArray>>
+
+/** Keys and values of the tokens so far, on the host, in the arrays that the engine reads: a step writes one token's into them. */
+export interface Kept {
+  /** What the step of image token `at` is fed beside the token. */
+  feeds(at: number): Record<string, NdArray>
+  /** Takes over what that step gave. */
+  keep(found: Outputs, at: number): void
+}
+
+/**
+ * @param start what the program of the texts gave: keys and values [entries, words, heads · width] a layer
+ * @param count pictures of each text
+ */
+export function keptOf(config: DalleConfig, start: Outputs, count: number): Kept {
+  const { text: words, inputs } = lengthsOf(config)
+  const { heads, dim_head: width, dim, depth, shift_tokens, image_fmap_size: side } = config
+  const entries = (start['new keys 0'] as NdArray).shape[0] as number
+  const rows = entries * count
+  const size = heads * width * inputs
+  const layers = range(depth)
+  const made = () => layers.map(() => new Float32Array(rows * size))
+  const [keys, values] = [made(), made()]
+  /** Rows of [rows, tokens, heads · width] into a row's place of both arrays, from token `at` on. */
+  const write = (found: Outputs, layer: number, tokens: number, at: number, into: (row: number) => number) => {
+    const [k, v] = [found[`new keys ${layer}`], found[`new values ${layer}`]].map((array) => (array as NdArray<'f32'>).data) as [
+      Float32Array,
+      Float32Array,
+    ]
+    const [ownKeys, ownValues] = [keys[layer] as Float32Array, values[layer] as Float32Array]
+    const all = k.length / (tokens * heads * width)
+    for (let row = 0; row < all; row++)
+      for (let token = 0; token < tokens; token++)
+        for (let head = 0; head < heads; head++) {
+          const from = ((row * tokens + token) * heads + head) * width
+          const begin = into(row) * size + head * width * inputs
+          ownValues.set(v.subarray(from, from + width), begin + (at + token) * width)
+          for (let c = 0; c < width; c++) ownKeys[begin + c * inputs + at + token] = k[from + c] as number
+        }
+  }
+  for (const layer of layers) {
+    write(start, layer, words, 0, (entry) => entry * count)
+    for (const array of [keys[layer], values[layer]] as Float32Array[])
+      for (let entry = 0; entry < entries; entry++)
+        for (let k = 1; k < count; k++)
+          array.copyWithin((entry * count + k) * size, entry * count * size, (entry * count + 1) * size)
+  }
+  const branches = range(shift_tokens ? 2 * depth : 0)
+  /** First halves of the channels that each branch read, of the last row of tokens. */
+  const read = branches.map(() => new Map<number, Float32Array>())
+
+  /** The token's own row above and the one to its left, [rows, 1, dim/2]. */
+  const shiftOf = (branch: number, at: number): NdArray<'f32'> => {
+    const out = new Float32Array((rows * dim) / 2)
+    const [half, quarter] = [dim / 2, dim / 4]
+    const [above, left] = [read[branch]?.get(at - side), at % side === 0 ? undefined : read[branch]?.get(at - 1)]
+    for (let row = 0; row < rows; row++) {
+      if (above) out.set(above.subarray(row * half, row * half + quarter), row * half)
+      if (left) out.set(left.subarray(row * half + quarter, (row + 1) * half), row * half + quarter)
+    }
+    return new NdArray(out, [rows, 1, half], 'f32')
+  }
+  return {
+    feeds: (at) => ({
+      ...Object.fromEntries(
+        layers.map((i) => [`keys ${i}`, new NdArray(keys[i] as Float32Array, [rows, heads, width, inputs], 'f32')]),
+      ),
+      ...Object.fromEntries(
+        layers.map((i) => [`values ${i}`, new NdArray(values[i] as Float32Array, [rows, heads, inputs, width], 'f32')]),
+      ),
+      ...Object.fromEntries(branches.map((i) => [`shifts ${i}`, shiftOf(i, at)])),
+    }),
+    keep(found, at) {
+      for (const layer of layers) write(found, layer, 1, words + at, (row) => row)
+      for (const i of branches) {
+        read[i]?.set(at, (found[`new shifts ${i}`] as NdArray<'f32'>).data)
+        read[i]?.delete(at - side)
+      }
+    },
+  }
+}
