@@ -206,15 +206,31 @@ def pictures(one, nudge=0.0):
     return floats, np.stack([np.array(i) for i in pipe(**run).images])
 
 
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
 def chain(nudge=0.0):
-    """As in diffusers' guide, floats go on unrounded; here each stage begins with the seed."""
-    two = {"prompt": "two frogs", "num_inference_steps": 5}
-    pipe = opened("one", plain, nudge=nudge)
-    small = pipe(**two, generator=torch.Generator().manual_seed(3), output_type="pt").images
+    """As in diffusers' guide floats go on unrounded, and the last stage is the x4 upscaler; here each stage begins with the seed."""
+    two = {"prompt": "two frogs", "num_inference_steps": 5, "guidance_scale": 3.0}
+    small = opened("one", plain, nudge=nudge)(**two, generator=seeded(3), output_type="pt").images
+    middle = {**two, "image": small, "num_inference_steps": 4, "noise_level": 100}
     pipe = opened("two", sr, nudge=nudge)
-    options = {**two, "image": small, "num_inference_steps": 4, "noise_level": 100}
-    floats = pipe(**options, generator=torch.Generator().manual_seed(3), output_type="np").images
-    return floats, np.array(pipe(**options, generator=torch.Generator().manual_seed(3)).images[0])[None]
+    found = [pipe(**middle, generator=seeded(3), output_type=kind).images for kind in ("pil", "pt")]
+    last = diffusers.StableDiffusionUpscalePipeline.from_pretrained(here / "stable-diffusion" / "upscaler", torch_dtype=torch.float32)
+    last.set_progress_bar_config(disable=True)
+    options = {"prompt": "two frogs", "image": found[1], "num_inference_steps": 3, "noise_level": 50, "guidance_scale": 2.0}
+    large = [last(**options, generator=seeded(3), output_type=kind).images for kind in ("np", "pil")]
+    return np.array(found[0][0]), large[0], np.array(large[1][0])
+
+
+def picture_chain():
+    """From a picture: later stages see it too."""
+    image = Image.fromarray(given("wide"))
+    two = {"prompt": "a hat", "guidance_scale": 3.0}
+    small = opened("one", img)(**two, image=image, strength=0.5, num_inference_steps=6, generator=seeded(4), output_type="pt").images
+    made = opened("two", img_sr)(**two, image=small, original_image=image, num_inference_steps=5, generator=seeded(4)).images[0]
+    return np.array(made)
 
 
 def main():
@@ -236,10 +252,12 @@ def main():
         far = np.abs(other.astype(float) - found[one["expected"][0]].numpy()).max()
         print(name, change, far)
         assert far > 3, (name, change)
-    floats, levels = chain()
-    moved = np.abs(chain(1e-6)[0] - floats).max() * 255
-    print("chain", levels.shape, levels.std(), moved)
-    found["chain"] = torch.from_numpy(levels[0].copy())
+    middle, floats, last = chain()
+    moved = np.abs(chain(1e-6)[1] - floats).max() * 255
+    print("chain", middle.shape, middle.std(), last.shape, last.std(), moved)
+    assert moved < 0.3
+    found |= {"chain two": torch.from_numpy(middle), "chain three": torch.from_numpy(last[::2, ::2].copy())}
+    found["chain picture"] = torch.from_numpy(picture_chain())
     versions = {m.__name__: m.__version__ for m in (diffusers, transformers, torch, bs4, ftfy)}
     save_file(found, out / "pictures.safetensors", {"versions": json.dumps(versions)})
     (out / "cases.json").write_text(json.dumps({"versions": versions, "cases": cases}, indent=1))

@@ -1,5 +1,6 @@
 import type { Pipeline } from '../pipelines/index.ts'
 import { defineCommand, type Io, onInterrupt, printResult } from './command.ts'
+import { laterStages } from './generate/cascade.ts'
 import { describe } from './generate/describe.ts'
 import { enlarging } from './generate/enlarge.ts'
 import { fromPicture } from './generate/from.ts'
@@ -28,13 +29,14 @@ export const generate = defineCommand({
     ['langevin generate "a hat" --model path/to/model --image fox.png --mask head.png', 'a part of it repainted'],
     ['langevin generate --from fox.png --model path/to/model --seed 3', "by a picture's settings, with another seed"],
     ['langevin generate "a fox" --candidates 16 --num 2 --rank path/to/clip', 'the two of 16 that CLIP finds to fit best'],
+    ['langevin generate "a fox" --model IF-I --then IF-II --then "x4-upscaler; noise-level=100"', 'a cascade: each enlarges'],
     ['langevin generate "a fox" --xyz "steps=10,20; guidance=1,4"', 'a grid of all four'],
   ],
   async run(flags, io) {
     const given = await fromPicture(flags as Given, io)
     const target = writable(given.out)
     checkCounts(given)
-    const [{ loadPipeline }, { chooseDevice }] = await Promise.all([
+    const [{ loadCascade, loadPipeline }, { chooseDevice }] = await Promise.all([
       import('../pipelines/index.ts'),
       import('../runtime/devices.ts'),
     ])
@@ -44,7 +46,10 @@ export const generate = defineCommand({
     const axes = given.xyz === undefined ? [] : axesOf(given.xyz)
     const prompts = given.prompts === undefined ? [{}] : promptLines(given.prompts).map((prompt) => ({ prompt }))
     const settings = await runOptionsOf(given)
-    const pipeline = await loadPipeline(given.model, { ...loadOptionsOf(given), hub: hubOf(signal, io) })
+    const load = { ...loadOptionsOf(given), hub: hubOf(signal, io) }
+    const later = await laterStages(given, load)
+    const pipeline =
+      later.length > 0 ? await loadCascade([{ model: given.model, load }, ...later]) : await loadPipeline(given.model, load)
     const upscaler = enlarging(given, signal)
     const ranks = ranking(given, pipeline, { signal, hub: hubOf(signal, io) })
     try {

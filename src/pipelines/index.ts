@@ -1,5 +1,6 @@
 export { finish } from '../diffusion/index.ts'
 export { type Autoencoder, type AutoencoderOptions, createAutoencoder, loadAutoencoder } from './autoencoder.ts'
+export { type CascadeStage, loadCascade } from './cascade.ts'
 export { type Classification, type ImageClassifier, loadClassifier } from './classifier.ts'
 export { type Clip, type ClipParts, clipNormalised, createClip, framed, loadClip } from './clip.ts'
 export { type DdpmParts, openDdpm, saveDdpm } from './ddpm/folder.ts'

@@ -23,6 +23,8 @@ export interface Pipeline {
   readonly output: Output
   /** The bundled CLIP that ranks its pictures, where the model names one. */
   readonly ranker: string | undefined
+  /** Parts that its page may have and this model does not. */
+  readonly lacks: readonly string[]
   /** A run: yields every step, returns what it made. @throws ArgumentError for options that it does not take */
   generate(options: RunInput): Generation
   /** What `generate` would do with these options. */
@@ -61,6 +63,7 @@ export async function loadPipeline(
     schema: found.options,
     output: found.output,
     ranker: rankerOf(source),
+    lacks: Object.keys(found.parts).filter((name) => !source.has(name)),
     generate: (given) => found.generate(opened, settings(given)),
     plan: (given) => found.plan(opened, settings(given)),
     release: () => opened.release(),

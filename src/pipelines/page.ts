@@ -10,7 +10,12 @@ export type Output = 'pictures' | 'frames' | 'text'
 
 export type Result =
   /** f32 [num, C, H, W], nominally in [−1, 1]. */
-  | { readonly type: 'pictures'; readonly pictures: NdArray<'f32'> }
+  | {
+      readonly type: 'pictures'
+      readonly pictures: NdArray<'f32'>
+      /** What later stages of a cascade may be conditioned on, by the names of their options. */
+      readonly conditions?: Readonly<Record<string, NdArray>>
+    }
   /** f32 [num, T, C, H, W], nominally in [−1, 1], and how many of them are a second. */
   | { readonly type: 'frames'; readonly frames: NdArray<'f32'>; readonly rate: number }
   | { readonly type: 'text'; readonly texts: readonly string[] }

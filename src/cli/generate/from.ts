@@ -100,6 +100,7 @@ export async function remembered({ prompt, negative, settings }: PictureSettings
     const value = entry?.[1](text)
     if (entry && value !== undefined) options[entry[0]] = value
     else if (Object.hasOwn(needing, name)) notes.push(`${name} ${text}: give ${needing[name]} again`)
+    else if (/^Stage \d+$/.test(name)) notes.push(`${name}, ${text}: give --then again`)
     else if (!silent.has(name) && !besides.test(name)) unknown.push(`${name}: ${text}`)
   }
   const [, width, height] = /^(\d+)x(\d+)$/.exec(settings.Size ?? '') ?? []

@@ -38,6 +38,11 @@ const opening = {
   refiner: z.string().optional().meta({ description: 'XL: a second model that makes the last steps' }),
   tokenizer: z.string().optional().meta({ description: "for single files: a folder with the family's tokenizer/" }),
   prediction: z.enum(['epsilon', 'v_prediction']).optional().meta({ description: 'for single files of Stable Diffusion 2' }),
+  // biome-ignore lint/suspicious/noThenProperty: a flag's name, and no promise's
+  then: files.meta({
+    description:
+      'a later stage of a cascade: a model that goes on from the pictures of the one before, as IF-II after IF-I, with options of its own: "MODEL; steps=30; noise-level=100". Its prompts and seed are those of the first stage, which the other flags are for. Each stage begins with the seed anew; pictures go on unrounded; one model is in memory at a time',
+  }),
   variant: z.string().optional().meta({ description: "which of a folder's weights, as fp16" }),
   quantize: z.enum(['int8', 'int4']).optional().meta({ description: 'smaller and faster weights, not quite the same picture' }),
   cache: z

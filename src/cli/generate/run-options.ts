@@ -7,6 +7,7 @@ import { wildcardLines } from '../../text/index.ts'
 import type { Io } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import { flagOf } from '../options.ts'
+import type { Flag } from './flags.ts'
 import { scaled } from './load.ts'
 import { type Options, ofPages } from './options.ts'
 
@@ -37,19 +38,24 @@ export function checkCounts(given: Options): void {
   }
 }
 
+/** A page's option from its flag's value: a picture read, a scheduler's file too. @throws UsageError, ImageError, ConfigError */
+export async function optionOf(name: string, value: unknown): Promise<unknown> {
+  const { decodeImage, decodeMask } = await import('../../images/index.ts')
+  const { reading, integers = [] } = ofPages.get(name) as Flag
+  if (name === 'mask') return decodeMask(value as string)
+  if (reading === 'picture') return decodeImage(value as string)
+  if (reading === 'map') return decodeImage(value as string, { channels: 1, depth: 16 })
+  if (reading === 'tuple') return tupleOf(name, value as string, integers)
+  return reading === 'config' && typeof value === 'string' ? configOf(name, value) : value
+}
+
 /** The options of a run: pictures read, a scheduler's file too. @throws UsageError, ImageError, ConfigError */
 export async function runOptionsOf(given: Options): Promise<Record<string, unknown>> {
-  const { decodeImage, decodeMask } = await import('../../images/index.ts')
+  const { decodeImage } = await import('../../images/index.ts')
   const found: Record<string, unknown> = {}
-  for (const [name, { reading, integers = [] }] of ofPages) {
+  for (const name of ofPages.keys()) {
     const value = name === 'prompt' ? promptOf(given) : given[name]
-    if (value === undefined) continue
-    if (name === 'mask') found[name] = await decodeMask(value as string)
-    else if (reading === 'picture') found[name] = await decodeImage(value as string)
-    else if (reading === 'map') found[name] = await decodeImage(value as string, { channels: 1, depth: 16 })
-    else if (reading === 'tuple') found[name] = tupleOf(name, value as string, integers)
-    else if (reading === 'config') found[name] = typeof value === 'string' ? configOf(name, value) : value
-    else found[name] = value
+    if (value !== undefined) found[name] = await optionOf(name, value)
   }
   const one = (values: readonly number[], i: number) => values[i] ?? values[0]
   const controls = await Promise.all(

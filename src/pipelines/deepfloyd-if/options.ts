@@ -33,6 +33,8 @@ const common = {
   /** States of T5 for one text, [1, tokens, width], instead of the prompt: what another stage's encoder made. */
   promptEmbeds: picture.meta(apart),
   negativePromptEmbeds: picture.meta(apart),
+  /** Gives the states of both texts with the pictures, for stages without a text encoder. */
+  handsOn: z.boolean().default(false).meta(apart),
 }
 
 /** What the first stage takes. */
@@ -44,7 +46,8 @@ export const baseOptions = z.object({
 /** What the second stage takes. */
 export const superResolutionOptions = z.object({
   ...common,
-  image: z.instanceof(NdArray).meta({ media: 'picture', description: 'the small picture to enlarge' }),
+  /** f32 [3, H, W] for all pictures, or [num, 3, H, W], one for each. */
+  image: z.instanceof(NdArray).meta({ media: 'picture', each: true, description: 'the small picture to enlarge' }),
   original: picture.meta({ media: 'picture', description: 'the large picture that a small one was made from, to start from' }),
   noiseLevel: z.int().min(0).optional().meta({ description: 'noise that is added to the small picture' }),
 })

@@ -36,7 +36,7 @@ export const deepFloydIf: Page = page({
     const mask = settings.mask && picture && startingMask(settings.mask, side, picture)
     const shape = [1, channels, height, width]
     return yield* runStage(stage, plan, settings, {
-      prepare: (generator, initialSigma) => startFrom(generator, initialSigma, { shape, picture, mask }),
+      prepare: (generator, _, initialSigma) => startFrom(generator, initialSigma, { shape, picture, mask }),
     })
   },
 })

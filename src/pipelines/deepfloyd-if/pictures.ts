@@ -40,14 +40,19 @@ export function startingMask(mask: NdArray, side: number, of: NdArray<'f32'>): N
   )
 }
 
-/** A picture to enlarge, with the values that it has: f32 [1, 3, H, W]. What an earlier stage made may leave [−1, 1] a little. */
-export function smallPicture(picture: NdArray): NdArray<'f32'> {
+/**
+ * Pictures to enlarge, with the values that they have: one [3, H, W] or one for each of `num`, f32 [1 or num, 3, H, W]. What an earlier
+ * stage made may leave [−1, 1] a little.
+ */
+export function smallPictures(picture: NdArray, num: number): NdArray<'f32'> {
   if (picture.dtype !== 'f32') return asBatch(levelsOf(picture))
-  const fault = pictureFault(picture)
+  // What stages hand on, a batch, may lie anywhere.
+  const fault = picture.shape.length === 4 ? undefined : pictureFault(picture)
   if (fault !== undefined) throw new ArgumentError(`image: ${fault}`)
-  const [C, H, W] = picture.shape
-  if (picture.shape.length !== 3 || (C !== 1 && C !== 3) || !H || !W)
-    throw new ArgumentError(`image: expected [3, H, W], got [${picture.shape.join(', ')}]`)
-  const all = picture.cast('f32').reshape([1, C, H, W])
+  const shape = picture.shape.length === 3 ? [1, ...picture.shape] : picture.shape
+  const [count = 0, C, H, W] = shape
+  if (shape.length !== 4 || (count !== 1 && count !== num) || (C !== 1 && C !== 3) || !H || !W)
+    throw new ArgumentError(`image: expected [3, H, W], or [${num}, 3, H, W], got [${picture.shape.join(', ')}]`)
+  const all = picture.cast('f32').reshape(shape)
   return C === 3 ? all : NdArray.concat([all, all, all], 1)
 }

@@ -10,7 +10,7 @@ import { type Denoiser, denoiser } from '../parts/denoiser.ts'
 import { t5Encoder, t5TextEncoder, type WorkingT5Encoder } from '../parts/t5-encoder.ts'
 import { traceUnet } from '../parts/unet.ts'
 import { type Combine, guidedBy } from '../sampling/guidance.ts'
-import { noised, type Prepared, sampleLatents } from '../sampling/run.ts'
+import { type LatentRun, noised, type Prepared, sampleLatents } from '../sampling/run.ts'
 import { scheduleOf } from '../sampling/schedule.ts'
 import { schedulerFor } from '../sampling/schedulers.ts'
 import type { BaseSettings, IfPlan } from './options.ts'
@@ -138,24 +138,31 @@ export async function* runStage(
   stage: Stage,
   plan: IfPlan,
   settings: Omit<BaseSettings, 'image'>,
-  { prepare, level }: { prepare(generator: Generator, initialSigma: number): Prepared; level?: number },
+  { prepare, level }: Pick<LatentRun, 'prepare'> & { readonly level?: number },
 ): Generation {
   const { text, network, channels, config, mark, side, done } = stage
   const { scheduler, grid, guidance, start } = plan
   const { seed, num, signal, eta } = settings
-  const texts = await entriesOf({ text, width: widthOf(config), place: stage.place }, settings, guidance > 1)
+  const guided = guidance > 1
+  const texts = await entriesOf({ text, width: widthOf(config), place: stage.place }, settings, guided || settings.handsOn)
   if (text) await done(text)
   const labels = level === undefined ? {} : levelLabels(config, level)
   const pictures = yield* sampleLatents({
     ...{ denoiser: network, scheduler, seed, num, signal },
-    entries: texts.map((entry) => ({ ...entry, ...labels })),
+    entries: (guided ? texts : texts.slice(-1)).map((entry) => ({ ...entry, ...labels })),
     schedule: scheduleOf(scheduler, { ...grid, start, eta }),
     combine: combined(channels, guidance, learns(scheduler)),
-    prepare: (generator, _, initialSigma) => prepare(generator, initialSigma),
+    prepare,
     preview: async (pictures) => ({ type: 'pictures', pictures }),
   })
   await done(network)
-  return { type: 'pictures', pictures: mark && settings.watermark ? marked(pictures, mark, side) : pictures }
+  const [negativePromptEmbeds, promptEmbeds] = texts.map(({ context }) => context as NdArray)
+  const conditions = settings.handsOn && promptEmbeds && negativePromptEmbeds && { promptEmbeds, negativePromptEmbeds }
+  return {
+    type: 'pictures',
+    pictures: mark && settings.watermark ? marked(pictures, mark, side) : pictures,
+    ...(conditions && { conditions }),
+  }
 }
 
 /** The level of the small picture's noise, as the network is told it. */

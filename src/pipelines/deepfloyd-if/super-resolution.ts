@@ -10,7 +10,7 @@ import {
   superResolutionOptions,
   superResolutions,
 } from './options.ts'
-import { smallPicture, startingMask, startingPicture } from './pictures.ts'
+import { smallPictures, startingMask, startingPicture } from './pictures.ts'
 import { checkSize, openStage, runStage, type Stage, schedulerOf, stageParts, startFrom } from './stage.ts'
 
 const planned = (stage: Stage, settings: SuperResolutionSettings): IfPlan => {
@@ -49,13 +49,14 @@ export const deepFloydIfSuperResolution: Page = page({
     const mask = settings.mask && original && startingMask(settings.mask, side, original)
     const [, , height = side, width = side] = original?.shape ?? [1, channels, settings.height, settings.width]
     checkSize(stage, height, width)
-    const enlarged = alignedBilinear(smallPicture(settings.image), { height, width })
+    const enlarged = alignedBilinear(smallPictures(settings.image, settings.num), { height, width })
     const noised = noiserOf(stage.noising, plan.noiseLevel)
     return yield* runStage(stage, plan, settings, {
       level: plan.noiseLevel,
-      prepare(generator, initialSigma) {
+      prepare(generator, picture, initialSigma) {
         const start = startFrom(generator, initialSigma, { shape: [1, channels, height, width], picture: original, mask })
-        return { ...start, channels: noised(enlarged, generator), scaled: true }
+        const own = enlarged.shape[0] === 1 ? enlarged : enlarged.slice(0, picture, picture + 1)
+        return { ...start, channels: noised(own, generator), scaled: true }
       },
     })
   },
