@@ -1,12 +1,13 @@
 import type { NdArray } from '../runtime/ndarray.ts'
 import type { FileTensor, Weights } from '../runtime/weights.ts'
+import { ditScheduler, ditTransformerConfig } from './dit-keys.ts'
 import { readTensor } from './safetensors.ts'
 import type { Family, SingleFile } from './single-file.ts'
 import { sd3Scheduler, sd3TransformerConfig, t5EncoderConfig } from './single-file-sd3.ts'
 import { columns, count, rows } from './single-file-values.ts'
 
 /** What a pipeline does with a file's U-Net, by the channels that it takes beside the latents' four. */
-export type Task = 'text-to-image' | 'inpaint' | 'pix2pix' | 'upscale' | 'depth'
+export type Task = 'text-to-image' | 'inpaint' | 'pix2pix' | 'upscale' | 'depth' | 'class-to-image'
 
 const tasks: Readonly<Record<number, Task>> = { 4: 'text-to-image', 5: 'depth', 7: 'upscale', 8: 'pix2pix', 9: 'inpaint' }
 
@@ -54,6 +55,16 @@ export interface SingleFileKind {
  * @param original as the file has them: some fine-tunes mark their prediction there
  */
 export function kindOf({ family, components, unknown = [] }: SingleFile, original: Weights): SingleFileKind {
+  const warnings = unknown.length > 0 ? [`keys without a place were left: ${few(unknown)}`] : []
+  if (family === 'dit')
+    return {
+      ...{ family, task: 'class-to-image', pipeline: 'DiTPipeline', prediction: 'epsilon', predictionKnown: true, options: {} },
+      ...{ autoencoder: { scaling_factor: 0.18215 }, warnings },
+      configs: {
+        transformer: ditTransformerConfig(components.get('transformer') as Weights, original),
+        scheduler: ditScheduler,
+      },
+    }
   const unet = components.get('unet') ?? new Map()
   const channels = unet.get('conv_in.weight')?.shape[1] ?? 4
   const sd3 = family === 'sd3'
@@ -91,7 +102,7 @@ export function kindOf({ family, components, unknown = [] }: SingleFile, origina
       ...(xl && { force_zeros_for_empty_prompt: family !== 'xl-refiner' }),
     },
     autoencoder,
-    warnings: unknown.length > 0 ? [`keys without a place were left: ${few(unknown)}`] : [],
+    warnings,
     configs,
   }
 }

@@ -1,6 +1,7 @@
 import { LangevinError } from '../core/errors.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import type { Weights } from '../runtime/weights.ts'
+import { fromDit, isDit, toDit } from './dit-keys.ts'
 import { listing } from './errors.ts'
 import { readTensor } from './safetensors.ts'
 import { fromSd3, toSd3 } from './sd3-keys.ts'
@@ -8,8 +9,8 @@ import { clipKey, openClipKey, openClipKeyBack, unetKey, unetKeyBack, vaeKey, va
 import { identity, isSd3, sd3Texts } from './single-file-sd3.ts'
 import { flattened, layoutBack, layoutOf, levelsOf, third, transposed, unflattened, type Value } from './single-file-values.ts'
 
-/** Families of Stable Diffusion that are published as single-file checkpoints. */
-export type Family = 'sd1' | 'sd2' | 'xl-base' | 'xl-refiner' | 'sd3'
+/** Families that are published as single-file checkpoints: Stable Diffusion's, and DiT, whose files hold the transformer alone. */
+export type Family = 'sd1' | 'sd2' | 'xl-base' | 'xl-refiner' | 'sd3' | 'dit'
 
 /** A file that is no checkpoint of those families, or components that such a file has no place for. */
 export class SingleFileError extends LangevinError {
@@ -44,6 +45,7 @@ const textPlaces: Readonly<Record<Family, Readonly<Record<string, TextPlace>>>> 
     text_encoder_2: { prefix: sd3Texts.text_encoder_2, form: 'clip', projected: true },
     text_encoder_3: { prefix: sd3Texts.text_encoder_3, form: 't5', projected: false },
   },
+  dit: {},
 }
 
 const unetPrefix = 'model.diffusion_model.'
@@ -60,6 +62,7 @@ const unusedIn2 = /^transformer\.resblocks\.23\./
 export function familyOf(weights: Weights, place = 'single file'): Family {
   const has = (prefix: string) => [...weights.keys()].some((key) => key.startsWith(prefix))
   if (isSd3(weights)) return 'sd3'
+  if (isDit(weights)) return 'dit'
   if (has('conditioner.embedders.1.')) return 'xl-base'
   if (has('conditioner.embedders.0.model.')) return 'xl-refiner'
   if (has('cond_stage_model.model.')) return 'sd2'
@@ -71,7 +74,7 @@ export function familyOf(weights: Weights, place = 'single file'): Family {
   }
   throw new SingleFileError(
     place,
-    'no single-file checkpoint of Stable Diffusion 1, 2, XL or 3: no text encoder, no U-Net and no transformer of theirs. A folder opens with openWeights',
+    'no single-file checkpoint of Stable Diffusion 1, 2, XL or 3, nor of DiT: no text encoder, no U-Net and no transformer of theirs. A folder opens with openWeights',
     [...weights.keys()].slice(0, 5),
   )
 }
@@ -95,6 +98,10 @@ export interface SingleFile {
  */
 export function fromSingleFile(weights: Weights, place = 'single file'): SingleFile {
   const family = familyOf(weights, place)
+  if (family === 'dit') {
+    const found = fromDit(weights)
+    return { family, components: new Map([['transformer', found.weights]]), unknown: found.unknown }
+  }
   const components = new Map<string, Map<string, Value>>()
   const unknown: string[] = []
   const put = (component: string, key: string | undefined, original: string, value: Value) => {
@@ -176,9 +183,9 @@ export function toSingleFile({ family, components }: SingleFile, place = 'single
           name && /attn_1\.(q|k|v|proj_out)\.weight$/.test(name) ? unflattened(value) : value,
         )
       }
-    } else if (component === 'transformer' && family === 'sd3') {
-      const back = toSd3(weights)
-      for (const [key, value] of back.weights) put(unetPrefix, key, key, value)
+    } else if (component === 'transformer' && (family === 'sd3' || family === 'dit')) {
+      const back = family === 'dit' ? toDit(weights) : toSd3(weights)
+      for (const [key, value] of back.weights) put(family === 'dit' ? '' : unetPrefix, key, key, value)
       unknown.push(...back.unknown.map((key) => `${component}: ${key}`))
     } else if (text?.form === 't5') {
       for (const [key, value] of weights) put(text.prefix, key, key, value)

@@ -6,16 +6,16 @@ import type { ClassName } from './classes.ts'
 import { type Stored, storedIn } from './network.ts'
 import type { ModelSource, OpenOptions } from './source.ts'
 
-/** A single-file checkpoint of Stable Diffusion 1, 2, XL or 3. @throws SafetensorsError, PickleError, SingleFileError */
+/** A single-file checkpoint of Stable Diffusion 1, 2, XL or 3, or of DiT. @throws SafetensorsError, PickleError, SingleFileError */
 export function fileSource(file: string, { tokenizer, prediction }: Pick<OpenOptions, 'tokenizer' | 'prediction'>): ModelSource {
   const { tensors } = openWeightFile(file)
   const single = fromSingleFile(tensors, file)
   const { pipeline, configs, options: fields, autoencoder, warnings } = kindOf(single, tensors)
   for (const warning of warnings) console.warn(`${file}: ${warning}`)
-  // Files of Stable Diffusion 3 leave text encoders out, and sometimes the autoencoder: they lie where the vocabularies do.
+  // Files of Stable Diffusion 3 leave text encoders out, and sometimes the autoencoder; DiT's always: they lie where the vocabularies do.
   const beside = (name: string) => join(tokenizer ?? dirname(file), name)
   const elsewhere = (name: string) =>
-    single.family === 'sd3' &&
+    (single.family === 'sd3' || single.family === 'dit') &&
     !single.components.has(name) &&
     /^(vae|text_encoder(_[23])?)$/.test(name) &&
     existsSync(join(beside(name), 'config.json'))
@@ -30,7 +30,13 @@ export function fileSource(file: string, { tokenizer, prediction }: Pick<OpenOpt
       const weights = single.components.get(name)
       const config = configs[name]
       const place = `${file} (${name})`
-      if (!weights || !config) throw new FolderError(place, 'is not in the file: a whole checkpoint has it')
+      if (!weights || !config)
+        throw new FolderError(
+          place,
+          single.family === 'dit'
+            ? "is not in the file, which holds DiT's transformer alone: put the autoencoder's folder beside it, as vae/, or name one with --vae"
+            : 'is not in the file: a whole checkpoint has it',
+        )
       const text = weights.has('text_projection.weight') ? 'CLIPTextModelWithProjection' : 'CLIPTextModel'
       const className = (config._class_name ?? text) as N
       if (!classes.includes(className))
