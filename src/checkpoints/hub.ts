@@ -7,6 +7,7 @@ import { accessOf, cacheOf, failure, HubError, type HubOptions, isAnswer, isSet 
 import { cachedSnapshot, lacking, repositoryIn, writeRef } from './hub-cache.ts'
 import { type Bringing, bringFile, describedBy } from './hub-download.ts'
 import { isSafePath, selectFiles } from './hub-files.ts'
+import { adapterConfig } from './lora-keys.ts'
 
 export { HubError, type HubOptions, type HubProgress } from './hub-access.ts'
 
@@ -150,17 +151,18 @@ async function selected(
 
 /**
  * The file of a LoRA: on the disk, `org/name/some/file.safetensors`, or `org/name`, whose `pytorch_lora_weights.safetensors` it is, or
- * the only safetensors that the repository has.
+ * the only safetensors that the repository has, PEFT's `adapter_model.safetensors` with its `adapter_config.json`.
  *
  * @throws HubError
  */
 export async function resolveLora(name: string, options: HubOptions = {}): Promise<string> {
   if (existsSync(name) && !statSync(name).isDirectory()) return name
   const usual = 'pytorch_lora_weights.safetensors'
+  const peft = 'adapter_model.safetensors'
   if (existsSync(name)) {
-    const file = join(name, usual)
-    if (existsSync(file)) return file
-    throw new HubError(name, `a folder without ${usual}: give the file itself`)
+    const file = [usual, peft].map((one) => join(name, one)).find((one) => existsSync(one))
+    if (file !== undefined) return file
+    throw new HubError(name, `a folder without ${usual} or ${peft}: give the file itself`)
   }
   const { model, options: chosen, file } = hubName(name, options)
   if (file !== undefined) return (await resolveModel(name, options)).path
@@ -170,8 +172,10 @@ export async function resolveLora(name: string, options: HubOptions = {}): Promi
   } catch (error) {
     if (!(error instanceof HubError) || !error.message.includes('has no file')) throw error
   }
-  const files = (await repositoryFiles(model, chosen)).filter((path) => path.endsWith('.safetensors') && isSafePath(path))
+  const all = await repositoryFiles(model, chosen)
+  const files = all.filter((path) => path.endsWith('.safetensors') && isSafePath(path))
   const [only, ...others] = files
+  if (only === peft && all.includes(adapterConfig)) await fetched(adapterConfig)
   if (only !== undefined && others.length === 0) return await fetched(only)
   const some = files.slice(0, 5).map((path) => `${model}/${path}`)
   throw new HubError(model, files.length === 0 ? 'has no safetensors' : `has several files: ask for one, as ${some.join(', ')}`)

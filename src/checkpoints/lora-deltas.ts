@@ -2,6 +2,7 @@ import { LangevinError } from '../core/errors.ts'
 import type { Tensor } from '../core/tensor.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import type { FileTensor } from '../runtime/weights.ts'
+import { adapterConfig } from './lora-keys.ts'
 import { readTensor } from './safetensors.ts'
 
 export type Value = NdArray | FileTensor
@@ -213,15 +214,17 @@ export function scaleOf(
   if (rank === undefined) return 1
   const alpha = parts.get('alpha')
   if (alpha) return Number(readTensor(alpha).cast('f32').data[0]) / rank
-  const written = metadata?.lora_adapter_metadata
+  const written = metadata?.lora_adapter_metadata ?? metadata?.[adapterConfig]
   if (written === undefined) return 1
+  // PEFT's own file is of one network, and does not name it.
+  const prefix = metadata?.lora_adapter_metadata === undefined ? '' : `${component}.`
   const fields: Record<string, unknown> = JSON.parse(written)
-  const patterns = (fields[`${component}.alpha_pattern`] ?? {}) as Record<string, number>
+  const patterns = (fields[`${prefix}alpha_pattern`] ?? {}) as Record<string, number>
   const module = key.replace(/\.(weight|bias)$/, '')
   const own = Object.entries(patterns).find(([name]) => module === name || module.endsWith(`.${name}`))
-  const value = own?.[1] ?? fields[`${component}.lora_alpha`]
+  const value = own?.[1] ?? fields[`${prefix}lora_alpha`]
   if (typeof value !== 'number') return 1
-  return value / (fields[`${component}.use_rslora`] === true ? Math.sqrt(rank) : rank)
+  return value / (fields[`${prefix}use_rslora`] === true ? Math.sqrt(rank) : rank)
 }
 
 /** The rank that alpha is over; none for whole differences and for a LoKr without a low-rank side. */

@@ -1,6 +1,9 @@
 import type { Weights } from '../runtime/weights.ts'
 import { unetKeyBack } from './single-file-keys.ts'
 
+/** The file beside PEFT's adapters that has their alpha, and the name under which it stands among an adapter's metadata. */
+export const adapterConfig = 'adapter_config.json'
+
 /** Endings of an adapter's keys, and the part that each is. */
 const endings: readonly (readonly [RegExp, string])[] = [
   [/\.(?:lora_A|lora_down)(?:\.[^.]+)?\.weight$|[._]lora\.down\.weight$|\.lora_linear_layer\.down\.weight$/, 'down'],
@@ -42,6 +45,7 @@ const kohya: Readonly<Record<string, readonly string[]>> = {
   unet: ['lora_unet_', 'lycoris_unet_'],
   text_encoder: ['lora_te_', 'lora_te1_', 'lycoris_te_', 'lycoris_te1_'],
   text_encoder_2: ['lora_te2_', 'lycoris_te2_'],
+  text_encoder_3: ['lora_te3_', 'lycoris_te3_', 'lora_text_encoder_3_'],
 }
 
 /** Every way in which adapters call a network's modules → the component and the key of its weight. */

@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { LangevinError } from '../core/errors.ts'
 import { sizeOf } from '../core/shape.ts'
 import { parameter, type Tensor } from '../core/tensor.ts'
@@ -5,8 +7,9 @@ import type { NdArray } from '../runtime/ndarray.ts'
 import { evaluate } from '../runtime/program.ts'
 import type { Weights } from '../runtime/weights.ts'
 import { listing } from './errors.ts'
+import { readJson } from './json.ts'
 import { applied, deltaOf, rotations, scaleOf, type Value } from './lora-deltas.ts'
-import { isBundled, moduleNames, partOf } from './lora-keys.ts'
+import { adapterConfig, isBundled, moduleNames, partOf } from './lora-keys.ts'
 import { readTensor } from './safetensors.ts'
 import { type Sd3Module, sd3Modules, swapped } from './sd3-keys.ts'
 import { third } from './single-file-values.ts'
@@ -42,8 +45,18 @@ export class LoraError extends LangevinError {
   }
 }
 
-/** Opens an adapter's file, safetensors or PyTorch's, and copies nothing. @throws what `openWeightFile` does */
-export const openLora = (file: string): Lora => ({ place: file, ...openWeightFile(file) })
+/**
+ * Opens an adapter's file, safetensors or PyTorch's, and copies nothing. PEFT's own files have their alpha in `adapter_config.json`
+ * beside them.
+ *
+ * @throws what `openWeightFile` does, ConfigError for a damaged `adapter_config.json`
+ */
+export function openLora(file: string): Lora {
+  const opened = { place: file, ...openWeightFile(file) }
+  const beside = join(dirname(file), adapterConfig)
+  if (!/^adapter_model\./.test(basename(file)) || !existsSync(beside)) return opened
+  return { ...opened, metadata: { ...opened.metadata, [adapterConfig]: JSON.stringify(readJson(beside)) } }
+}
 
 /** How strongly an adapter acts: one factor, or one a network (`unet`, `text_encoder`, …), 1 where none is given. */
 export type LoraWeight = number | Readonly<Record<string, number>>

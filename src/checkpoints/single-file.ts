@@ -4,6 +4,7 @@ import type { Weights } from '../runtime/weights.ts'
 import { fromDit, isDit, toDit } from './dit-keys.ts'
 import { listing } from './errors.ts'
 import { readTensor } from './safetensors.ts'
+import { rescaled } from './scaled-fp8.ts'
 import { fromSd3, toSd3 } from './sd3-keys.ts'
 import { clipKey, openClipKey, openClipKeyBack, unetKey, unetKeyBack, vaeKey, vaeKeyBack } from './single-file-keys.ts'
 import { identity, isSd3, sd3Texts } from './single-file-sd3.ts'
@@ -96,7 +97,8 @@ export interface SingleFile {
  * @param place what errors call the file
  * @throws SingleFileError for a file of another family
  */
-export function fromSingleFile(weights: Weights, place = 'single file'): SingleFile {
+export function fromSingleFile(stored: Weights, place = 'single file'): SingleFile {
+  const weights = rescaled(stored)
   const family = familyOf(weights, place)
   if (family === 'dit') {
     const found = fromDit(weights)

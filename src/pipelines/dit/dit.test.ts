@@ -2,15 +2,19 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
+import { maxDifference } from '../../../tests/fixture.ts'
 import {
   type TransformerCase,
   transformerCases,
   transformerCheckpoint,
   transformerPictures,
 } from '../../../tests/transformers.ts'
+import { loadConfig, openWeights, readTensor, saveModel, writeSafetensors } from '../../checkpoints/index.ts'
 import { LangevinError } from '../../core/errors.ts'
 import { imagesOf, toPixels } from '../../images/index.ts'
-import type { NdArray } from '../../runtime/ndarray.ts'
+import { NdArray } from '../../runtime/ndarray.ts'
+import { Generator } from '../../runtime/random.ts'
+import type { FileTensor } from '../../runtime/weights.ts'
 import { finish, loadPipeline, type Pipeline, type Result } from '../index.ts'
 import { classOf, labelsOf } from './labels.ts'
 
@@ -110,6 +114,46 @@ test('classes by name, by synonym, by number', () => {
   expect(() => labelsOf(['tench'], 5, 'x/model_index.json')).toThrow(/model_index\.json: id2label: must be an object/)
   expect(() => labelsOf({ a: 'tench' }, 5, 'x')).toThrow(/id2label\.a/)
 })
+
+test('adapters with the keys of PEFT change the transformer, and the text encoder of PixArt', async () => {
+  for (const [name, options, modules] of [
+    ['dit', { label: [1] }, ['transformer_blocks.0.attn1.to_q']],
+    [
+      'pixart-sigma',
+      { prompt: 'a fox', width: 32, height: 32 },
+      ['transformer.transformer_blocks.1.attn2.to_k', 'text_encoder.encoder.block.0.layer.0.SelfAttention.v'],
+    ],
+  ] as const) {
+    const dir = transformerCheckpoint(name)
+    const made = async (loras?: object) => {
+      const pipeline = await loadPipeline(dir, { threads: 1, ...loras })
+      const result = await finish(pipeline.generate({ ...options, steps: 2, seed: 1 }))
+      await pipeline.release()
+      return levels(result)[0] as NdArray
+    }
+    const folded: Record<string, Map<string, NdArray>> = {}
+    const file = join(dir, 'lora.safetensors')
+    const generator = new Generator(4)
+    const tensors = modules.flatMap((module) => {
+      const [, component = 'transformer', own = module] = /^(transformer|text_encoder)\.(.*)$/.exec(module) ?? []
+      const weights =
+        folded[component] ?? new Map([...openWeights(join(dir, component))].map(([key, one]) => [key, inFloat(one)]))
+      const base = weights.get(`${own}.weight`) as NdArray
+      const [rows, columns] = base.shape as [number, number]
+      const [a, b] = [generator.randn([1, columns]), generator.randn([rows, 1])]
+      weights.set(`${own}.weight`, base.add(b.mul(a)))
+      folded[component] = weights
+      return [[`base_model.model.${module}.lora_A.weight`, a] as const, [`base_model.model.${module}.lora_B.weight`, b] as const]
+    })
+    writeSafetensors(file, tensors)
+    const [before, merged] = [await made(), await made({ loras: [{ file }] })]
+    for (const [component, weights] of Object.entries(folded))
+      saveModel(join(dir, component), loadConfig(join(dir, component)), weights)
+    expect(maxDifference(merged, await made())).toBeLessThanOrEqual(1)
+    expect(maxDifference(merged, before)).toBeGreaterThan(3)
+  }
+})
+const inFloat = (one: NdArray | FileTensor): NdArray => (one instanceof NdArray ? one : readTensor(one)).cast('f32')
 
 test.each([
   ['the network', 'dit', 'transformer/diffusion_pytorch_model.safetensors', undefined, /transformer/],

@@ -4,9 +4,10 @@ import { ArgumentError } from '../../core/errors.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
 import { scheduler } from '../open/parts.ts'
 import { numOption, schedulerOption, seedOption, stepsOption } from '../options.ts'
-import { type LoadOptions, type Page, page } from '../page.ts'
+import { type Page, page } from '../page.ts'
 import { latentAutoencoder, latentCoder } from '../parts/autoencoder.ts'
 import { type BatchEntry, denoiser } from '../parts/denoiser.ts'
+import { type LoraOptions, withLoras } from '../parts/loras.ts'
 import { guidedBy } from '../sampling/guidance.ts'
 import { sampleLatents } from '../sampling/run.ts'
 import { scheduleOf } from '../sampling/schedule.ts'
@@ -33,8 +34,8 @@ export const dit: Page = page({
   output: 'pictures',
   parts: { transformer: transformerPart('DiTTransformer2DModel'), vae: latentAutoencoder(), scheduler: scheduler() },
   options,
-  loads: ['vae', 'tiling', 'quantize'] as (keyof LoadOptions & string)[],
-  open({ transformer, vae, scheduler }, { source, load, compile, done }) {
+  loads: ['vae', 'tiling', 'quantize', 'loras'] as (keyof LoraOptions & string)[],
+  async open({ transformer, vae, scheduler }, { source, load, compile, done }) {
     const { config, place } = transformer
     const { in_channels: channels, num_embeds_ada_norm: count } = config
     const outputs = config.out_channels ?? channels
@@ -43,7 +44,7 @@ export const dit: Page = page({
         `${place}: out_channels is ${outputs}; expected ${channels}, or with learned variances ${2 * channels}`,
       )
     const network = denoiser(
-      transformer,
+      (await withLoras({ transformer }, load)).transformer,
       (run, { sample, timestep, classLabels }) => run(sample as never, timestep as never, classLabels as never),
       compile,
       { quantize: load.quantize },

@@ -5,9 +5,10 @@ import { cleanCaption, plainCaption } from '../../text/index.ts'
 import { transformerPart } from '../dit/transformer.ts'
 import { covering } from '../images/bilinear.ts'
 import { scheduler } from '../open/parts.ts'
-import { type LoadOptions, type Page, page } from '../page.ts'
+import { type Page, page } from '../page.ts'
 import { latentAutoencoder, latentCoder } from '../parts/autoencoder.ts'
 import { type BatchEntry, denoiser } from '../parts/denoiser.ts'
+import { type LoraOptions, withLoras } from '../parts/loras.ts'
 import { t5Encoder, t5TextEncoder } from '../parts/t5-encoder.ts'
 import { guidedBy } from '../sampling/guidance.ts'
 import { sampleLatents } from '../sampling/run.ts'
@@ -25,21 +26,22 @@ export const pixart: Page = page({
     scheduler: scheduler(),
   },
   options,
-  loads: ['vae', 'tiling', 'quantize'] as (keyof LoadOptions & string)[],
-  open({ text_encoder, transformer, vae, scheduler }, { source, load, compile, done }) {
-    const { config, place } = transformer
+  loads: ['vae', 'tiling', 'quantize', 'loras'] as (keyof LoraOptions & string)[],
+  async open({ vae, scheduler, ...stored }, { source, load, compile, done }) {
+    const { config, place } = stored.transformer
     const { in_channels: channels, caption_channels: width } = config
     const latents = latentCoder(vae, { ...compile, tiling: load.tiling })
     if (latents.channels !== channels)
       throw new ArgumentError(
         `${place}: the network has latents of ${channels} channels, and the autoencoder of ${latents.channels}`,
       )
-    const { d_model: states } = text_encoder.config
+    const { d_model: states } = stored.text_encoder.config
     if (width !== null && width !== states)
       throw new ArgumentError(`${place}: caption_channels is ${width}, and the text encoder's states have ${states} channels`)
-    const text = t5Encoder(text_encoder, compile)
+    const merged = await withLoras(stored, load)
+    const text = t5Encoder(merged.text_encoder, compile)
     const network = denoiser(
-      transformer,
+      merged.transformer,
       (run, { sample, timestep, context, contextMask, resolution, aspectRatio }) =>
         run(sample as never, timestep as never, { context: context as never, contextMask, resolution, aspectRatio }),
       compile,

@@ -1,18 +1,15 @@
-import { type LoraWeight, mergeLoras, openLora, resolveLora } from '../../checkpoints/index.ts'
-import type { Weights } from '../../runtime/weights.ts'
 import type { ConfigOf } from '../open/classes.ts'
-import { openNetworkAt } from '../open/network.ts'
-import type { LoadOptions as CommonOptions, Opened, Releasable } from '../page.ts'
+import { type Network, openNetworkAt } from '../open/network.ts'
+import type { Opened, Releasable } from '../page.ts'
 import { type LatentCoder, latentCoder } from '../parts/autoencoder.ts'
 import { type Denoiser, denoiser } from '../parts/denoiser.ts'
+import { type LoraOptions, withLoras } from '../parts/loras.ts'
 import { traceMmdit } from '../parts/mmdit.ts'
 import type { Components } from './components.ts'
 import { type ControlNet, checkControlNet } from './controlnet.ts'
 import { type Prompts, prompts } from './prompts.ts'
 
-export interface LoadOptions extends CommonOptions {
-  /** LoRA files, merged with their weights. */
-  readonly loras?: readonly { readonly file: string; readonly weight?: LoraWeight }[]
+export interface LoadOptions extends LoraOptions {
   /** ControlNets, each a folder in diffusers' layout or a name on the hub; without, the folder's own if it has one. */
   readonly controlnets?: readonly string[]
 }
@@ -37,8 +34,8 @@ export async function openModel(
   stored: Components,
   { compile, load, done }: Opened<LoadOptions>,
 ): Promise<StableDiffusion3Model> {
-  const { loras = [], controlnets: names = [], tiling, quantize } = load
-  const components = await withLoras(stored, loras, load)
+  const { controlnets: names = [], tiling, quantize } = load
+  const components = await merged(stored, load)
   const given = await Promise.all(names.map((name) => openNetworkAt(name, 'a ControlNet', ['SD3ControlNetModel'], load)))
   const controlnets = given.length > 0 ? given : [stored.controlnet].filter((one) => one !== undefined)
   for (const net of controlnets) checkControlNet(net, components)
@@ -62,26 +59,12 @@ export async function openModel(
   }
 }
 
-async function withLoras(
-  components: Components,
-  given: NonNullable<LoadOptions['loras']>,
-  { hub }: LoadOptions,
-): Promise<Components> {
-  if (given.length === 0) return components
-  const loras = await Promise.all(
-    given.map(async ({ file, weight = 1 }) => ({ lora: openLora(await resolveLora(file, hub)), weight })),
-  )
-  const present = [...components.clips, components.t5].filter((one) => one !== undefined)
-  const networks = new Map<string, Weights>([
-    ['transformer', components.transformer.weights],
-    ...present.map(({ name, weights }) => [name, weights] as const),
-  ])
-  const merged = await mergeLoras(networks, loras)
-  const own = <T extends { readonly weights: Weights }>(name: string, part: T): T => ({
-    ...part,
-    weights: merged.get(name) as Weights,
-  })
-  const [first, second] = components.clips.map((one) => one && own(one.name, one))
-  const t5 = components.t5 && own(components.t5.name, components.t5)
-  return { ...components, transformer: own('transformer', components.transformer), clips: [first, second], t5 }
+async function merged(components: Components, load: LoadOptions): Promise<Components> {
+  const { transformer, clips, t5 } = components
+  const texts = [...clips, t5].flatMap((one) => (one ? [[one.name, one] as const] : []))
+  const networks: Record<string, Network<unknown> | undefined> = { transformer, ...Object.fromEntries(texts) }
+  const found = await withLoras(networks, load)
+  const own = <T extends { readonly name: string }>(part: T | undefined) => part && (found[part.name] as unknown as T)
+  const [first, second] = clips
+  return { ...components, transformer: found.transformer as typeof transformer, clips: [own(first), own(second)], t5: own(t5) }
 }

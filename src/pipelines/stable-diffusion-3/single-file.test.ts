@@ -1,7 +1,7 @@
-import { cpSync, existsSync } from 'node:fs'
+import { cpSync, existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { temporaryFolder } from '../../../tests/checkpoints.ts'
+import { fileOf, temporaryFolder } from '../../../tests/checkpoints.ts'
 import { fixture, maxDifference } from '../../../tests/fixture.ts'
 import { sd3Checkpoint } from '../../../tests/stable-diffusion-3.ts'
 import {
@@ -9,6 +9,7 @@ import {
   kindOf,
   openSafetensors,
   openWeights,
+  readTensor,
   saveConfig,
   saveModel,
   toSingleFile,
@@ -29,7 +30,7 @@ import {
   t5Encoder,
 } from '../../models/index.ts'
 import { Params } from '../../nn/params.ts'
-import type { NdArray } from '../../runtime/ndarray.ts'
+import { NdArray } from '../../runtime/ndarray.ts'
 import { Generator } from '../../runtime/random.ts'
 import type { Weights } from '../../runtime/weights.ts'
 import { ClipTokenizer } from '../../text/index.ts'
@@ -156,4 +157,79 @@ test('a whole file gives the picture of its folder, and comes back as it was', a
   expect(one.allFinite()).toBe(true)
   expect(maxDifference(one, whole)).toBeLessThan(1e-5)
   await expect(loadPipeline(file)).rejects.toThrow('no tokenizer here')
+})
+
+/** A number's nearest in 4 bits of exponent and 3 of mantissa: its byte and its value. */
+function e4m3(value: number): [byte: number, rounded: number] {
+  const size = Math.min(448, Math.abs(value))
+  const exponent = Math.max(-6, Math.floor(Math.log2(size || 1e-9)))
+  const step = 2 ** (exponent - 3)
+  const steps = Math.round(size / step)
+  const byte = exponent === -6 && steps < 8 ? steps : ((exponent + 7) << 3) + (steps - 8)
+  return [byte | (value < 0 ? 0x80 : 0), Math.sign(value) * steps * step]
+}
+
+/** The same in 5 and 2, the upper byte of a half, rounded towards zero. */
+function e5m2(value: number): [byte: number, rounded: number] {
+  const bits = (NdArray.from([value]).cast('f16').data[0] as number) & 0xff00
+  return [bits >> 8, new NdArray(Uint16Array.of(bits), [1], 'f16').cast('f32').item()]
+}
+
+/**
+ * Writes tensors by turns in both types of fp8 and in bf16, those of one axis as f32, the matrices of T5 in fp8 over a scale, and gives
+ * the values that they have then.
+ */
+function writeSmall(file: string, weights: Weights): Map<string, NdArray> {
+  const values = new Map<string, NdArray>()
+  const header: Record<string, object> = {}
+  const parts: Uint8Array[] = []
+  let at = 0
+  const put = (key: string, dtype: string, shape: readonly number[], { buffer, byteOffset, byteLength }: ArrayBufferView) => {
+    header[key] = { dtype, shape, data_offsets: [at, at + byteLength] }
+    parts.push(new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength))
+    at += byteLength
+  }
+  const scale = 2 ** -6
+  for (const [i, [key, given]] of [...weights].entries()) {
+    const value = readTensor(given).cast('f32')
+    const scaled = /t5xxl.*\.(q|k|v|o|wi_0|wi_1|wo)\.weight$/.test(key)
+    const type = value.shape.length < 2 ? 'F32' : scaled ? 'F8_E4M3' : (['F8_E4M3', 'F8_E5M2', 'BF16'] as const)[i % 3]
+    if (type === 'F32' || type === 'BF16') {
+      const stored = type === 'F32' ? value : value.cast('bf16')
+      put(key, type, value.shape, stored.data)
+      values.set(key, stored.cast('f32'))
+      continue
+    }
+    const own = scaled ? scale : 1
+    const rounded = Array.from(value.data, (one) => (type === 'F8_E4M3' ? e4m3 : e5m2)(one / own))
+    put(
+      key,
+      type as string,
+      value.shape,
+      Uint8Array.from(rounded, ([byte]) => byte),
+    )
+    if (scaled) put(key.replace(/weight$/, 'scale_weight'), 'F32', [], Float32Array.of(scale))
+    const real = rounded.map(([, one]) => one * own)
+    values.set(key, NdArray.from(real, value.shape))
+  }
+  put('text_encoders.t5xxl.transformer.scaled_fp8', 'F8_E4M3', [0], new Uint8Array())
+  writeFileSync(file, fileOf(JSON.stringify(header), Buffer.concat(parts)))
+  return values
+}
+
+test('a file stored in both types of fp8, scaled or not, and in bf16 gives the picture of the values that it holds', async () => {
+  const dir = temporaryFolder()
+  const [file, small, wide] = ['whole', 'small', 'wide'].map((name) => join(dir, `${name}.safetensors`)) as [
+    string,
+    string,
+    string,
+  ]
+  wholeFile(file)
+  const { tensors } = openSafetensors(file)
+  writeSafetensors(wide, writeSmall(small, tensors))
+  expect(fromSingleFile(openSafetensors(small).tensors).unknown).toEqual([])
+  const run = { steps: 2, width: 16, height: 16, maxLength: 16 }
+  const [got, expected] = [await made(small, { tokenizer: sd3 }, run), await made(wide, { tokenizer: sd3 }, run)]
+  expect(got.allFinite()).toBe(true)
+  expect(maxDifference(got, expected)).toBeLessThan(1e-4)
 })
