@@ -35,6 +35,8 @@ export function gridPositions(
   options: GridPositionOptions = {},
 ): NdArray<'f32'> {
   const { base, interpolationScale = 1 } = options
+  if (!Number.isInteger(rows) || !Number.isInteger(columns))
+    throw new ArgumentError(`positions of ${rows}×${columns} patches: a picture must divide into whole patches`)
   const along = (n: number) => range(n).map((i) => i / (base === undefined ? 1 : n / base) / interpolationScale)
   const [x, y] = [sinCos(along(columns), width / 2), sinCos(along(rows), width / 2)]
   return NdArray.from(

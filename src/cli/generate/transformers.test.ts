@@ -1,10 +1,11 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { transformerCheckpoint, transformerPictures } from '../../../tests/transformers.ts'
+import { openSafetensors, readTensor, writeSafetensors } from '../../checkpoints/index.ts'
 import { decodePixels } from '../../images/index.ts'
-import type { NdArray } from '../../runtime/ndarray.ts'
+import { NdArray } from '../../runtime/ndarray.ts'
 import { main } from '../program.ts'
 
 const desk = mkdtempSync(join(tmpdir(), 'langevin-generate-transformers-'))
@@ -62,3 +63,51 @@ test('a prompt for PixArt, cleaned or as written', { timeout: 60_000 }, async ()
   expect(await run('generate', prompt, '--model', model, ...short, '--no-draw', '--out', out)).toMatchObject({ code: 0 })
   expect(await levels(out, 'sigma short.0')).toBeLessThanOrEqual(1)
 })
+
+test.each([
+  ['dit', ['--label', '1'], 'transformer'],
+  ['pixart-sigma', ['a fox', '--width', '32', '--height', '32'], 'text_encoder'],
+] as const)(
+  'a folder in shards makes the same picture, and what is wrong with a shard is one error: %s',
+  { timeout: 60_000 },
+  async (name, asked, part) => {
+    const model = transformerCheckpoint(name)
+    const folder = join(model, part)
+    const file = readdirSync(folder).find((one) => one.endsWith('.safetensors')) as string
+    const stem = file.slice(0, -'.safetensors'.length)
+    const make = (out: string) =>
+      run('generate', ...asked, '--steps', '1', '--model', model, '--threads', '1', '--no-draw', '--out', out)
+    const [whole, sharded] = [join(desk, `${name}-whole.png`), join(desk, `${name}-sharded.png`)]
+    expect((await make(whole)).code).toBe(0)
+    const tensors = [...openSafetensors(join(folder, file)).tensors].map(
+      ([key, one]) => [key, one instanceof NdArray ? one : readTensor(one)] as const,
+    )
+    const shards = [0, 1].map((i) => `${stem}-0000${i + 1}-of-00002.safetensors`) as [string, string]
+    const shardOf = (i: number) => shards[i % 2] as string
+    for (const shard of shards)
+      writeSafetensors(
+        join(folder, shard),
+        tensors.filter((_, i) => shardOf(i) === shard),
+      )
+    rmSync(join(folder, file))
+    const weight_map = Object.fromEntries(tensors.map(([key], i) => [key, shardOf(i)]))
+    writeFileSync(join(folder, `${file}.index.json`), JSON.stringify({ metadata: {}, weight_map }))
+    expect((await make(sharded)).code).toBe(0)
+    expect(
+      (await decodePixels(sharded))
+        .cast('f32')
+        .sub((await decodePixels(whole)).cast('f32'))
+        .abs()
+        .max()
+        .item(),
+    ).toBe(0)
+
+    truncateSync(join(folder, shards[1]), 4000)
+    expect(await make(sharded)).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/^langevin: .*00002-of-00002.*cut short\n$/s),
+    })
+    rmSync(join(folder, shards[1]))
+    expect(await make(sharded)).toMatchObject({ code: 1, err: expect.stringMatching(/index\.json: .*1 shards missing/s) })
+  },
+)

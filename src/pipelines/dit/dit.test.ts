@@ -160,6 +160,13 @@ test.each([
   ['a folder', 'dit', 'vae', undefined, /vae: no such folder/],
   ['the names', 'dit', 'model_index.json', { id2label: 7 }, /id2label: must be an object/],
   ['the channels', 'dit', 'transformer/config.json', { out_channels: 6 }, /transformer/],
+  [
+    'the size',
+    'dit',
+    'transformer/config.json',
+    { sample_size: 7 },
+    /sample_size is 7, which does not divide into patches of 2×2/,
+  ],
   ['the tokenizer', 'pixart-sigma', 'tokenizer/spiece.model', undefined, /no spiece\.model/],
   ['the text encoder', 'pixart-sigma', 'text_encoder/config.json', { d_model: 20 }, /text_encoder/],
   ['the text width', 'pixart-sigma', 'transformer/config.json', { caption_channels: 12 }, /transformer/],

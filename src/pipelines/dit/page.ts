@@ -43,6 +43,10 @@ export const dit: Page = page({
       throw new ArgumentError(
         `${place}: out_channels is ${outputs}; expected ${channels}, or with learned variances ${2 * channels}`,
       )
+    if (config.sample_size % config.patch_size !== 0)
+      throw new ArgumentError(
+        `${place}: sample_size is ${config.sample_size}, which does not divide into patches of ${config.patch_size}×${config.patch_size}`,
+      )
     const network = denoiser(
       (await withLoras({ transformer }, load)).transformer,
       (run, { sample, timestep, classLabels }) => run(sample as never, timestep as never, classLabels as never),
