@@ -1,4 +1,3 @@
-import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { temporaryFolder } from '../../tests/checkpoints.ts'
@@ -9,7 +8,6 @@ import { NdArray } from '../runtime/ndarray.ts'
 import { evaluate } from '../runtime/program.ts'
 import { Generator } from '../runtime/random.ts'
 import type { Weights } from '../runtime/weights.ts'
-import { resolveLora } from './hub.ts'
 import { type Lora, LoraError, type LoraWeight, mergeLoras, openLora } from './lora.ts'
 import { openSafetensors, writeSafetensors } from './safetensors.ts'
 
@@ -117,40 +115,6 @@ test('alpha over rank scales it, as a tensor or in the metadata, and weights mul
     relativeDifference(await told({ 'unet.lora_alpha': 8, 'unet.use_rslora': true }), plain.mul(8 / Math.SQRT2)),
   ).toBeLessThan(1e-5)
   expect(relativeDifference(await told({ 'unet.lora_alpha': 8, 'unet.alpha_pattern': { to_q: 2 } }), plain)).toBeLessThan(1e-5)
-})
-
-test("PEFT's own folder: keys of one network, and alpha in the file beside", async () => {
-  const dir = temporaryFolder()
-  const [a, b] = [draw(2, 4), draw(6, 2)]
-  const module = `base_model.model.${linear.slice(0, -7)}`
-  const file = join(dir, 'adapter_model.safetensors')
-  writeSafetensors(file, [
-    [`${module}.lora_A.weight`, a],
-    [`${module}.lora_B.weight`, b],
-  ])
-  const told = async (fields?: object) => {
-    if (fields) writeFileSync(join(dir, 'adapter_config.json'), JSON.stringify({ peft_type: 'LORA', r: 2, ...fields }))
-    return deltaOf(openLora(await resolveLora(dir)), 'unet', linear)
-  }
-  const plain = product(b, a)
-  expect(relativeDifference(await told(), plain)).toBeLessThan(1e-5)
-  expect(relativeDifference(await told({ lora_alpha: 8 }), plain.mul(4))).toBeLessThan(1e-5)
-  expect(relativeDifference(await told({ lora_alpha: 8, use_rslora: true }), plain.mul(8 / Math.SQRT2))).toBeLessThan(1e-5)
-  expect(relativeDifference(await told({ lora_alpha: 8, alpha_pattern: { to_q: 3 } }), plain.mul(1.5))).toBeLessThan(1e-5)
-  writeFileSync(join(dir, 'adapter_config.json'), '{')
-  await expect(told()).rejects.toThrow(/adapter_config\.json/)
-})
-
-test("the third text encoder's keys, as kohya's scripts and diffusers have them", async () => {
-  const key = 'encoder.block.1.layer.0.SelfAttention.q.weight'
-  const base = new Map([['text_encoder_3', new Map([[key, draw(6, 4)]])]])
-  const [a, b] = [draw(2, 4), draw(6, 2)]
-  for (const module of ['lora_te3_encoder_block_1_layer_0_SelfAttention_q', `text_encoder_3.${key.slice(0, -7)}`]) {
-    const lora = loraOf({ [`${module}.lora_down.weight`]: a, [`${module}.lora_up.weight`]: b, [`${module}.alpha`]: alpha(1) })
-    const merged = (await mergeLoras(base, [{ lora, weight: 1 }])).get('text_encoder_3')?.get(key) as NdArray
-    const delta = merged.sub(base.get('text_encoder_3')?.get(key) as NdArray)
-    expect(relativeDifference(delta, product(b, a).mul(0.5))).toBeLessThan(1e-5)
-  }
 })
 
 test('a convolution with a LoRA is the convolution beside the two small ones', async () => {
