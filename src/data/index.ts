@@ -9,6 +9,30 @@ export {
   positionOf,
   sampleBatch,
 } from './dataset.ts'
+export {
+  type BlurKernel,
+  type BlurOptions,
+  type BlurShape,
+  bell,
+  type DegradationOptions,
+  degrade,
+  drawBlur,
+  filter,
+  gaussianNoise,
+  greyOf,
+  interpolate,
+  padded,
+  plateau,
+  poissonNoise,
+  type ResizeMode,
+  type Round,
+  realEsrganDegradations,
+  resizeModes,
+  type Spread,
+  sinc,
+  type UnitImage,
+  unsharpMask,
+} from './degradations/index.ts'
 export { type BrokenFile, DataError } from './errors.ts'
 export { type ImageFolder, type ImageFolderOptions, imageFolder } from './folder.ts'
 export { type ListedImage, type Listing, listImages } from './listing.ts'

@@ -1,8 +1,8 @@
 import { writeAll, writeAtomic } from '../checkpoints/atomic.ts'
 import { ArgumentError, ShapeError } from '../core/errors.ts'
-import type { NdArray } from '../runtime/ndarray.ts'
+import { NdArray } from '../runtime/ndarray.ts'
 import { withJpegComment, withWebpComment } from './exif.ts'
-import { type Picture, pixelsOf, sizeOf, toRgb } from './pixels.ts'
+import { type Picture, type Pixels, pixelsOf, sizeOf, toRgb } from './pixels.ts'
 import { withPngText } from './pngtext.ts'
 import { sharp } from './sharp.ts'
 
@@ -129,4 +129,15 @@ export async function savePicture(
 export async function savePlanes(path: string, planes: NdArray<'f32'>, options: PlaneOptions = {}): Promise<void> {
   const bytes = await encodePlanes(planes, options)
   writeAtomic(path, (fd) => writeAll(fd, bytes))
+}
+
+/** Pixels as JPEG leaves them, with colours at half the resolution: what a camera or a web page does to a picture. */
+export async function jpegLevels(pixels: Pixels, quality: number): Promise<Pixels> {
+  const { H, W, C } = sizeOf(pixels)
+  const bytes = await pipeline(pixels, false).jpeg({ quality, chromaSubsampling: '4:2:0' }).toBuffer()
+  const left = await sharp()(bytes)
+    .toColourspace(C === 1 ? 'b-w' : 'srgb')
+    .raw()
+    .toBuffer()
+  return new NdArray(new Uint8Array(left.buffer, left.byteOffset, left.length), [H, W, C], 'u8')
 }

@@ -24,6 +24,7 @@ export {
   encodePlanes,
   encodePng,
   encodeWebp,
+  jpegLevels,
   type LossyOptions,
   type PngOptions,
   savePicture,

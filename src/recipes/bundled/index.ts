@@ -10,6 +10,8 @@ import { stickersJudge } from './stickers-judge.ts'
 import { stickersT2i } from './stickers-t2i.ts'
 import { stickersVae } from './stickers-vae.ts'
 import { stickersX4 } from './stickers-x4.ts'
+import { stickersX4Gan } from './stickers-x4-gan.ts'
+import { stickersX4Rrdb } from './stickers-x4-rrdb.ts'
 import { swissRoll } from './swiss-roll.ts'
 
 /** The recipes that `langevin train` knows by name, and the bundled models among them. */
@@ -25,5 +27,7 @@ export const recipes: Readonly<Record<string, Recipe>> = {
   'stickers-judge': stickersJudge,
   'swiss-roll': swissRoll,
   'stickers-x4': stickersX4,
+  'stickers-x4-rrdb': stickersX4Rrdb,
+  'stickers-x4-gan': stickersX4Gan,
   heartbeat,
 }

@@ -12,10 +12,12 @@ import { loadAutoencoder } from '../../../pipelines/index.ts'
 import { NdArray } from '../../../runtime/ndarray.ts'
 import { compile } from '../../../runtime/program.ts'
 import type { Generator } from '../../../runtime/random.ts'
+import type { LaterStage, Objective } from '../../../training/index.ts'
 import { scenesOf, scenesSchema } from '../../data.ts'
 import { positionsFrom } from '../../positions.ts'
 import type { RecipeType } from '../../recipe.ts'
-import { frozenClassifier, trainedModel } from '../../stored.ts'
+import { frozenClassifier, trainedModel, valuesIn } from '../../stored.ts'
+import { adversarialSchema, adversarialStage, DISCRIMINATOR } from './adversarial.ts'
 import { cropPair, joined, type Pairs, pairPool, type Source, sources, sourcesSchema } from './pairs.ts'
 
 const networks = {
@@ -38,6 +40,8 @@ export const upscalerSchema = z.object({
   patch: z.int().positive().default(32),
   /** The network's class, by the name of its reference implementation, and its arguments. */
   network: z.looseObject({ _class_name: z.enum(['SwinIR', 'RRDBNet', 'SRVGGNetCompact']) }),
+  /** A trained network of the same fields to start from, by its folder or name. */
+  pretrained: z.string().optional(),
   /** How many scenes are learnt from: as many parts of each as there are steps. */
   pool: z.int().positive().default(1024),
   /** How often small pictures come from each source. */
@@ -48,9 +52,16 @@ export const upscalerSchema = z.object({
   perceptual: z
     .strictObject({ classifier: z.string().default('sticker-classifier-32'), weight: z.number().min(0).default(0) })
     .prefault({}),
+  /** Learns sharpened pictures, as Real-ESRGAN does from photographs; the discriminator sees them as they are. */
+  sharpen: z.boolean().default(false),
+  /** A last stage against a discriminator. */
+  adversarial: adversarialSchema.optional(),
 })
 
-/** Super-resolution by regression: the mean absolute error of Liang et al. 2021 (eq. 8), with a perceptual distance where asked for. */
+/**
+ * Super-resolution by regression: the mean absolute error of Liang et al. 2021 (eq. 8), with a perceptual distance where asked for; then,
+ * where asked for, against a discriminator (Wang et al. 2021, section 3.4).
+ */
 export const upscalerType: RecipeType<typeof upscalerSchema> = {
   name: 'upscaler',
   summary: 'a network that enlarges pictures',
@@ -66,39 +77,49 @@ export const upscalerType: RecipeType<typeof upscalerSchema> = {
     validation_steps: 250,
   },
   async job(recipe, { batchSize, seed }) {
-    const { data, resolution: size, scale, patch, network: fields, sources: weights, perceptual } = recipe
+    const { data, resolution: size, scale, patch, network: fields, sources: weights, perceptual, adversarial } = recipe
     const dataset = await scenesOf(data, { size, seed })
     const autoencoder = loadAutoencoder(trainedModel(recipe.autoencoder), { batch: 1, threads: 1 })
-    const pairs = pairPool({ ...dataset, size, scale, autoencoder })
+    const pairs = pairPool({ ...dataset, size, scale, autoencoder, seed, sharpen: recipe.sharpen })
     const heldOut = await scenesOf(data, { size, seed: seed + 1, split: 'icons' })
-    const heldOutPairs = pairPool({ ...heldOut, size, scale, autoencoder })
+    const heldOutPairs = pairPool({ ...heldOut, size, scale, autoencoder, seed: seed + 1 })
 
     const params = new Params()
     const { _class_name: className } = fields
     const { config, network } = networks[className](params, fields)
+    const start = recipe.pretrained === undefined ? undefined : valuesIn(trainedModel(recipe.pretrained), params)
     const small = input('small', [batchSize, 3, patch, patch])
     const large = input('large', [batchSize, 3, patch * scale, patch * scale])
     const made = network(small)
-    const l1 = made.sub(large).abs().mean()
-    const error = made.sub(large).square().mean()
-    const psnr = error.log().mul(-10 / Math.LN10)
+    const aim = recipe.sharpen ? input('sharp', large.shape) : large
+    const l1 = made.sub(aim).abs().mean()
+    const squared = made.sub(large).square().mean()
+    const psnr = squared.log().mul(-10 / Math.LN10)
     const eyes = perceptual.weight > 0 ? frozenClassifier(trainedModel(perceptual.classifier), patch * scale) : undefined
     const signed = (x: typeof made) => x.mul(2).sub(1)
-    const seen = eyes && perceptualDistance(eyes(signed(made)).maps, eyes(signed(large)).maps)
+    const seen = eyes && perceptualDistance(eyes(signed(made)).maps, eyes(signed(aim)).maps)
+    const metrics = { psnr, l1, ...(seen && { perceptual: seen }) }
+    const error = seen ? l1.add(seen.mul(perceptual.weight)) : l1
+    const stage = adversarial && adversarialStage({ params, config: adversarial, made, real: large, error, metrics })
+    // Before a discriminator comes, the network learns the mean absolute error alone.
+    const { loss, metrics: reported, ...stages } = stagesOf({ loss: stage ? l1 : error, metrics }, stage)
+    const own = (values: ReadonlyMap<string, NdArray>) =>
+      new Map([...values].filter(([key]) => !key.startsWith(`${DISCRIMINATOR}.`)))
 
     return {
       task: {
         params,
-        loss: seen ? l1.add(seen.mul(perceptual.weight)) : l1,
-        metrics: { psnr, l1, ...(seen && { perceptual: seen }) },
+        loss,
+        metrics: reported,
+        ...stages,
+        ...(start && { start }),
         async batch(generator) {
           const all: Pairs[] = []
           while (all.length < batchSize) {
             const pair = await pairs(generator.bits() % recipe.pool, sourceOf(weights, generator))
             all.push(cropPair(pair, patch, scale, generator))
           }
-          const { small, large } = joined(all)
-          return { small, large }
+          return { ...joined(all) }
         },
       },
       validation: {
@@ -106,22 +127,30 @@ export const upscalerType: RecipeType<typeof upscalerSchema> = {
         async measure(values) {
           const found: Record<string, number> = {}
           for (const source of sources) {
-            const { large, made } = await enlarged(recipe, values, await someOf(heldOutPairs, 12, source))
+            const { large, made } = await enlarged(recipe, own(values), await someOf(heldOutPairs, 12, source))
             found[`psnr_${source}`] = psnrOf(made, large)
           }
           return found
         },
       },
       async preview(values) {
-        const shown = await enlarged(recipe, values, await someOf(heldOutPairs, 6, 'autoencoder'))
+        const source = sources.reduce((most, other) => ((weights[other] ?? 0) > (weights[most] ?? 0) ? other : most))
+        const shown = await enlarged(recipe, own(values), await someOf(heldOutPairs, 6, source))
         const side = size * scale
         const bicubic = resize(shown.small, { width: side, height: side, kernel: 'bicubic', range: [0, 1] })
         const rows = [bicubic, shown.made, shown.large].map((x) => x.map((value) => value * 2 - 1))
         return encodePng(imageGrid(NdArray.concat(rows), { columns: 6 }))
       },
-      save: (values, dir) => saveModel(dir, { _class_name: className, ...config }, values, { dtype: 'f16' }),
+      save: (values, dir) => saveModel(dir, { _class_name: className, ...config }, own(values), { dtype: 'f16' }),
     }
   },
+}
+
+/** An objective and the stage that takes over from it, or takes its place from the first step on. */
+function stagesOf(first: Omit<Objective, 'params'>, stage: LaterStage | undefined) {
+  if (stage?.from !== 1) return { ...first, ...(stage && { later: [stage] }) }
+  const { from: _, ...only } = stage
+  return only
 }
 
 /** A source, by the weights of all. */

@@ -1,0 +1,6 @@
+export {
+  type UnetDiscriminatorConfig,
+  unetDiscriminator,
+  unetDiscriminatorConfig,
+  unetDiscriminatorSchema,
+} from './unet-discriminator.ts'
