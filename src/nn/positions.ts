@@ -95,3 +95,26 @@ export function rotate(x: Tensor, { cos, sin }: Rotation, heads: number): Tensor
   const [a, b] = x.reshape([B, N, heads, half, 2]).split(2, 4) as [Tensor, Tensor]
   return concat([a.mul(c).sub(b.mul(s)), b.mul(c).add(a.mul(s))], 4).reshape([B, N, D])
 }
+
+/** Rotary positions of a text's tokens over all of a head's channels (Su et al. 2021): cosines and sines [N, headDim/2]. */
+export const tokenRotation = (positions: readonly number[], headDim: number, theta = 10000): Rotation =>
+  rotation(
+    positions.map((position) => [position]),
+    [headDim],
+    theta,
+  )
+
+/**
+ * Turns the first half of each head's channels against the second, as language models pair them: x [B, N, heads · d], cosines and
+ * sines [N, d/2] → the same shape.
+ */
+export function rotateHalves(x: Tensor, cos: Tensor, sin: Tensor, heads: number): Tensor {
+  const { B, N, D } = dims(x, 'B N D')
+  const half = D / heads / 2
+  const [c, s] = [cos, sin].map((angle) => {
+    dims(angle, 'N d', { N, d: half })
+    return angle.reshape([1, N, 1, half]).cast(x.dtype)
+  }) as [Tensor, Tensor]
+  const [a, b] = x.reshape([B, N, heads, 2 * half]).split(2, 3) as [Tensor, Tensor]
+  return concat([a.mul(c).sub(b.mul(s)), b.mul(c).add(a.mul(s))], 3).reshape([B, N, D])
+}

@@ -1,0 +1,2 @@
+export { dreamConfig, type LanguageConfig, lladaConfig } from './config.ts'
+export { dream, isRotaryBuffer, type LanguageModel, type LanguageOptions, llada } from './network.ts'
