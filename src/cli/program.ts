@@ -30,6 +30,11 @@ const commands: Readonly<Record<string, Entry>> = {
     summary: 'larger pictures, by signal processing or a network',
     load: async () => (await import('./upscale.ts')).upscale,
   },
+  write: {
+    takes: '[prompt]',
+    summary: 'texts, by language models that decide many words at a time',
+    load: async () => (await import('./write.ts')).write,
+  },
   train: {
     takes: '<recipe>',
     summary: 'train a model from scratch',

@@ -8,6 +8,7 @@ import { pixart } from './pixart/page.ts'
 import { scoreSde } from './score-sde/page.ts'
 import { stableDiffusionPages } from './stable-diffusion/pages.ts'
 import { stableDiffusion3 } from './stable-diffusion-3/page.ts'
+import { text } from './text/page.ts'
 
 /** Every page. A new family is one line here. */
 export const pages: readonly Page[] = [
@@ -20,4 +21,5 @@ export const pages: readonly Page[] = [
   dalle,
   deepFloydIf,
   deepFloydIfSuperResolution,
+  text,
 ]

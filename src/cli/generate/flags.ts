@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { Output } from '../../pipelines/index.ts'
 import { pages } from '../../pipelines/registry.ts'
 
 /** What a page's schema says of an option, as far as a flag is made of it. */
@@ -50,10 +51,10 @@ function typeOf(property: Property): z.ZodType | undefined {
   return each && z.array(each)
 }
 
-/** The flags of every page's options. Nothing has a default here: what is not given is the page's to decide. */
-export function pageFlags(): ReadonlyMap<string, Flag> {
+/** The flags of the options of every page that makes one of these: pictures and films, or texts. Nothing has a default here: what is not given is the page's to decide. */
+export function pageFlags(outputs: readonly Output[]): ReadonlyMap<string, Flag> {
   const flags = new Map<string, Flag & { readonly words?: readonly string[] }>()
-  for (const { options } of pages) {
+  for (const { options } of pages.filter(({ output }) => outputs.includes(output))) {
     const { properties = {} } = z.toJSONSchema(options, { io: 'input', unrepresentable: 'any' }) as {
       properties?: Record<string, Property>
     }

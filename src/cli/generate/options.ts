@@ -7,7 +7,7 @@ const files = z.array(file).default([])
 const numbers = z.array(z.number()).default([])
 
 /** Flags of the pages' own options. */
-export const ofPages = pageFlags()
+export const ofPages = pageFlags(['pictures', 'frames'])
 
 /** How the model is opened. */
 const opening = {

@@ -22,9 +22,16 @@ import {
   discreteVAEConfig,
   ditConfig,
   ditTransformer,
+  dream,
+  dreamConfig,
   isClipBuffer,
   isDalleBuffer,
+  isRotaryBuffer,
   isSwinBuffer,
+  llada,
+  lladaConfig,
+  mdlm,
+  mdlmConfig,
   mmditConfig,
   mmditTransformer,
   openAIDiscreteVAE,
@@ -38,6 +45,7 @@ import {
   rrdbNetConfig,
   sd3ControlNet,
   sd3ControlNetConfig,
+  seddConfig,
   srvggConfig,
   srvggNet,
   swinIr,
@@ -75,6 +83,9 @@ export interface NetworkClass<C, F> {
 /** Positions on the grid of patches, which are computed. */
 const isPositionBuffer = (key: string) => key === 'pos_embed.pos_embed'
 
+/** Rotary frequencies, and the interval of times that block diffusion was trained on. */
+const isTextBuffer = (key: string) => isRotaryBuffer(key) || /^sampling_eps_(min|max)$/.test(key)
+
 const entry = <C, F>(spec: NetworkClass<C, F>) => spec
 
 /** Every class of networks that can be opened. A new network is one line here; then any page may name it among its parts. */
@@ -105,6 +116,11 @@ export const networkClasses = {
   SD3Transformer2DModel: entry({ config: mmditConfig, build: mmditTransformer }),
   T5EncoderModel: entry({ config: t5Config, build: t5Encoder, select: t5EncoderWeights }),
   UMT5EncoderModel: entry({ config: t5Config, build: t5Encoder, select: t5EncoderWeights }),
+  LLaDAModelLM: entry({ config: lladaConfig, build: llada, ignore: isRotaryBuffer }),
+  DreamModel: entry({ config: dreamConfig, build: dream, ignore: isRotaryBuffer }),
+  MDLM: entry({ config: mdlmConfig, build: mdlm, ignore: isTextBuffer }),
+  BD3LM: entry({ config: mdlmConfig, build: mdlm, ignore: isTextBuffer }),
+  SEDD: entry({ config: seddConfig, build: mdlm, ignore: isTextBuffer }),
   RRDBNet: entry({ config: rrdbNetConfig, build: rrdbNet }),
   SRVGGNetCompact: entry({ config: srvggConfig, build: srvggNet }),
   SwinIR: entry({ config: swinIrConfig, build: swinIr, ignore: isSwinBuffer }),
