@@ -16,6 +16,7 @@ import torch.nn.functional as F
 import transformers
 from networks import SEED, keys_of, save_networks, set_weights, weight_gradients
 from omegaconf import OmegaConf
+from text_names import llada_names
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 torch.set_num_threads(1)
@@ -57,24 +58,6 @@ def load(path, name, package=None):
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
-
-
-def llada_names(key):
-    for old, new in (
-        ("model.embed_tokens", "model.transformer.wte"),
-        ("model.norm", "model.transformer.ln_f"),
-        ("lm_head", "model.transformer.ff_out"),
-        ("model.layers", "model.transformer.blocks"),
-        ("input_layernorm", "attn_norm"),
-        ("post_attention_layernorm", "ff_norm"),
-        ("self_attn.o_proj", "attn_out"),
-        ("self_attn.", ""),
-        ("mlp.gate_proj", "ff_proj"),
-        ("mlp.up_proj", "up_proj"),
-        ("mlp.down_proj", "ff_out"),
-    ):
-        key = key.replace(old, new)
-    return key
 
 
 class Named:

@@ -49,6 +49,7 @@ beforeAll(() => {
   symlinkSync(join(root, 'parity/fixtures/stable-diffusion'), join(desk, 'checkpoints'), 'junction')
   symlinkSync(join(root, 'parity/fixtures/stable-diffusion-3'), join(desk, 'models'), 'junction')
   symlinkSync(join(root, 'parity/fixtures/transformers'), join(desk, 'transformers'), 'junction')
+  symlinkSync(join(root, 'parity/fixtures/text'), join(desk, 'language'), 'junction')
 })
 
 afterAll(() => rmSync(desk, { recursive: true, force: true }))

@@ -11,9 +11,14 @@ const ofPages = [...pageFlags(['text'])]
 const options = z.object({
   ...Object.fromEntries(ofPages.map(([name, { schema }]) => [name, schema])),
   prompt: z.string().optional().meta({ description: 'what the text begins with, or the message of a conversation' }),
-  model: z.string().meta({ description: "a folder with a language model's config.json, weights and tokenizer.json, or a name on the hub" }),
+  model: z
+    .string()
+    .meta({ description: "a folder with a language model's config.json, weights and tokenizer.json, or a name on the hub" }),
   tokenizer: z.string().optional().meta({ description: "a folder with tokenizer.json, where the model's own has none" }),
-  quantize: z.enum(['int4']).optional().meta({ description: 'weights of four bits: a fourth of the memory, not quite the same text' }),
+  quantize: z
+    .enum(['int4'])
+    .optional()
+    .meta({ description: 'weights of four bits: a fourth of the memory, not quite the same text' }),
   threads: z.int().positive().optional().meta({ description: 'of the processor; all cores unless given' }),
   json: z.boolean().default(false).meta({ description: 'print one line of JSON' }),
 })
@@ -53,7 +58,11 @@ export const write = defineCommand({
 })
 
 /** A run's result; in a terminal its text stands there as it comes, elsewhere a bar shows how far it is. */
-async function shown(pipeline: Pipeline, run: RunInput, { io, quiet }: { readonly io: Io; readonly quiet: boolean }): Promise<Result> {
+async function shown(
+  pipeline: Pipeline,
+  run: RunInput,
+  { io, quiet }: { readonly io: Io; readonly quiet: boolean },
+): Promise<Result> {
   const stream = io.err as NodeJS.WriteStream
   const live = !quiet && stream.isTTY === true
   const screen = live ? (await import('log-update')).createLogUpdate(stream) : undefined

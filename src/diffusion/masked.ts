@@ -139,7 +139,7 @@ export type TextDenoise = (tokens: NdArray<'f32'>, sigma: number) => Promise<NdA
 /** Draws one of V per row of shares [B, N, V] → [B, N]. */
 export type Draw = (shares: NdArray) => NdArray
 
-export interface AncestralOptions {
+export interface AncestralUnmaskingOptions {
   readonly mask: number
   readonly schedule: MaskSchedule
   readonly steps: number
@@ -152,13 +152,13 @@ export interface AncestralOptions {
  * Ancestral sampling of masked diffusion (Sahoo et al. 2024, algorithm 2): from t to s a masked token stays so with probability
  * (1 − α_s)/(1 − α_t), and is drawn else. What is masked at the end takes its likeliest token. Tokens that `start` holds stay: infilling.
  */
-export async function* ancestral(
+export async function* ancestralUnmasking(
   denoise: TextDenoise,
   start: NdArray,
-  { mask, schedule, steps, generator, draw }: AncestralOptions,
+  { mask, schedule, steps, generator, draw }: AncestralUnmaskingOptions,
 ): AsyncGenerator<TextStep, NdArray<'f32'>, void> {
   if (!(Number.isInteger(steps) && steps > 0)) throw new ArgumentError(`steps: expected a positive integer, got ${steps}`)
-  const choose = draw ?? drawerOf(generator, 'ancestral')
+  const choose = draw ?? drawerOf(generator, 'ancestralUnmasking')
   const end = 1e-5
   const times = Array.from({ length: steps + 1 }, (_, i) => 1 + ((end - 1) * i) / steps)
   let tokens = start.cast('f32')
@@ -185,7 +185,7 @@ export async function* ancestral(
 export async function* firstHitting(
   denoise: TextDenoise,
   start: NdArray,
-  { mask, schedule, generator, draw }: Omit<AncestralOptions, 'steps' | 'generator'> & { readonly generator: Generator },
+  { mask, schedule, generator, draw }: Omit<AncestralUnmaskingOptions, 'steps' | 'generator'> & { readonly generator: Generator },
 ): AsyncGenerator<TextStep, NdArray<'f32'>, void> {
   const choose = draw ?? drawerOf(generator, 'firstHitting')
   let tokens = start.cast('f32')

@@ -1,7 +1,7 @@
 import { ArgumentError } from '../core/errors.ts'
 import { NdArray } from '../runtime/ndarray.ts'
-import { type Draw, drawerOf, type MaskSchedule, type TextStep, totalNoise } from './masked.ts'
 import type { Generator } from '../runtime/random.ts'
+import { type Draw, drawerOf, type MaskSchedule, type TextStep, totalNoise } from './masked.ts'
 
 /** How tokens change into others: into the mask, the last of them, or into any. */
 export type TokenGraph = 'absorb' | 'uniform'
@@ -16,7 +16,12 @@ const logExpm1 = (sigma: number): number => Math.log(Math.expm1(sigma))
  * Scores from SEDD's logits [B, N, V]: e^logits, brought to the level's size where the network was trained so (`scale_by_sigma`), and 1 of
  * the token that stands there (Lou et al. 2024, section 5.1 and appendix C.2).
  */
-export function scoresOf(logits: NdArray, tokens: NdArray, sigma: number, { scaled }: { readonly scaled: boolean }): NdArray<'f32'> {
+export function scoresOf(
+  logits: NdArray,
+  tokens: NdArray,
+  sigma: number,
+  { scaled }: { readonly scaled: boolean },
+): NdArray<'f32'> {
   const V = logits.shape.at(-1) as number
   const less = scaled ? logExpm1(sigma) + Math.log(V - 1) : 0
   const now = tokens.cast('f32').data
@@ -56,9 +61,7 @@ export function scoreEntropy(
     const same = x === x0
     const mean = (logs - logOf(x)) / V
     const negative = same ? ratio * mean : logOf(x0) / grown + mean
-    const constant = same
-      ? ((V - 1) / V) * ratio * (Math.log(ratio) - 1)
-      : ((-Math.log(ratio) - 1) / ratio - (V - 2)) / V
+    const constant = same ? ((V - 1) / V) * ratio * (Math.log(ratio) - 1) : ((-Math.log(ratio) - 1) / ratio - (V - 2)) / V
     return (sum - (row[x] as number)) / V - negative + constant
   })
 }

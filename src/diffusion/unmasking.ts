@@ -74,7 +74,9 @@ export async function* unmasking(
   if (!(Number.isInteger(block) && block > 0)) throw new ArgumentError(`block: expected a positive integer, got ${block}`)
   const blocks = Math.ceil((N - first) / block)
   if (steps % blocks !== 0)
-    throw new ArgumentError(`steps: ${steps} do not go round over ${blocks} blocks of ${block} tokens; give a multiple of ${blocks}`)
+    throw new ArgumentError(
+      `steps: ${steps} do not go round over ${blocks} blocks of ${block} tokens; give a multiple of ${blocks}`,
+    )
   const each = steps / blocks
   let tokens = start
   let done = 0
@@ -89,7 +91,8 @@ export async function* unmasking(
       const rows = (await logits(tokens)).cast('f32')
       const chosen = left.map((at) => candidate(rows, at, options))
       const count = countOf(options.counts ?? 'even', { all, left: left.length, i, each })
-      const decided = order === 'origin' ? byChance(chosen, { i, each, generator }) : ranked(chosen, order, generator).slice(0, count)
+      const decided =
+        order === 'origin' ? byChance(chosen, { i, each, generator }) : ranked(chosen, order, generator).slice(0, count)
       const sure = threshold === undefined ? [] : chosen.filter(({ confidence }) => confidence >= threshold)
       tokens = NdArray.from([...tokens.data].map(Number), tokens.shape).cast('i64')
       for (const { at, token } of [...decided, ...sure]) tokens.data[at] = BigInt(token)

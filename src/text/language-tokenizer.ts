@@ -42,12 +42,19 @@ export class LanguageTokenizer {
 
   /** The text of these tokens; those that only steer the model are left out. */
   decode(ids: readonly number[]): string {
-    return ids.length === 0 ? '' : this.tokenizer.decode([...ids], { skip_special_tokens: true, clean_up_tokenization_spaces: false })
+    return ids.length === 0
+      ? ''
+      : this.tokenizer.decode([...ids], { skip_special_tokens: true, clean_up_tokenization_spaces: false })
   }
 
   /** The number of a token of the vocabulary. */
   idOf(token: string): number | undefined {
     return this.tokenizer.token_to_id(token)
+  }
+
+  /** Tokens in all. */
+  get size(): number {
+    return 1 + Math.max(...this.tokenizer.get_added_tokens_decoder().keys(), ...this.tokenizer.get_vocab().values())
   }
 
   /** The token that texts start with, where the model's folder names one. */

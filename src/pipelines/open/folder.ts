@@ -65,8 +65,7 @@ function standalone(dir: string, options: OpenOptions): ModelSource | undefined 
     className,
     fields: {},
     has: (component) => component === 'model' || component === 'tokenizer',
-    network: (component, classes) =>
-      component === 'model' ? storedIn(dir, classes, options, className) : missing(component),
+    network: (component, classes) => (component === 'model' ? storedIn(dir, classes, options, className) : missing(component)),
     scheduler: missing,
     tokenizer: () => options.tokenizer ?? dir,
     beside: (component) => join(dir, component),

@@ -32,12 +32,15 @@ export function languageModel<N extends MaskedClass>(
   options: CompileOptions,
   { quantize }: { readonly quantize?: 'int8' | 'int4' | undefined } = {},
 ): WorkingLanguageModel {
-  if (quantize === 'int8') throw new ArgumentError(`${className}: of few bits only int4 is there; int8 needs ranges that nothing finds yet`)
+  if (quantize === 'int8')
+    throw new ArgumentError(`${className}: of few bits only int4 is there; int8 needs ranges that nothing finds yet`)
   const turn = turns()
   const programs = new Programs((key: string) => {
     const [B, N] = JSON.parse(key) as [number, number]
     const tokens = input('tokens', [B, N], 'i64')
-    const network = build(className as MaskedClass, new Params(), config as never) as (...given: Tensor[]) => Tensor | { logits: Tensor }
+    const network = build(className as MaskedClass, new Params(), config as never) as (
+      ...given: Tensor[]
+    ) => Tensor | { logits: Tensor }
     const made = isTold(className) ? network(tokens, input('sigma', [B])) : network(tokens)
     const logits = 'logits' in made ? made.logits : made
     return compile({ outputs: { logits }, weights }, { ...options, ...(quantize && { quantization: { kind: quantize } }) })
@@ -47,7 +50,7 @@ export function languageModel<N extends MaskedClass>(
     logits: (tokens, sigma = 0) =>
       turn(async () => {
         const program = await programs.get(JSON.stringify(tokens.shape))
-        const level = takes ? { sigma: NdArray.full([tokens.shape[0] as number], sigma) } : {}
+        const level: Record<string, NdArray> = takes ? { sigma: NdArray.full([tokens.shape[0] as number], sigma) } : {}
         return (await program.run({ tokens, ...level })).logits as NdArray<'f32'>
       }),
     release: () => turn(() => programs.release()),
@@ -77,7 +80,10 @@ export function growingText({ className, config, weights }: Stored<'BD3LM'>, opt
     const half = width / heads / 2
     const tokens = input('tokens', [1, L], 'i64')
     const rotation = { cos: input('cos', [L, half]), sin: input('sin', [L, half]) }
-    const before: KeysAndValues[] = range(layers).map((i) => ({ k: input(`k${i}`, [1, most, width]), v: input(`v${i}`, [1, most, width]) }))
+    const before: KeysAndValues[] = range(layers).map((i) => ({
+      k: input(`k${i}`, [1, most, width]),
+      v: input(`v${i}`, [1, most, width]),
+    }))
     const mask = input('mask', [1, 1, L, most + L])
     const { logits, own } = build(className, new Params(), config)(tokens, undefined, { rotation, mask, past: before })
     const kept = own.flatMap(({ k, v }, i) => [

@@ -23,6 +23,7 @@ export interface TextPlan {
   readonly after: readonly number[]
   /** The token that stands for what is not written yet. */
   readonly mask: number
+  readonly length: number
   readonly steps: number
   readonly block: number
   readonly order: UnmaskingOrder
@@ -34,7 +35,7 @@ const isLlama = (className: MaskedClass) => className === 'LLaDAModelLM' || clas
 /** @throws ArgumentError for settings that the model does not take, ConfigError, PromptError */
 export function planOf({ network, tokenizer }: TextModel, settings: TextOptions): TextPlan {
   const { className, config, place } = network
-  const { prompt, suffix = '', length, raw, guidance } = settings
+  const { prompt, suffix = '', raw, guidance } = settings
   const llama = isLlama(className)
   const refuse = (name: keyof TextOptions, reason: string) => {
     throw new ArgumentError(`${name}: ${place} is a ${className}, ${reason}`)
@@ -51,6 +52,7 @@ export function planOf({ network, tokenizer }: TextModel, settings: TextOptions)
   const before = className === 'BD3LM' && told.length === 0 && tokenizer.start !== undefined ? [tokenizer.start] : told
   const after = tokenizer.encode(suffix)
   const [mask, most, known] = llama ? ofLlama(config as LanguageConfig) : ofMdlm(config as MdlmConfig)
+  const length = settings.length ?? Math.max(1, Math.min(128, most - before.length - after.length))
   const total = before.length + length + after.length
   if (total > most)
     throw new ArgumentError(
@@ -58,7 +60,9 @@ export function planOf({ network, tokenizer }: TextModel, settings: TextOptions)
     )
   const beyond = [...before, ...after].find((id) => id >= known)
   if (beyond !== undefined)
-    throw new ArgumentError(`${place} knows ${known} tokens, and its tokenizer gives number ${beyond}: they do not belong together`)
+    throw new ArgumentError(
+      `${place} knows ${known} tokens, and its tokenizer gives number ${beyond}: they do not belong together`,
+    )
   const own = className === 'BD3LM' ? ((config as MdlmConfig).block_size ?? length) : length
   const block = settings.block ?? own
   if (className === 'BD3LM' && block !== own) refuse('block', `which was trained on blocks of ${own}`)
@@ -77,7 +81,7 @@ export function planOf({ network, tokenizer }: TextModel, settings: TextOptions)
       'CFG scale': guidance > 0 ? guidance : undefined,
     },
   }
-  return { plan, before, after, mask, steps, block, order, temperature }
+  return { plan, before, after, mask, length, steps, block, order, temperature }
 }
 
 const ofLlama = ({ mask, length, vocabulary }: LanguageConfig) => [mask, length, vocabulary] as const

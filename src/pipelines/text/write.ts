@@ -1,5 +1,5 @@
 import {
-  ancestral,
+  ancestralUnmasking,
   cleanProbabilities,
   type Draw,
   drawTokens,
@@ -43,8 +43,8 @@ const unwritten = '░'
 
 export async function* write(model: TextModel, settings: Settings<typeof options>): Generation {
   const plan = planOf(model, settings)
-  const { before, after, mask, steps } = plan
-  const { length, num, seed, signal } = settings
+  const { before, after, mask, length, steps } = plan
+  const { num, seed, signal } = settings
   const start = [...before, ...Array<number>(length).fill(mask), ...after]
   const textOf = (tokens: readonly number[]) => {
     // Runs of tokens that are written, and a mark for each that is not.
@@ -57,7 +57,8 @@ export async function* write(model: TextModel, settings: Settings<typeof options
     }
     return parts.join('')
   }
-  const shown = (tokens: readonly number[]) => textOf(tokens.slice(after.length > 0 || settings.raw || !isMessage(model) ? 0 : before.length))
+  const shown = (tokens: readonly number[]) =>
+    textOf(tokens.slice(after.length > 0 || settings.raw || !isMessage(model) ? 0 : before.length))
   const texts: string[] = []
   for (let k = 0; k < num; k++) {
     const run: Run = { model, plan, settings, start, generator: new Generator(seed + k) }
@@ -101,7 +102,7 @@ async function* byConfidence({ model, plan, settings, start, generator }: Run): 
   const { working, network } = model
   const dream = network.className === 'DreamModel'
   const { guidance, topP, topK, threshold } = settings
-  const prompt = new Set(start.keys().filter((at) => start[at] !== plan.mask))
+  const prompt = new Set([...start.keys()].filter((at) => start[at] !== plan.mask))
   const logits = async (tokens: NdArray<'i64'>): Promise<NdArray<'f32'>> => {
     if (guidance === 0) return shifted(await working.logits(tokens), dream)
     // Without its prompt the model says what it would write anyway (Nie et al. 2025, appendix A).
@@ -137,7 +138,7 @@ async function* byAncestors({ model, plan, settings, start, generator }: Run): W
   const share = settings.topP ?? 1
   const denoise = async (tokens: NdArray<'f32'>, sigma: number) =>
     nucleus(cleanProbabilities(await model.working.logits(tokens.cast('i64'), sigma), tokens, mask, temperature), share)
-  const sampling = ancestral(denoise, NdArray.from(start, [1, start.length]), { mask, schedule, steps, generator })
+  const sampling = ancestralUnmasking(denoise, NdArray.from(start, [1, start.length]), { mask, schedule, steps, generator })
   let next = await sampling.next()
   for (; !next.done; next = await sampling.next()) yield { i: next.value.i, tokens: numbersOf(next.value.tokens) }
   return numbersOf(next.value)
@@ -147,7 +148,8 @@ async function* byAncestors({ model, plan, settings, start, generator }: Run): W
 async function* byScores({ model, plan, start, generator }: Run): Writing {
   const { mask, steps } = plan
   const { scale_by_sigma: scaled } = model.network.config as MdlmConfig
-  const fixed = (tokens: NdArray): NdArray => tokens.cast('f32').map((token, at) => (start[at] === mask ? token : (start[at] as number)))
+  const fixed = (tokens: NdArray): NdArray =>
+    tokens.cast('f32').map((token, at) => (start[at] === mask ? token : (start[at] as number)))
   const score = async (tokens: NdArray<'f32'>, sigma: number) =>
     scoresOf(await model.working.logits(tokens.cast('i64'), sigma), tokens, sigma, { scaled })
   const draw: Draw = (shares) => fixed(drawTokens(shares, generator))
