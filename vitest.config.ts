@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
 
@@ -11,9 +12,12 @@ export default defineConfig(({ mode }) => ({
     pool: 'forks',
     ...(mode === 'slow' ? { include: slow, testTimeout: 600_000 } : { include: all, exclude: slow, testTimeout: 30_000 }),
     hookTimeout: 60_000,
+    // A file of tests a core, ONNX Runtime on one: its threads would wait for each other longer than they work.
+    maxWorkers: availableParallelism(),
     env: {
       // Tests that load ONNX Runtime themselves leave no telemetry either.
       ORT_DISABLE_TELEMETRY: '1',
+      LANGEVIN_THREADS: '1',
       // Nothing goes into the user's folders, nor comes from them. The folder stays, so that icons are drawn once.
       LANGEVIN_CACHE: cache,
       HF_HOME: join(cache, 'huggingface'),

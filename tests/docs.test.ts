@@ -1,4 +1,5 @@
-import { execFileSync, spawnSync } from 'node:child_process'
+import { type ChildProcess, execFileSync, fork, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -7,6 +8,14 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 const root = resolve(import.meta.dirname, '..')
 /** Inside the package, so that a snippet's `import 'langevin/…'` is the package itself, from its source. */
 const snippets = join(root, '.cache/docs')
+
+/** TypeScript with a record of what it checked before. */
+const tsc = [
+  join(root, 'node_modules/typescript/bin/tsc'),
+  '--incremental',
+  '--tsBuildInfoFile',
+  join(root, '.cache/docs.tsbuildinfo'),
+]
 
 function filesIn(folder: string, ending: string): string[] {
   if (!existsSync(join(root, folder))) return []
@@ -52,7 +61,45 @@ beforeAll(() => {
   symlinkSync(join(root, 'parity/fixtures/text'), join(desk, 'language'), 'junction')
 })
 
-afterAll(() => rmSync(desk, { recursive: true, force: true }))
+afterAll(() => {
+  runner?.child.kill()
+  rmSync(desk, { recursive: true, force: true })
+})
+
+/** One process for all snippets, which would each load langevin for a second otherwise. */
+let runner: { readonly child: ChildProcess; said: string } | undefined
+
+function startRunner() {
+  const file = join(snippets, 'runner.mjs')
+  writeFileSync(
+    file,
+    `process.on('message', (file) => {
+      import(file).then(() => process.send('done'), (error) => process.send(String(error?.stack ?? error)))
+    })`,
+  )
+  const child = fork(file, { cwd: desk, execArgv: ['--conditions=@langevin/source'], silent: true })
+  const started = { child, said: '' }
+  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (text) => (started.said += text))
+  child.once('exit', () => {
+    if (runner === started) runner = undefined
+  })
+  return started
+}
+
+/** Runs a snippet to its end. @throws what it threw, or what the process said where it ended */
+async function runSnippet(file: string): Promise<void> {
+  runner ??= startRunner()
+  const { child } = runner
+  const started = runner
+  started.said = ''
+  child.send(file)
+  const answered = new AbortController()
+  const { signal } = answered
+  const [answer] = await Promise.race([once(child, 'message', { signal }), once(child, 'exit', { signal })])
+  answered.abort()
+  if (answer !== 'done')
+    throw new Error(`${typeof answer === 'string' ? answer : `the process ended with ${answer}`}\n${started.said}`)
+}
 
 test('snippets are found with their lines', () => {
   expect(blocks('# a\n```ts\nconst x = 1\n```\n```sh\nls\n```\n```ts\ny\n```\n')).toEqual([
@@ -63,10 +110,19 @@ test('snippets are found with their lines', () => {
 
 test.skipIf(programs.every(({ code }) => code === undefined))('snippets hold their types', { timeout: 120_000 }, () => {
   writeFileSync(join(snippets, 'tsconfig.json'), JSON.stringify({ extends: '../../tsconfig.json', include: ['*.ts'] }))
-  const tsc = spawnSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', snippets], { encoding: 'utf8' })
-  expect(tsc.stdout).toBe('')
+  const found = spawnSync(process.execPath, [...tsc, '-p', snippets], { encoding: 'utf8' })
+  expect(found.stdout).toBe('')
 })
 
-test.for(programs)('$name runs', { timeout: 120_000 }, ({ file }) => {
+const inDocs = programs.filter(({ code }) => code !== undefined)
+test.for(inDocs)('$name runs', { timeout: 120_000 }, ({ file }) => runSnippet(file))
+
+test.skipIf(inDocs.length === 0)('no snippet leaves anything open that would keep its process from ending', async () => {
+  const child = (runner as NonNullable<typeof runner>).child
+  child.disconnect()
+  expect(await once(child, 'exit')).toEqual([0, null])
+})
+
+test.for(programs.filter(({ code }) => code === undefined))('$name runs', { timeout: 120_000 }, ({ file }) => {
   execFileSync(process.execPath, ['--conditions=@langevin/source', file], { cwd: desk, stdio: 'pipe', encoding: 'utf8' })
 })

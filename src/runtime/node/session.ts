@@ -1,4 +1,5 @@
 import type { InferenceSession } from 'onnxruntime-common'
+import { ArgumentError } from '../../core/errors.ts'
 import { encodeModel, type OnnxModel } from '../../core/onnx/proto.ts'
 import type { Session, SessionOptions } from '../backend.ts'
 import { importEngine } from './engine-package.ts'
@@ -18,13 +19,23 @@ export async function createNodeSession(model: OnnxModel, options: SessionOption
   return InferenceSession.create(encodeModel(model), sessionOptions(model, options))
 }
 
+/** `LANGEVIN_THREADS`: processor cores that ONNX Runtime uses where an option does not say; all of them unless set. */
+function threadsByDefault(): number | undefined {
+  const text = process.env.LANGEVIN_THREADS
+  if (text === undefined || text === '') return undefined
+  const threads = Number(text)
+  if (!Number.isSafeInteger(threads) || threads < 0)
+    throw new ArgumentError(`LANGEVIN_THREADS is "${text}": give a number of processor cores, such as 2, or 0 for all`)
+  return threads
+}
+
 function sessionOptions(
   model: OnnxModel,
   {
     device,
     resident = [],
     prepack = true,
-    threads,
+    threads = threadsByDefault(),
     arena = true,
     rewrite = true,
     layout = true,
