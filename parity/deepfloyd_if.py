@@ -7,7 +7,6 @@ Needs Beautiful Soup and ftfy, with which diffusers cleans captions.
 
 import json
 import shutil
-import warnings
 from pathlib import Path
 
 import bs4
@@ -15,20 +14,15 @@ import diffusers
 import ftfy
 import numpy as np
 import torch
-import transformers
 from diffusers import DDPMScheduler, UNet2DConditionModel
 from diffusers.pipelines.deepfloyd_if import IFWatermarker
 from networks import set_weights
 from PIL import Image
+from quiet import quiet
 from safetensors.torch import save_file
 from transformers import T5EncoderModel, T5Tokenizer
 
-warnings.filterwarnings("ignore")
-diffusers.logging.set_verbosity_error()
-diffusers.logging.disable_progress_bar()
-transformers.logging.set_verbosity_error()
-transformers.logging.disable_progress_bar()
-torch.set_num_threads(1)
+quiet()
 here = Path(__file__).parent / "fixtures"
 out = here / "deepfloyd-if"
 texts = here / "transformers" / "pixart-sigma"

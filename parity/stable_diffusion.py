@@ -10,7 +10,6 @@ and the names of the expected ones in `pictures.safetensors` (uint8 [H, W, 3]).
 
 import argparse
 import json
-import warnings
 from pathlib import Path
 
 import diffusers
@@ -18,16 +17,12 @@ import numpy as np
 import torch
 import transformers
 from PIL import Image
+from quiet import quiet
 from safetensors.torch import load_file, save_file
 from sd_cases import cases_of
 from tiny_checkpoints import Size, build, drawn
 
-warnings.filterwarnings("ignore")
-diffusers.logging.set_verbosity_error()
-diffusers.logging.disable_progress_bar()
-transformers.logging.set_verbosity_error()
-transformers.logging.disable_progress_bar()
-torch.set_num_threads(1)
+quiet()
 
 # What a kind of picture is called here, by what diffusers calls its pipeline.
 kinds = {

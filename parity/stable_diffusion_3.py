@@ -16,7 +16,6 @@ import json
 import math
 import shutil
 import tempfile
-import warnings
 from pathlib import Path
 
 import diffusers
@@ -27,16 +26,12 @@ from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, SD3Control
 from networks import set_weights
 from peft import LoraConfig, get_peft_model_state_dict
 from PIL import Image
+from quiet import quiet
 from safetensors.torch import save_file
 from tiny_checkpoints import Builder, Size
 from transformers import CLIPTextModelWithProjection, T5Config, T5EncoderModel, T5Tokenizer
 
-warnings.filterwarnings("ignore")
-diffusers.logging.set_verbosity_error()
-diffusers.logging.disable_progress_bar()
-transformers.logging.set_verbosity_error()
-transformers.logging.disable_progress_bar()
-torch.set_num_threads(1)
+quiet()
 
 fixtures = Path(__file__).parent / "fixtures"
 folder = fixtures / "stable-diffusion-3"

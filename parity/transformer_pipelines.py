@@ -7,7 +7,6 @@ Needs Beautiful Soup and ftfy, with which diffusers cleans captions.
 
 import json
 import shutil
-import warnings
 from pathlib import Path
 
 import bs4
@@ -15,18 +14,13 @@ import diffusers
 import ftfy
 import numpy as np
 import torch
-import transformers
 from diffusers import AutoencoderKL, DiTPipeline, DiTTransformer2DModel, PixArtAlphaPipeline, PixArtSigmaPipeline, PixArtTransformer2DModel
 from networks import set_weights
+from quiet import quiet
 from safetensors.torch import save_file
 from transformers import T5Config, T5EncoderModel, T5Tokenizer
 
-warnings.filterwarnings("ignore")
-diffusers.logging.set_verbosity_error()
-diffusers.logging.disable_progress_bar()
-transformers.logging.set_verbosity_error()
-transformers.logging.disable_progress_bar()
-torch.set_num_threads(1)
+quiet()
 here = Path(__file__).parent / "fixtures"
 out = here / "transformers"
 

@@ -1,4 +1,5 @@
 import { LangevinError } from '../core/errors.ts'
+import { inWords } from '../core/system-error.ts'
 
 /** The start of a string from a file, safe to print: quoted, escaped, at most about 120 characters. */
 export function quote(text: string): string {
@@ -71,7 +72,7 @@ export class SaveError extends LangevinError {
   readonly file: string
 
   constructor(file: string, cause: unknown) {
-    super(`${file}: cannot be written: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+    super(`${file}: cannot be written: ${inWords(cause)}`, { cause })
     this.file = file
   }
 }

@@ -87,9 +87,7 @@ export function failure(model: string, cause: unknown, path?: string): LangevinE
     return new HubError(model, `${at}the cache cannot be read or written: ${inWords(cause)} (${cause.path})`, { cause })
   if (!isAnswer(cause)) {
     const inner = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause
-    return new HubError(model, `${at}the hub cannot be reached: ${inner instanceof Error ? inner.message : String(inner)}`, {
-      cause,
-    })
+    return new HubError(model, `${at}the hub cannot be reached: ${inWords(inner)}`, { cause })
   }
   const why: Readonly<Record<number, string>> = {
     401: 'the hub does not know it, or it is private: check the name, or set HF_TOKEN',

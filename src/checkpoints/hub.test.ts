@@ -102,7 +102,9 @@ test('offline, or with the hub out of reach, the cache serves; without it the er
   expect(await fetchModel(model, { endpoint: gone, cache })).toBe(path)
   await expect(fetchModel('some-org/other', { endpoint, cache })).rejects.toThrow('HF_HUB_OFFLINE')
   vi.stubEnv('HF_HUB_OFFLINE', '')
-  await expect(fetchModel('some-org/other', { endpoint: gone, cache })).rejects.toThrow('cannot be reached')
+  await expect(fetchModel('some-org/other', { endpoint: gone, cache })).rejects.toThrow(
+    /cannot be reached: (ECONNREFUSED, nothing answers at that address|bad port)/,
+  )
 })
 
 test('token, endpoint and cache come from the usual places', async () => {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { z } from 'zod'
 import { ArgumentError } from '../core/errors.ts'
+import { inWords } from '../core/system-error.ts'
 import { type TrainingConfig, trainingSchema } from '../training/options.ts'
 import type { TrainingJob } from '../training/run.ts'
 import { recipes } from './bundled/index.ts'
@@ -44,10 +45,16 @@ export function recipeJson({ type, config }: Recipe, { output_dir: _, ...trainin
 }
 
 function readJsonFile(file: string): unknown {
+  let text: string
   try {
-    return JSON.parse(readFileSync(file, 'utf8'))
+    text = readFileSync(file, 'utf8')
   } catch (cause) {
-    throw new ArgumentError(`${file}: ${(cause as Error).message}`, { cause })
+    throw new ArgumentError(`${file}: ${inWords(cause)}`, { cause })
+  }
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    throw new ArgumentError(`${file}: not JSON: ${(cause as Error).message}`, { cause })
   }
 }
 

@@ -68,7 +68,7 @@ describe('a recipe', () => {
   test('is found by its name or in a file, else the names are told', () => {
     expect(openRecipe('ddpm-stickers-32').kind).toBe('ddpm')
     expect(() => openRecipe('toString')).toThrow('recipes: ddpm-stickers-32')
-    expect(() => openRecipe(join(desk, 'none.json'))).toThrow('ENOENT')
+    expect(() => openRecipe(join(desk, 'none.json'))).toThrow('none.json: ENOENT, there is no such file')
     expect(faults([])).toContain('recipe is missing; expected one of ddpm, score, classifier')
     expect(faults({ ...ddpm, recipe: 'gan' })).toContain('recipe is "gan"')
   })

@@ -52,7 +52,7 @@ const lanczos: Upscaler = {
   name: 'lanczos',
   scale: 4,
   async *upscale(picture, { scale = 4 } = {}) {
-    checkPicture(picture)
+    channelsOf(picture)
     const made = resized(picture, checkScale(scale))
     yield { done: 1, total: 1 }
     return made
@@ -76,7 +76,7 @@ function networkUpscaler(network: UpscalerNetwork, options: CompileOptions): Ups
     name: network.className,
     scale: network.scale,
     async *upscale(picture, given = {}) {
-      const channels = checkPicture(picture)
+      const channels = channelsOf(picture)
       const scale = checkScale(given.scale ?? network.scale)
       const options = tileOptions(network, picture, given)
       const parts = partsFor(picture, network.channels)
@@ -134,7 +134,8 @@ function tileOptions({ scale, multiple, tiling: own }: UpscalerNetwork, picture:
   return { scale, tile: side, tiling }
 }
 
-function checkPicture(picture: NdArray): number {
+/** The channels of a picture that can be enlarged. */
+function channelsOf(picture: NdArray): number {
   const { shape } = picture
   const [channels = 0] = shape
   if (shape.length !== 3 || channels < 1 || channels > 4 || shape.some((n) => n === 0))

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { availableParallelism, cpus } from 'node:os'
 import { extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { inWords } from '../../core/system-error.ts'
 import type { Device } from '../backend.ts'
 import { enginePackage } from './engine-package.ts'
 
@@ -70,7 +71,7 @@ function runProbe(env: Readonly<Record<string, string | undefined>>, patience: n
     }
     child.stdout.on('data', collect)
     child.stderr.on('data', collect)
-    child.on('error', (error) => resolve({ output, end: error.message }))
+    child.on('error', (error) => resolve({ output, end: inWords(error) }))
     child.on('close', (code, signal) => resolve({ output, end: `trying it ended with ${signal ?? `exit code ${code}`}` }))
   })
 }

@@ -4,6 +4,7 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { LangevinError } from '../../core/errors.ts'
+import { inWords } from '../../core/system-error.ts'
 import { programFolder } from './cache.ts'
 
 /** ONNX Runtime is not installed and cannot be brought. */
@@ -48,7 +49,7 @@ function bring(): Promise<string> {
     const remedy = `run \`npm install ${name}@${optionalDependencies[name]} --ignore-scripts\` where langevin is installed`
     const fail = (reason: string) =>
       reject(new EngineMissingError(`ONNX Runtime (${name}) is not installed: ${reason}; ${remedy}`))
-    child.on('error', (error) => fail(error.message))
+    child.on('error', (error) => fail(inWords(error)))
     child.on('close', (code, signal) =>
       code === 0 ? resolve(output) : fail(`bringing it ended with ${signal ?? `code ${code}`}`),
     )
