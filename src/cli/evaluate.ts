@@ -12,12 +12,14 @@ Text to image, any pipeline: a judge, which is a small network that finds object
 
 Unconditional models of stickers: the squared Fréchet distance of their pictures from real ones, between Gaussians fitted to features of a small classifier. It is not an FID, which uses features of another network.
 
-A classifier, an autoencoder, a CLIP, a judge: how often it is right, on real pictures.`,
+A classifier, an autoencoder, a CLIP, a judge: how often it is right, on real pictures.
+
+Upscalers, one or all that are at hand (\`upscalers\`): each of them and resampling on the same pictures, made small in several ways and enlarged again.`,
   positional: ['model'],
   options: z.object({
     model: z.string().meta({
       description:
-        'the folder of a model, or the name of a bundled one; a text-to-image model also as a file, or by its name on the hub',
+        'the folder of a model, or the name of a bundled one; a text-to-image model also as a file, or by its name on the hub; or upscalers',
     }),
     ...evaluateOptions.shape,
     device: z.enum(['cpu', 'webgpu', 'cuda']).default('cpu').meta({ description: 'where the network runs' }),
@@ -28,6 +30,7 @@ A classifier, an autoencoder, a CLIP, a judge: how often it is right, on real pi
     ['langevin evaluate runs/ddpm-stickers-32/model --num 256 --json', 'your own, quickly, for programs'],
     ['langevin evaluate stickers-t2i --num 100 --validation 50', 'a text-to-image model, on 100 captions'],
     ['langevin evaluate runs/stickers-vae/model', 'a part of a text-to-image model'],
+    ['langevin evaluate upscalers --num 200 --photographs photos/', 'upscalers and resampling side by side'],
     ['langevin evaluate sticker-classifier-32', 'the classifier that the others are measured with'],
   ],
   async run({ model, device, json, ...options }, io) {
@@ -62,6 +65,16 @@ A classifier, an autoencoder, a CLIP, a judge: how often it is right, on real pi
           const { evaluatePart } = await import('../recipes/evaluation/evaluate-scenes.ts')
           const evaluation = await evaluatePart(found.path, found, options, context)
           return [evaluation, [inColumns(sceneTables.partTable(evaluation))]]
+        }
+        case 'upscalers': {
+          const [{ evaluateUpscalers, MOST_PICTURES }, { upscalerTables }] = await Promise.all([
+            import('../recipes/evaluation/upscalers.ts'),
+            import('../recipes/evaluation/upscaler-tables.ts'),
+          ])
+          const { num, photographs, classifier } = options
+          const asked = { num: Math.min(num, MOST_PICTURES), photographs, classifier, upscalers: found.upscalers }
+          const evaluation = await evaluateUpscalers(asked, watch)
+          return [evaluation, upscalerTables(evaluation).map(inColumns)]
         }
         case 'classifier': {
           const { evaluateClassifier } = await import('../recipes/evaluation/evaluate.ts')

@@ -74,6 +74,22 @@ export const benchmarks = {
     warmUp: 0,
     repeats: 1,
   },
+  'upscale-rrdb': {
+    what: 'a picture of 256×256 pixels made 1024×1024, and opening the checkpoint with the first one',
+    subject: 'RRDBNet of RealESRGAN_x4plus (16,697,987 parameters), random weights in float32',
+    forms: ['float'],
+    peers: ['eager', 'channels_last'],
+    warmUp: 0,
+    repeats: 1,
+  },
+  'upscale-swinir': {
+    what: 'a picture of 256×256 pixels made 1024×1024, and opening the checkpoint with the first one',
+    subject: 'SwinIR light ×4 (929,628 parameters), random weights in float32',
+    forms: ['float'],
+    peers: ['eager', 'channels_last'],
+    warmUp: 0,
+    repeats: 1,
+  },
 } as const satisfies Record<string, Benchmark>
 export type BenchmarkName = keyof typeof benchmarks
 
@@ -101,7 +117,12 @@ export interface BenchmarkResult {
 
 const here = (file: string) => fileURLToPath(new URL(file, import.meta.url))
 const ours = here(import.meta.url.endsWith('.ts') ? './side.ts' : './side.js')
-const scripts: Readonly<Partial<Record<BenchmarkName, string>>> = { 'sd-unet': 'sd_unet', 'sd3-transformer': 'sd3_transformer' }
+const scripts: Readonly<Partial<Record<BenchmarkName, string>>> = {
+  'sd-unet': 'sd_unet',
+  'sd3-transformer': 'sd3_transformer',
+  'upscale-rrdb': 'upscale',
+  'upscale-swinir': 'upscale',
+}
 const theirs = (name: BenchmarkName) => here(`../../../bench/${scripts[name] ?? 'unet'}.py`)
 
 export interface CompareOptions {

@@ -9,6 +9,7 @@ import { type Form, sdCheckpoint, sdStep } from './sd-unet.ts'
 import { type Form as Sd3PictureForm, sd3Folder, sd3Picture } from './sd3-picture.ts'
 import { sd3Checkpoint, sd3Step } from './sd3-transformer.ts'
 import { inference, preparation, training, writeModel } from './unet.ts'
+import { upscaleRun, upscalerCheckpoint } from './upscale.ts'
 
 const [name, dir, form] = process.argv.slice(2) as [string, string, string | undefined]
 const say = (line: object) => process.stdout.write(`${JSON.stringify(line)}\n`)
@@ -34,6 +35,8 @@ const works: Record<string, () => Promise<() => Promise<object>>> = {
   'sd-unet': () => sdStep(dir, (form ?? 'float') as Form),
   'sd3-transformer': () => sd3Step(dir, (form ?? 'float') as Form),
   'sd3-picture': async () => () => sd3Picture(dir, form as Sd3PictureForm),
+  'upscale-rrdb': () => upscaleRun(dir),
+  'upscale-swinir': () => upscaleRun(dir),
   modes: async () => () => modeFigures(dir, form as Mode),
 }
 
@@ -43,6 +46,8 @@ const shared: Record<string, () => Promise<string>> = {
   'sd3-transformer model': () => sd3Checkpoint(),
   'sd3-picture model': async () => sd3Folder(),
   'modes model': modesCheckpoint,
+  'upscale-rrdb model': () => upscalerCheckpoint('upscale-rrdb'),
+  'upscale-swinir model': () => upscalerCheckpoint('upscale-swinir'),
 }
 
 const make = shared[name]

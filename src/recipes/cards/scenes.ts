@@ -4,10 +4,13 @@ import { writeJson } from '../../checkpoints/json.ts'
 import { evaluatePart, evaluateTextToImage } from '../evaluation/evaluate-scenes.ts'
 import type { EvaluateContext, EvaluateOptions } from '../evaluation/options.ts'
 import { partMeasures } from '../evaluation/parts.ts'
+import { evaluateUpscalers, MOST_PICTURES } from '../evaluation/upscalers.ts'
+import { upscalerType } from '../tasks/upscaler/upscaler.ts'
 import { wrapped } from './common.ts'
 import { partCard } from './part.ts'
 import type { SceneCard } from './scene-common.ts'
 import { textToImageCard } from './text-to-image.ts'
+import { upscalerCard } from './upscaler.ts'
 
 /** Writes the card of a model of scenes, with its pictures and its numbers, into a folder that has the model. */
 export async function publishScenes(
@@ -24,6 +27,12 @@ export async function publishScenes(
   if (Object.hasOwn(partMeasures, type)) {
     const evaluation = await evaluatePart(dir, { kind: type, data }, evaluate, watch)
     return save(evaluation, partCard(card, evaluation))
+  }
+  if (type === upscalerType.name) {
+    const { num, photographs, classifier } = evaluate
+    const asked = { num: Math.min(num, MOST_PICTURES), photographs, classifier, upscalers: [dir] }
+    const evaluation = await evaluateUpscalers(asked, watch)
+    return save(evaluation, upscalerCard(card, evaluation))
   }
   const found = await evaluateTextToImage(dir, data, evaluate, watch)
   save(found.evaluation, await textToImageCard(card, found))

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { readJson } from '../../checkpoints/json.ts'
 import { modelFolder } from '../../pipelines/index.ts'
 import type { ScenesConfig } from '../data.ts'
+import { upscalerType } from '../tasks/upscaler/upscaler.ts'
 import { isClassifier } from './evaluate.ts'
 import { commonScenes, sceneModel } from './evaluate-scenes.ts'
 import { partMeasures } from './parts.ts'
@@ -13,6 +14,8 @@ export type MeasuredAs = { readonly path: string } & (
   /** An autoencoder, a CLIP or a judge of scenes. */
   | { readonly as: 'part'; readonly kind: string; readonly data: ScenesConfig }
   | { readonly as: 'classifier' }
+  /** Upscalers: one, or those that are at hand, beside resampling. */
+  | { readonly as: 'upscalers'; readonly upscalers?: readonly string[] }
   /** Pictures without text. */
   | { readonly as: 'pictures' }
 )
@@ -21,16 +24,18 @@ export type MeasuredAs = { readonly path: string } & (
 const unconditional = ['DDPMPipeline', 'DDIMPipeline', 'PNDMPipeline', 'ScoreSdeVePipeline', 'KarrasVePipeline']
 
 /**
- * What `langevin evaluate` measures of a model: a folder, a bundled model's name, a single file or a name on the hub.
+ * What `langevin evaluate` measures of a model: a folder, a bundled model's name, a single file or a name on the hub; or `upscalers`, all of them.
  *
  * @throws FolderError where there is no such model
  */
 export function measuredAs(model: string): MeasuredAs {
+  if (model === 'upscalers' && !existsSync(model)) return { path: model, as: 'upscalers' }
   const onHub = !existsSync(model) && /^[\w.-]+\/[\w.-]+$/.test(model)
   if (onHub || (existsSync(model) && !statSync(model).isDirectory()))
     return { path: model, as: 'text-to-image', data: commonScenes() }
   const path = modelFolder(model)
   const scenes = sceneModel(path)
+  if (scenes?.kind === upscalerType.name) return { path, as: 'upscalers', upscalers: [model] }
   if (scenes && Object.hasOwn(partMeasures, scenes.kind)) return { path, as: 'part', ...scenes }
   if (isClassifier(path)) return { path, as: 'classifier' }
   if (unconditional.includes(String(readJson(join(path, 'model_index.json'))._class_name))) return { path, as: 'pictures' }

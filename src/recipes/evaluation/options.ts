@@ -7,7 +7,11 @@ import type { CompileOptions } from '../../runtime/program.ts'
 
 /** How a model is sampled to be measured; a classifier takes `num` alone. */
 export const evaluateOptions = z.object({
-  num: z.int().min(2).default(1024).meta({ description: 'pictures in every set; at most 500 for a text-to-image model' }),
+  num: z
+    .int()
+    .min(2)
+    .default(1024)
+    .meta({ description: 'pictures in every set; at most 500 for a text-to-image model, 200 for upscalers' }),
   steps: z
     .int()
     .positive()
@@ -33,6 +37,7 @@ export const evaluateOptions = z.object({
     .string()
     .default('stickers-judge')
     .meta({ description: 'text-to-image model: the folder or name of the judge of its pictures' }),
+  photographs: z.string().optional().meta({ description: 'upscalers: a folder of photographs that they are measured on too' }),
   classifier: z
     .string()
     .default('sticker-classifier-32')
