@@ -73,7 +73,7 @@ export const encoderFields = {
   num_attention_heads: perLevel(count).nullable().default(null),
   use_linear_projection: z.boolean().default(false),
   class_embed_type: z.enum(['timestep', 'identity', 'projection', 'simple_projection']).nullable().default(null),
-  addition_embed_type: z.enum(['text', 'text_image', 'text_time', 'image']).nullable().default(null),
+  addition_embed_type: z.enum(['text', 'text_image', 'text_time', 'image', 'image_hint']).nullable().default(null),
   addition_time_embed_dim: count.nullable().default(null),
   /** Classes, or noise levels, of a learned table. */
   num_class_embeds: count.nullable().default(null),
@@ -87,7 +87,7 @@ export const encoderFields = {
 /**
  * diffusers' `UNet2DConditionModel`, with its field names and defaults (models/unets/unet_2d_condition.py, v0.42).
  *
- * Left out: k-diffusion's blocks, GLIGEN, dual attention and image hints.
+ * Left out: k-diffusion's blocks, GLIGEN and dual attention.
  */
 export const unet2dConditionSchema = z
   .object({
@@ -175,7 +175,7 @@ export function* faultsOf(config: EncoderConfig): Generator<[keyof EncoderConfig
     yield* needs('addition_time_embed_dim', 'addition_embed_type')
     yield* needs('projection_class_embeddings_input_dim', 'addition_embed_type')
   }
-  if (config.addition_embed_type === 'image') yield* needs('encoder_hid_dim', 'addition_embed_type')
+  if (config.addition_embed_type?.startsWith('image')) yield* needs('encoder_hid_dim', 'addition_embed_type')
   const single = config.encoder_hid_dim !== null || config.addition_embed_type?.startsWith('text')
   if (single && Array.isArray(config.cross_attention_dim) && new Set(config.cross_attention_dim).size > 1) {
     yield ['cross_attention_dim', 'must be one width where the context is projected or added to the time']

@@ -4,7 +4,7 @@ import { dims } from '../../core/shape.ts'
 import type { Tensor } from '../../core/tensor.ts'
 import type { FreeU } from '../../diffusion/freeu.ts'
 import { activations } from '../../nn/activation.ts'
-import { type Layer, layerNorm, linear } from '../../nn/layers.ts'
+import { conv, type Layer, layerNorm, linear } from '../../nn/layers.ts'
 import { normal, type Params } from '../../nn/params.ts'
 import { gaussianFourier, sinusoidal, timeEmbedding } from '../../nn/time.ts'
 import type { ImagePrompt, Sight } from '../../nn/transformer.ts'
@@ -23,6 +23,8 @@ export interface Extras {
   readonly timeIds?: Tensor | undefined
   /** The embedded picture of Kandinsky: [B, D]. */
   readonly imageEmbeds?: Tensor | undefined
+  /** Kandinsky 2.2's ControlNet: the control image in [0, 1], [B, 3, 8·H, 8·W]. */
+  readonly hint?: Tensor | undefined
   /** Which tokens of the context are seen: f32 [B, M], 1 or 0. */
   readonly contextMask?: Tensor | undefined
   /** Pictures that the transformers see beside the context, each by an adapter's keys and values (`models/ip-adapter`). */
@@ -46,6 +48,8 @@ export interface Conditioning {
   readonly timeWidth: number
   /** timestep f32 [B], context [B, M, C]. */
   readonly embed: (timestep: Tensor, context: Tensor, extras: Extras) => Given
+  /** Channels that a control image gives the sample: [B, 4, H, W]. */
+  readonly hint: ((extras: Extras) => Tensor) | undefined
 }
 
 /** Time, class, pooled text and context, as the blocks take them. */
@@ -70,6 +74,7 @@ export function conditioning(p: Params, config: UNet2DConditionConfig): Conditio
 
   return {
     timeWidth: config.class_embeddings_concat ? 2 * width : width,
+    hint: config.addition_embed_type === 'image_hint' ? hintEncoder(p.at('add_embedding', 'input_hint_block')) : undefined,
     embed: (timestep, context, extras) => {
       const { B, M } = dims(context, 'B M D')
       dims(timestep, 'B', { B })
@@ -98,7 +103,7 @@ const sinusoid =
   (t) =>
     sinusoidal(t, width, { cosineFirst: config.flip_sin_to_cos, frequencyShift: config.freq_shift })
 
-function needed(extras: Extras, name: 'textEmbeds' | 'timeIds' | 'imageEmbeds', reason: string): Tensor {
+function needed(extras: Extras, name: 'textEmbeds' | 'timeIds' | 'imageEmbeds' | 'hint', reason: string): Tensor {
   const given = extras[name]
   if (!given) throw new ArgumentError(`the network needs ${name}: its config has ${reason}`)
   return given
@@ -110,7 +115,8 @@ function refuseUnused(config: UNet2DConditionConfig, extras: Extras): void {
   const takes = {
     textEmbeds: addition === 'text_time' || addition === 'text_image',
     timeIds: addition === 'text_time',
-    imageEmbeds: addition === 'text_image' || addition === 'image' || (context ?? '').includes('image'),
+    imageEmbeds: (addition ?? '').includes('image') || (context ?? '').includes('image'),
+    hint: addition === 'image_hint',
   }
   for (const [name, taken] of Object.entries(takes)) {
     if (!taken && extras[name as keyof typeof takes]) {
@@ -146,7 +152,8 @@ function additionEmbedding(p: Params, config: UNet2DConditionConfig, width: numb
         return embed(concat([text, sizes], 1))
       }
     }
-    case 'image': {
+    case 'image':
+    case 'image_hint': {
       const project = linear(p.at('image_proj'), config.encoder_hid_dim as number, width)
       const norm = layerNorm(p.at('image_norm'), width)
       return (_: Tensor, extras: Extras) => norm(project(needed(extras, 'imageEmbeds', reason)))
@@ -155,6 +162,20 @@ function additionEmbedding(p: Params, config: UNet2DConditionConfig, width: numb
       return undefined
   }
 }
+
+/** A control image as channels of the sample, an eighth as large: [B, 3, 8·H, 8·W] → [B, 4, H, W]. */
+function hintEncoder(p: Params) {
+  const widths = [3, 16, 16, 32, 32, 96, 96, 256, HINT_CHANNELS]
+  const convs = widths.slice(1).map((to, i) => {
+    const stride = [2, 4, 6].includes(i) ? 2 : 1
+    return conv(p.at(2 * i), widths[i] as number, to, 3, { padding: 1, stride })
+  })
+  return (extras: Extras): Tensor =>
+    convs.reduce((x, layer, i) => layer(i === 0 ? x : x.silu()), needed(extras, 'hint', 'addition_embed_type "image_hint"'))
+}
+
+/** Channels of the sample that a control image fills. */
+export const HINT_CHANNELS = 4
 
 /** The context's mean attends to the context: [B, M, contextWidth] → [B, width] (Saharia et al. 2022b, appendix B). */
 function pooledText(p: Params, contextWidth: number, width: number, heads: number): Layer {

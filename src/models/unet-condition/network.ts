@@ -1,4 +1,5 @@
 import { ArgumentError } from '../../core/errors.ts'
+import { concat } from '../../core/functions.ts'
 import { dims, sameShape, showShape } from '../../core/shape.ts'
 import type { Tensor } from '../../core/tensor.ts'
 import { activations } from '../../nn/activation.ts'
@@ -7,7 +8,7 @@ import { conv, groupNorm, type Layer } from '../../nn/layers.ts'
 import type { Params } from '../../nn/params.ts'
 import { type Common, type Conditioned, downBlock, midBlock, upBlock } from './blocks.ts'
 import { headDimOf, type Level, levelsOf, type UNet2DConditionConfig } from './config.ts'
-import { type Conditioning, conditioning, type Extras, type Given } from './embeddings.ts'
+import { type Conditioning, conditioning, type Extras, type Given, HINT_CHANNELS } from './embeddings.ts'
 
 /** What other networks add to this one's features. */
 export interface Residuals {
@@ -19,7 +20,7 @@ export interface Residuals {
 }
 
 /**
- * sample [B, in_channels, H, W], timestep f32 [B], context [B, M, cross_attention_dim or encoder_hid_dim]
+ * sample [B, in_channels, H, W] (of which a control image fills the last 4 where the config takes one), timestep f32 [B], context [B, M, cross_attention_dim or encoder_hid_dim]
  * → [B, out_channels, H, W]. Any H and W will do.
  */
 export type UNet2DCondition = (sample: Tensor, timestep: Tensor, context: Tensor, extras?: Extras & Residuals) => Tensor
@@ -38,7 +39,8 @@ export function unet2dCondition(
   const levels = levelsOf(config)
   const widths = config.block_out_channels
   const first = widths[0] as number
-  const { embed, timeWidth, convIn, down, mid } = encoderHalf(p, config, dropout)
+  const { embed, hint, timeWidth, convIn, down, mid } = encoderHalf(p, config, dropout)
+  const channels = config.in_channels - (hint ? HINT_CHANNELS : 0)
   const common: Common = { config, timeWidth, dropout }
   const deepest = widths.length - 1
   /** Channels of a level, 0 the finest; levels beyond an end have those of the end. */
@@ -56,10 +58,12 @@ export function unet2dCondition(
   const convOut = samePadded(p.at('conv_out'), first, config.out_channels, config.conv_out_kernel)
 
   return (sample, timestep, context, extras = {}) => {
-    const { B } = dims(sample, 'B C H W', { C: config.in_channels })
+    const { B } = dims(sample, 'B C H W', { C: channels })
     dims(context, 'B M D', { B })
     const given = embed(timestep, context, extras)
-    const below = down(convIn(config.center_input_sample ? sample.mul(2).sub(1) : sample), given, extras.adapterFeatures)
+    const centred = config.center_input_sample ? sample.mul(2).sub(1) : sample
+    const seen = hint ? concat([centred, hint(extras)], 1) : centred
+    const below = down(convIn(seen), given, extras.adapterFeatures)
     const middle = mid ? mid(below.x, given) : below.x
     const adapted = withLeftFeatures(middle, below.features)
     let { x, skips } = withControl(adapted, below.skips, extras)
@@ -87,7 +91,7 @@ export interface EncoderHalf extends Conditioning {
 export function encoderHalf(p: Params, config: UNet2DConditionConfig, dropout?: Dropout): EncoderHalf {
   const levels = levelsOf(config)
   const first = config.block_out_channels[0] as number
-  const { embed, timeWidth } = conditioning(p, config)
+  const { embed, hint, timeWidth } = conditioning(p, config)
   const common: Common = { config, timeWidth, dropout }
   const blocks = levels.map((level, i) => {
     const place = { inputs: levels[Math.max(i - 1, 0)]?.channels as number, level, last: i === levels.length - 1 }
@@ -95,6 +99,7 @@ export function encoderHalf(p: Params, config: UNet2DConditionConfig, dropout?: 
   })
   return {
     embed,
+    hint,
     timeWidth,
     convIn: samePadded(p.at('conv_in'), config.in_channels, first, config.conv_in_kernel),
     down: (x, given, features = []) => {

@@ -71,7 +71,7 @@ export type AutoencoderKLConfig = Readonly<z.infer<typeof autoencoderKLSchema>>
 export const autoencoderKLConfig = (fields: unknown, place?: string): AutoencoderKLConfig =>
   parseConfig('AutoencoderKL', autoencoderKLSchema, fields, place)
 
-/** diffusers' `VQModel` (models/autoencoders/vq_model.py, v0.42), without the spatial norm of MoVQ. */
+/** diffusers' `VQModel` (models/autoencoders/vq_model.py, v0.42). */
 export const vqModelSchema = z
   .object({
     ...coderFields,
@@ -80,12 +80,20 @@ export const vqModelSchema = z
     /** Width of a code; latent_channels where null. */
     vq_embed_dim: count.nullable().default(null),
     scaling_factor: z.number().default(0.18215),
-    norm_type: z.literal('group').default('group'),
+    /** `spatial`: the decoder's norms see the codes, as MoVQ's. */
+    norm_type: z.enum(['group', 'spatial']).default('group'),
     /** For pipelines: whether what they decode are indices. */
     lookup_from_codebook: z.boolean().default(false),
     force_upcast: z.boolean().default(false),
   })
-  .check(checkBlocks)
+  .check((ctx) => {
+    checkBlocks(ctx)
+    const { norm_type: norm, vq_embed_dim: width, latent_channels: channels } = ctx.value
+    if (norm === 'spatial' && (width ?? channels) !== channels) {
+      const message = `is ${width}; spatial norms take codes of latent_channels, ${channels}`
+      ctx.issues.push({ code: 'custom', path: ['vq_embed_dim'], message, input: ctx.value })
+    }
+  })
 
 export type VQModelConfig = Readonly<z.infer<typeof vqModelSchema>>
 

@@ -5,6 +5,7 @@ import { conv, sequence } from '../../nn/layers.ts'
 import { type Params, uniform } from '../../nn/params.ts'
 import { decoder, encoder } from './coder.ts'
 import type { VQModelConfig } from './config.ts'
+import { movqDecoder } from './movq-decoder.ts'
 
 export interface Quantized {
   /** The nearest codes [B, D, H, W]; a gradient passes to the latents as if they were not rounded (Bengio et al. 2013). */
@@ -25,12 +26,16 @@ export interface VQModel {
   readonly decode: (latents: Tensor) => Tensor
 }
 
-/** An autoencoder with a codebook (van den Oord et al. 2017; Esser et al. 2021), with the keys of diffusers' `VQModel`. */
+/**
+ * An autoencoder with a codebook (van den Oord et al. 2017; Esser et al. 2021), with the keys of diffusers' `VQModel`; with spatial norms
+ * MoVQ (Zheng et al. 2022).
+ */
 export function vqModel(p: Params, config: VQModelConfig): VQModel {
   const { latent_channels: channels, num_vq_embeddings: codes } = config
   const width = config.vq_embed_dim ?? channels
   const encode = sequence(encoder(p.at('encoder'), config, channels), conv(p.at('quant_conv'), channels, width, 1))
-  const decode = sequence(conv(p.at('post_quant_conv'), width, channels, 1), decoder(p.at('decoder'), config))
+  const afterCodes = conv(p.at('post_quant_conv'), width, channels, 1)
+  const decode = config.norm_type === 'spatial' ? movqDecoder(p.at('decoder'), config) : decoder(p.at('decoder'), config)
   const codebook = p.at('quantize', 'embedding').get('weight', [codes, width], uniform(1 / codes))
   const lookup = (indices: Tensor) => embedding(codebook, indices).transpose(0, 3, 1, 2)
   return {
@@ -59,7 +64,7 @@ export function vqModel(p: Params, config: VQModelConfig): VQModel {
     lookup,
     decode: (latents) => {
       dims(latents, 'B D H W', { D: width })
-      return decode(latents)
+      return decode(afterCodes(latents), latents)
     },
   }
 }

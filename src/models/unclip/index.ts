@@ -1,0 +1,11 @@
+export {
+  type EmbeddingNormalizerConfig,
+  embeddingNormalizerConfig,
+  type PriorConfig,
+  priorConfig,
+  type UnclipTextConfig,
+  unclipTextConfig,
+} from './config.ts'
+export { type EmbeddingNormalizer, embeddingNormalizer } from './normalizer.ts'
+export { type Prior, type PriorConditions, priorTransformer } from './prior.ts'
+export { type UnclipConditions, type UnclipText, unclipTextProjection } from './text-projection.ts'
