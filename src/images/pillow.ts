@@ -17,14 +17,39 @@ export interface PillowOptions {
   readonly kernel?: Kernel
   /** The part that is resampled; the whole unless given. */
   readonly box?: Box
+  /** Pillow's `reducing_gap` of 1: what shrinks to a half or less is first averaged over whole blocks. Of a whole picture. */
+  readonly reduce?: boolean
 }
 
 /** `Image.resize`: across and then down, each pass rounded to levels. */
-export function resizeLevels(pixels: Pixels, { width, height, kernel = 'lanczos', box }: PillowOptions): Pixels {
+export function resizeLevels(pixels: Pixels, { width, height, kernel = 'lanczos', box, reduce }: PillowOptions): Pixels {
   const { H, W } = sizeOf(pixels)
+  const [across, down] = [Math.max(1, Math.trunc(W / width)), Math.max(1, Math.trunc(H / height))]
+  if (reduce && (across > 1 || down > 1))
+    return resizeLevels(averaged(pixels, across, down), { width, height, kernel, box: [0, 0, W / across, H / down] })
   const [left, top, right, bottom] = box ?? [0, 0, W, H]
-  const across = width === W && left === 0 && right === W ? pixels : pass(pixels, 1, [left, right], width, kernel)
-  return height === H && top === 0 && bottom === H ? across : pass(across, 0, [top, bottom], height, kernel)
+  const rows = width === W && left === 0 && right === W ? pixels : pass(pixels, 1, [left, right], width, kernel)
+  return height === H && top === 0 && bottom === H ? rows : pass(rows, 0, [top, bottom], height, kernel)
+}
+
+/** `Image.reduce`: the means of blocks, at the right and below of what is left of them (Reduce.c, whose division has 24 bits). */
+function averaged(pixels: Pixels, across: number, down: number): Pixels {
+  const { H, W, C } = sizeOf(pixels)
+  const [height, width] = [Math.ceil(H / down), Math.ceil(W / across)]
+  const out = new Uint8Array(height * width * C)
+  for (let y = 0; y < height; y++)
+    for (let x = 0; x < width; x++) {
+      const [bottom, right] = [Math.min(H, (y + 1) * down), Math.min(W, (x + 1) * across)]
+      const count = (bottom - y * down) * (right - x * across)
+      const share = Math.trunc(Math.fround(2 ** 24 / count))
+      for (let c = 0; c < C; c++) {
+        let sum = Math.floor(count / 2)
+        for (let j = y * down; j < bottom; j++)
+          for (let i = x * across; i < right; i++) sum += pixels.data[(j * W + i) * C + c] as number
+        out[(y * width + x) * C + c] = Math.floor((sum * share) / 2 ** 24)
+      }
+    }
+  return new NdArray(out, [height, width, C], 'u8')
 }
 
 /** One axis of [H, W, C] resampled from a stretch of it. */

@@ -19,8 +19,12 @@ export type Result =
   /** f32 [num, T, C, H, W], nominally in [−1, 1], and how many of them are a second. */
   | { readonly type: 'frames'; readonly frames: NdArray<'f32'>; readonly rate: number }
   | { readonly type: 'text'; readonly texts: readonly string[] }
-  /** What another page goes on from: latents of a cascade's stage, embeddings of a prior. */
-  | { readonly type: 'latents'; readonly latents: NdArray<'f32'> }
+  /** What another page goes on from: latents of a cascade's stage, embeddings of a prior, those by the names that diffusers has for them. */
+  | {
+      readonly type: 'latents'
+      readonly latents: NdArray<'f32'>
+      readonly named?: Readonly<Record<string, NdArray<'f32'>>>
+    }
 
 /** A step of a run, and how far all of the run is. */
 export interface Progress {
@@ -65,6 +69,8 @@ export interface LoadOptions extends OpenOptions, CompileOptions {
   readonly lowMemory?: boolean
   /** Whether networks stay in memory for the next run (unless false): else each is freed once its work in a run is done. */
   readonly keep?: boolean
+  /** The prior of a decoder that has none of its own, which makes pictures' embeddings of prompts: its folder, or its name on the hub. */
+  readonly prior?: string | undefined
   /** Codes pictures larger than those of training in tiles. */
   readonly tiling?: boolean
   /**

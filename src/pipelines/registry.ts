@@ -3,12 +3,16 @@ import { ddpm } from './ddpm/page.ts'
 import { deepFloydIf } from './deepfloyd-if/page.ts'
 import { deepFloydIfSuperResolution } from './deepfloyd-if/super-resolution.ts'
 import { dit } from './dit/page.ts'
+import { kandinsky } from './kandinsky/page.ts'
+import { kandinskyPriorPage } from './kandinsky/prior-page.ts'
 import type { Page } from './page.ts'
 import { pixart } from './pixart/page.ts'
 import { scoreSde } from './score-sde/page.ts'
 import { stableDiffusionPages } from './stable-diffusion/pages.ts'
 import { stableDiffusion3 } from './stable-diffusion-3/page.ts'
 import { text } from './text/page.ts'
+import { unclip, unclipVariation } from './unclip/page.ts'
+import { stableUnclip, stableUnclipImage } from './unclip/stable-page.ts'
 
 /** Every page. A new family is one line here. */
 export const pages: readonly Page[] = [
@@ -22,4 +26,10 @@ export const pages: readonly Page[] = [
   deepFloydIf,
   deepFloydIfSuperResolution,
   text,
+  unclip,
+  unclipVariation,
+  stableUnclip,
+  stableUnclipImage,
+  kandinsky,
+  kandinskyPriorPage,
 ]

@@ -33,6 +33,11 @@ const known: Readonly<Record<string, readonly [option: string, read: Read]>> = {
   'Denoising strength': ['strength', number],
   'Image CFG scale': ['imageGuidance', number],
   'Noise level': ['noiseLevel', number],
+  'Embedding noise': ['noiseLevel', number],
+  'Prior steps': ['priorSteps', number],
+  'Prior CFG scale': ['priorGuidance', number],
+  'Prior strength': ['priorStrength', number],
+  'Super-resolution steps': ['superResSteps', number],
   'Clip skip': ['clipSkip', (text) => (Number(text) >= 1 ? Number(text) - 1 : undefined)],
   'Prompt syntax': ['syntax', word],
   'CFG rescale': ['rescale', number],
@@ -73,7 +78,7 @@ const known: Readonly<Record<string, readonly [option: string, read: Read]>> = {
 
 /** Words that are read together with others, or say nothing that a run could take. */
 const silent = new Set([
-  ...['Size', 'Sampler', 'Sampler options', 'Schedule type', 'Model', 'Model hash', 'Version', 'Lora', 'VAE', 'Refiner'],
+  ...['Size', 'Sampler', 'Sampler options', 'Schedule type', 'Model', 'Model hash', 'Version', 'Lora', 'VAE', 'Refiner', 'Prior'],
   ...['Lora hashes', 'VAE hash', 'Pictures', 'Candidates', 'Ranked by', 'CLIP score', 'CLIP scores', 'Candidate order'],
 ])
 
@@ -84,6 +89,7 @@ const needing: Readonly<Record<string, string>> = {
   'T2I-Adapter': '--adapter and --adapter-image',
   'Initial noise': '--latents',
   'Prompt embeddings': '--prompt-embeds',
+  'Picture embeddings': '--image-embeds',
   'Textual inversion': '--inversion',
 }
 
@@ -105,7 +111,7 @@ export async function remembered({ prompt, negative, settings }: PictureSettings
   }
   const [, width, height] = /^(\d+)x(\d+)$/.exec(settings.Size ?? '') ?? []
   // The size of what the ×4 upscaler made is not that of what it is given.
-  if (width !== undefined && options.noiseLevel === undefined)
+  if (width !== undefined && settings['Noise level'] === undefined)
     Object.assign(options, { width: Number(width), height: Number(height) })
   if (settings['Batch size'] !== undefined)
     notes.push(`it is picture ${settings['Batch pos']} of ${settings['Batch size']}: give --num ${settings['Batch size']}`)
@@ -199,6 +205,7 @@ async function besideModel(
   for (const [name, option] of [
     ['VAE', 'vae'],
     ['Refiner', 'refiner'],
+    ['Prior', 'prior'],
   ] as const) {
     const value = settings[name]
     if (value === undefined || given[option] !== undefined) continue

@@ -29,6 +29,7 @@ export const loadOptionsOf = ({ cache, threads, device, ...given }: Options) =>
     tokenizer: given.tokenizer,
     prediction: given.prediction,
     vae: given.vae,
+    prior: given.prior,
     refiner: given.refiner,
     quantize: given.quantize,
     cache: cache === undefined ? undefined : stepCacheOf(cache),

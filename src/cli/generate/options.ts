@@ -35,6 +35,7 @@ const opening = {
     .meta({ description: 'of --hires: latent (unless given), lanczos, or a model of langevin upscale' }),
   inversion: files.meta({ description: 'a textual-inversion embedding, FILE or FILE:TOKEN' }),
   vae: z.string().optional().meta({ description: "another autoencoder than the model's" }),
+  prior: z.string().optional().meta({ description: "Kandinsky: the prior's folder, or its name on the hub" }),
   refiner: z.string().optional().meta({ description: 'XL: a second model that makes the last steps' }),
   tokenizer: z.string().optional().meta({ description: "for single files: a folder with the family's tokenizer/" }),
   prediction: z.enum(['epsilon', 'v_prediction']).optional().meta({ description: 'for single files of Stable Diffusion 2' }),
@@ -68,6 +69,9 @@ const running = {
   promptEmbeds: file.optional().meta({
     description:
       'a safetensors file with prompt_embeds, and negative_, pooled_ and negative_pooled_prompt_embeds where they are needed',
+  }),
+  imageEmbeds: file.optional().meta({
+    description: "Kandinsky: a safetensors file with image_embeds and negative_image_embeds, as a prior's run writes it",
   }),
   latents: file
     .optional()

@@ -89,10 +89,11 @@ const promptOf = ({ prompt, promptText, promptEmbeds, prompts }: Options): strin
   prompt ?? promptText ?? (promptEmbeds === undefined && prompts === undefined ? undefined : '')
 
 /** What lies in files of tensors and of lists. @throws UsageError, SafetensorsError */
-function filesOf({ wildcards, choices, promptEmbeds, latents }: Options): Record<string, unknown> {
+function filesOf({ wildcards, choices, promptEmbeds, imageEmbeds, latents }: Options): Record<string, unknown> {
   return {
     ...(wildcards !== undefined ? { wildcards: listsIn(wildcards) } : choices && { wildcards: {} }),
-    ...(promptEmbeds !== undefined && embeddingsIn(promptEmbeds)),
+    ...(promptEmbeds !== undefined && embeddingsIn('promptEmbeds', embeddings, promptEmbeds)),
+    ...(imageEmbeds !== undefined && embeddingsIn('imageEmbeds', pictureEmbeddings, imageEmbeds)),
     ...(latents !== undefined && { latents: noiseIn(latents) }),
   }
 }
@@ -125,17 +126,19 @@ function attempted<T>(flag: string, path: string, work: () => T): T {
 }
 
 const embeddings = ['promptEmbeds', 'negativePromptEmbeds', 'pooledPromptEmbeds', 'negativePooledPromptEmbeds'] as const
+const pictureEmbeddings = ['imageEmbeds', 'negativeImageEmbeds'] as const
 
-function embeddingsIn(file: string): Record<string, unknown> {
+/** The tensors of these options in a file, of which the first has to be there. */
+function embeddingsIn(flag: 'promptEmbeds' | 'imageEmbeds', names: readonly string[], file: string): Record<string, unknown> {
   const { tensors } = openWeightFile(file)
   const snake = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
-  const found = embeddings.flatMap((name) => {
+  const found = names.flatMap((name) => {
     const value = tensors.get(snake(name))
     return value ? [[name, readTensor(value)] as const] : []
   })
-  if (found[0]?.[0] !== 'promptEmbeds')
+  if (found[0]?.[0] !== flag)
     throw new UsageError(
-      `--prompt-embeds: ${file} has no tensor prompt_embeds; it has ${[...tensors.keys()].join(', ') || 'none'}`,
+      `${flagOf(flag)}: ${file} has no tensor ${snake(flag)}; it has ${[...tensors.keys()].join(', ') || 'none'}`,
     )
   return Object.fromEntries(found)
 }

@@ -36,7 +36,7 @@ export const endings = /\.(png|jpe?g|webp)$/i
 export const numbered = (target: string, k: number): string =>
   k === 0 ? target : target.replace(endings, (ending) => `-${k}${ending}`)
 
-/** Writes results: pictures with their settings, films as animated WebP; texts go to standard output. */
+/** Writes results: pictures with their settings, films as animated WebP, embeddings as safetensors; texts go to standard output. */
 export async function write(all: readonly Made[], writing: Writing): Promise<Written[]> {
   const { imageGrid, imagesOf } = await import('../../images/index.ts')
   const written: Written[] = []
@@ -46,6 +46,8 @@ export async function write(all: readonly Made[], writing: Writing): Promise<Wri
       written.push(...result.texts.map((text, k) => ({ text, ...entries(k, '').settings, Size: undefined })))
     } else if (result.type === 'frames') {
       written.push(...(await films(result, { ...writing, entries, first: written.length })))
+    } else if (result.type === 'latents' && result.named) {
+      written.push(await embeddings(result.named, { ...writing, entries, first: written.length }))
     } else {
       const made = result.type === 'pictures' ? result.pictures : result.latents
       const size = `${made.shape[3]}x${made.shape[2]}`
@@ -83,6 +85,17 @@ async function save(
   })
   if (draw) await drawInTerminal(picture, { stream: io.out })
   return { file, ...known }
+}
+
+/** What a prior made for a decoder, which takes the file: all of a run in one. */
+async function embeddings(
+  named: Readonly<Record<string, NdArray<'f32'>>>,
+  { target, entries, first }: Writing & Pick<Made, 'entries'> & { readonly first: number },
+): Promise<Written> {
+  const { writeSafetensors } = await import('../../checkpoints/index.ts')
+  const file = numbered(target, first).replace(endings, '.safetensors')
+  writeSafetensors(file, Object.entries(named))
+  return { file, ...entries(0, '').settings, Size: undefined, Version: `langevin ${version()}` }
 }
 
 async function films(

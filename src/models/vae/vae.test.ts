@@ -193,7 +193,7 @@ test('configs are refused with every fault', () => {
   }
   const kl = { block_out_channels: [8, 8], latents_mean: [1], up_block_types: ['UpDecoderBlock2D', 'UpDecoderBlock2D'] }
   expect(faults(() => autoencoderKLConfig(kl))).toEqual(['down_block_types', 'latents_std', 'latents_mean'])
-  expect(faults(() => vqModelConfig({ norm_type: 'spatial', codes: 4 }))).toEqual(['codes', 'norm_type'])
+  expect(faults(() => vqModelConfig({ norm_type: 'layer', codes: 4 }))).toEqual(['codes', 'norm_type'])
   expect(faults(() => autoencoderTinyConfig({ num_encoder_blocks: [1], decoder_block_out_channels: [8, 8, 16, 8] }))).toEqual([
     'encoder_block_out_channels',
     'decoder_block_out_channels',

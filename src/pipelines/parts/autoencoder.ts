@@ -58,17 +58,19 @@ export interface LatentCoder {
 export interface LatentOptions extends CompileOptions {
   /** Codes pictures larger than those of training in overlapping tiles: less memory, not quite the same picture. */
   readonly tiling?: boolean | undefined
+  /** Of an autoencoder with a codebook: whether latents become their codes before they are decoded; unless false. */
+  readonly codes?: boolean
 }
 
 /** A checkpoint's autoencoder at work, a program a shape. */
-export function latentCoder(vae: LatentNetwork, { tiling = false, ...options }: LatentOptions): LatentCoder {
+export function latentCoder(vae: LatentNetwork, { tiling = false, codes = true, ...options }: LatentOptions): LatentCoder {
   const { weights, config } = vae
   const channels = config.latent_channels
   const turn = turns()
   const programs = new Programs((key: string) => {
     const [way, ...shape] = key.split(' ')
     const x = input('x', shape.map(Number))
-    const y = way === 'encode' ? traceEncoder(vae, x) : traceDecoder(vae, x)
+    const y = way === 'encode' ? traceEncoder(vae, x) : traceDecoder(vae, x, codes)
     return compile({ outputs: { y }, weights }, options)
   })
   const run = (way: string) => async (x: NdArray<'f32'>) => {
@@ -124,11 +126,11 @@ function traceEncoder({ className, config }: LatentNetwork, x: Tensor): Tensor {
 }
 
 /** The denoiser's latents → images. */
-function traceDecoder({ className, config }: LatentNetwork, x: Tensor): Tensor {
+function traceDecoder({ className, config }: LatentNetwork, x: Tensor, codes: boolean): Tensor {
   const p = new Params()
   const z = restoreLatents(x, config)
   if (className === 'AutoencoderTiny') return build(className, p, config).decode(z)
   if (className === 'AutoencoderKL') return build(className, p, config).decode(z)
   const { decode, quantize } = build(className, p, config)
-  return decode(quantize(z).latents)
+  return decode(codes ? quantize(z).latents : z)
 }

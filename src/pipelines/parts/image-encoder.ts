@@ -27,11 +27,11 @@ export interface Preparation {
   readonly std: readonly number[]
 }
 
-/** An image encoder among a page's parts; how pictures are prepared stands in `feature_extractor/`. */
-export const clipImageEncoder = (): Part<ImageEncoder> => ({
+/** An image encoder among a page's parts; how pictures are prepared stands in another component's folder. */
+export const clipImageEncoder = (preparation = 'feature_extractor'): Part<ImageEncoder> => ({
   open(source, component) {
     const opened = openNetwork(source.network(component, ['CLIPVisionModelWithProjection']))
-    return { ...opened, preparation: preparationIn(source.beside('feature_extractor'), opened.config.image_size) }
+    return { ...opened, preparation: preparationIn(source.beside(preparation), opened.config.image_size) }
   },
 })
 
@@ -86,6 +86,8 @@ export function prepared(picture: NdArray, { shorter, crop, mean, std }: Prepara
 export interface WorkingImageEncoder {
   /** The picture's embedding in the space shared with texts: f32 [1, projection_dim]. */
   embed(picture: NdArray): Promise<NdArray<'f32'>>
+  /** The embedding of zeros in a prepared picture's place. */
+  embedNothing(): Promise<NdArray<'f32'>>
   release(): Promise<void>
 }
 
@@ -95,12 +97,14 @@ export function imageEncoder({ config, weights, preparation }: ImageEncoder, opt
     const pixels = input('pixels', [1, 3, side, side])
     return compile({ outputs: { embeds: clipVisionWithProjection(new Params(), config)(pixels).imageEmbeds }, weights }, options)
   }, 1)
+  const run = (pixels: NdArray<'f32'>) =>
+    turn(async () => {
+      const program = await programs.get(preparation.crop)
+      return (await program.run({ pixels })).embeds as NdArray<'f32'>
+    })
   return {
-    embed: (picture) =>
-      turn(async () => {
-        const program = await programs.get(preparation.crop)
-        return (await program.run({ pixels: prepared(picture, preparation) })).embeds as NdArray<'f32'>
-      }),
+    embed: (picture) => run(prepared(picture, preparation)),
+    embedNothing: () => run(NdArray.zeros([1, 3, preparation.crop, preparation.crop])),
     release: () => turn(() => programs.release()),
   }
 }

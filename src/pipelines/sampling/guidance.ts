@@ -1,5 +1,5 @@
 import { extrapolate, rescaled } from '../../diffusion/index.ts'
-import type { NdArray } from '../../runtime/ndarray.ts'
+import { NdArray } from '../../runtime/ndarray.ts'
 
 /** What becomes of the outputs of a batch's entries at a timestep: [R, C, …] → the prediction [1, C', …]. */
 export type Combine = (output: NdArray<'f32'>, t?: number) => NdArray
@@ -13,6 +13,18 @@ export const guidedBy =
     if (output.shape[0] === 1) return output
     const [negative, positive] = [output.slice(0, 0, 1), output.slice(0, 1, 2)]
     return rescaled(extrapolate(positive, negative, scale), positive, rescale)
+  }
+
+/**
+ * As `guidedBy`, of outputs with variances behind the prediction's channels: those of the last entry stay as they are (Nichol et al.
+ * 2021, section 3.2), for schedulers that read them.
+ */
+export const guidedWithVariances =
+  (scale: number, channels: number): Combine =>
+  (output) => {
+    const last = output.shape[0] as number
+    const variances = output.slice(0, last - 1, last).slice(1, channels)
+    return NdArray.concat([guidedBy(scale)(output.slice(1, 0, channels)), variances], 1)
   }
 
 /**

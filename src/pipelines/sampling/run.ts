@@ -29,11 +29,13 @@ export interface LatentRun {
   readonly seed: number
   /** How many pictures. */
   readonly num: number
+  /** What each picture draws from, where an earlier stage has drawn before; by default made of the seed. */
+  readonly generators?: readonly Generator[] | undefined
   readonly signal?: AbortSignal | undefined
   /** One for each condition: the negative first where there is guidance. */
   readonly entries: readonly BatchEntry[]
-  /** The entries at a call of the network, where they change on the way; of the shapes that `entries` have. */
-  readonly entriesAt?: ((call: number) => readonly BatchEntry[]) | undefined
+  /** The entries at a call of the network, where they change on the way or from picture to picture; of the shapes that `entries` have. */
+  readonly entriesAt?: ((call: number, picture: number) => readonly BatchEntry[]) | undefined
   readonly combine: Combine
   readonly conditioners?: readonly Conditioner[] | undefined
   /**
@@ -62,20 +64,21 @@ export async function* sampleLatents(run: LatentRun): AsyncGenerator<Progress, N
   const prepared: { generator: Generator; start: Prepared }[] = []
   for (let picture = 0; picture < num; picture++) {
     signal?.throwIfAborted()
-    const generator = new Generator(seed + picture)
+    const generator = run.generators?.[picture] ?? new Generator(seed + picture)
     prepared.push({ generator, start: await run.prepare(generator, picture, scheduler.initialSigma(schedule)) })
   }
   await run.onPrepared?.()
   if (denoiser.needsCalibration(conditioners)) {
     await denoiser.calibrate(conditioners, async (calls) => {
       const few = fewSteps(schedule)
-      const { sampling } = samplePicture({ ...run, schedule: few }, calls, prepared[0]?.start as Prepared, new Generator(0))
+      const first = { ...(prepared[0] as (typeof prepared)[number]), generator: new Generator(0), picture: 0 }
+      const { sampling } = samplePicture({ ...run, schedule: few }, calls, first)
       for await (const _ of sampling) signal?.throwIfAborted()
     })
   }
   const latents: NdArray<'f32'>[] = []
   for (const [picture, { generator, start }] of prepared.entries()) {
-    const { sampling, called } = samplePicture(run, denoiser.begin(conditioners), start, generator)
+    const { sampling, called } = samplePicture(run, denoiser.begin(conditioners), { generator, start, picture })
     let next = await sampling.next()
     for (; !next.done; next = await sampling.next()) {
       const { i, denoised } = next.value
@@ -90,6 +93,22 @@ export async function* sampleLatents(run: LatentRun): AsyncGenerator<Progress, N
   return NdArray.concat(latents)
 }
 
+/** A generator for each picture of a run, of the seeds seed, seed + 1, …: for runs of several stages, which draw from them in turn. */
+export const generatorsOf = (seed: number, num: number): Generator[] =>
+  Array.from({ length: num }, (_, picture) => new Generator(seed + picture))
+
+/** A stage's steps, told as the stage's, and its result. */
+export async function* ofStage<T>(stage: number, steps: AsyncGenerator<Progress, T, void>): AsyncGenerator<Progress, T, void> {
+  try {
+    for (let next = await steps.next(); ; next = await steps.next()) {
+      if (next.done) return next.value
+      yield { ...next.value, stage }
+    }
+  } finally {
+    await steps.return(undefined as T)
+  }
+}
+
 const callsOf = (scheduler: Scheduler, schedule: RunOptions) =>
   Math.min(scheduler.timesteps(schedule).length, schedule.end ?? Infinity)
 
@@ -97,14 +116,17 @@ const callsOf = (scheduler: Scheduler, schedule: RunOptions) =>
 function samplePicture(
   { scheduler, schedule, entries: first, entriesAt = () => first, combine, signal }: LatentRun,
   calls: DenoiserRun,
-  { x, blend, channels, scaled }: Prepared,
-  generator: Generator,
+  {
+    start: { x, blend, channels, scaled },
+    generator,
+    picture,
+  }: { readonly start: Prepared; readonly generator: Generator; readonly picture: number },
 ) {
   const total = callsOf(scheduler, schedule)
   let call = 0
   const model: Model = async (state, t, scale) => {
     signal?.throwIfAborted()
-    const entries = entriesAt(call)
+    const entries = entriesAt(call, picture)
     const behind = channels && scaled ? (scale(channels) as NdArray<'f32'>) : channels
     const seen = entries.map((_, entry) => withChannels(state as NdArray<'f32'>, behind, entry))
     const output = await calls.predict(NdArray.concat(seen), t, entries, { call, calls: total })

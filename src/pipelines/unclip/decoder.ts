@@ -1,0 +1,169 @@
+import { ArgumentError } from '../../core/errors.ts'
+import { concat } from '../../core/functions.ts'
+import { input } from '../../core/tensor.ts'
+import { schedulerFromConfig } from '../../diffusion/index.ts'
+import { resize } from '../../images/index.ts'
+import { Params } from '../../nn/params.ts'
+import { NdArray } from '../../runtime/ndarray.ts'
+import { type CompileOptions, compile } from '../../runtime/program.ts'
+import { Programs } from '../../runtime/programs.ts'
+import type { Generator } from '../../runtime/random.ts'
+import { build } from '../open/classes.ts'
+import type { OpenedNetwork } from '../open/network.ts'
+import { network, type PartsOf, scheduler } from '../open/parts.ts'
+import type { Opened, Progress, Releasable } from '../page.ts'
+import { type BatchEntry, type Denoiser, denoiser } from '../parts/denoiser.ts'
+import { clipTextEncoder, textEncoder, type WorkingTextEncoder } from '../parts/text-encoder.ts'
+import { turns } from '../parts/turns.ts'
+import { traceUnet } from '../parts/unet.ts'
+import { guidedBy, guidedWithVariances } from '../sampling/guidance.ts'
+import { ofStage, sampleLatents } from '../sampling/run.ts'
+import type { EncodedPrompt } from './texts.ts'
+
+/** What both of Karlo's pipelines have. */
+export const decoderParts = {
+  text_encoder: clipTextEncoder('tokenizer', ['CLIPTextModelWithProjection']),
+  text_proj: network(['UnCLIPTextProjModel']),
+  decoder: network(['UNet2DConditionModel']),
+  super_res_first: network(['UNet2DModel']),
+  super_res_last: network(['UNet2DModel']),
+  decoder_scheduler: scheduler(),
+  super_res_scheduler: scheduler(),
+}
+
+/** From a picture's embedding to the picture. */
+export interface Decoder extends Releasable {
+  readonly text: WorkingTextEncoder
+  /** Pixels a side. */
+  readonly side: number
+  decode(run: DecoderRun): AsyncGenerator<Progress, NdArray<'f32'>, void>
+}
+
+export interface DecoderRun {
+  /** Pictures' embeddings [num, D]. */
+  readonly embeds: NdArray<'f32'>
+  /** The prompt, and before it the empty one where there is guidance. */
+  readonly prompts: readonly EncodedPrompt[]
+  readonly steps: number
+  readonly guidance: number
+  readonly superResSteps: number
+  /** The number of the first of the two stages. */
+  readonly stage: number
+  readonly generators: readonly Generator[]
+  readonly signal?: AbortSignal | undefined
+}
+
+export function openDecoder(parts: PartsOf<typeof decoderParts>, { load, compile, done }: Opened): Decoder {
+  const { decoder, super_res_first: first, super_res_last: last } = parts
+  const [small, large] = [sideOf(decoder), sideOf(first)]
+  const channels = decoder.config.in_channels
+  for (const { config, place } of [first, last])
+    if (config.in_channels !== 2 * channels)
+      throw new ArgumentError(
+        `${place}: in_channels is ${config.in_channels}; expected ${2 * channels}: its picture and the small one`,
+      )
+  const text = textEncoder(parts.text_encoder, compile)
+  const project = projection(parts.text_proj, compile)
+  const network = denoiser(decoder, traceUnet, compile, { quantize: load.quantize })
+  const enlarging = [first, last].map((one) =>
+    denoiser(one, (run, { sample, timestep }) => run(sample as never, timestep as never), compile),
+  ) as [Denoiser, Denoiser]
+  const [decoding, enlargement] = [parts.decoder_scheduler, parts.super_res_scheduler].map(schedulerFromConfig) as [
+    ReturnType<typeof schedulerFromConfig>,
+    ReturnType<typeof schedulerFromConfig>,
+  ]
+  const learns = decoding.options.variance_type === 'learned_range'
+  if (decoder.config.out_channels !== (learns ? 2 : 1) * channels)
+    throw new ArgumentError(
+      `${decoder.place}: out_channels is ${decoder.config.out_channels}; expected ${channels}, or with a scheduler of learned_range ${2 * channels}`,
+    )
+  const pictures = async (found: NdArray<'f32'>) => ({ type: 'pictures', pictures: found }) as const
+  return {
+    text,
+    side: large,
+    async *decode({ embeds, prompts, steps, guidance, superResSteps, stage, generators, signal }) {
+      const num = generators.length
+      const run = { signal, generators, seed: 0, num, preview: pictures }
+      const entries: BatchEntry[][] = []
+      for (let k = 0; k < num; k++) entries.push(await project.entries(embeds.slice(0, k, k + 1), prompts))
+      await done(project)
+      const smalls = yield* ofStage(
+        stage,
+        sampleLatents({
+          ...{ ...run, denoiser: network, scheduler: decoding, schedule: { steps } },
+          entries: entries[0] as BatchEntry[],
+          entriesAt: (_, picture) => entries[picture] as BatchEntry[],
+          combine: learns ? guidedWithVariances(guidance, channels) : guidedBy(guidance),
+          prepare: (generator, _, initialSigma) => ({ x: generator.randn([1, channels, small, small]).mul(initialSigma) }),
+        }),
+      )
+      await done(network)
+      const upscaled = resize(smalls.clamp(-1, 1).cast('f32'), { width: large, height: large, kernel: 'bicubic' })
+      const made = yield* ofStage(
+        stage + 1,
+        sampleLatents({
+          ...{ ...run, denoiser: lastBy(...enlarging), scheduler: enlargement, schedule: { steps: superResSteps } },
+          entries: [{}],
+          combine: (output) => output,
+          prepare: (generator, k, initialSigma) => ({
+            x: generator.randn([1, channels, large, large]).mul(initialSigma),
+            channels: upscaled.slice(0, k, k + 1),
+          }),
+        }),
+      )
+      for (const one of enlarging) await done(one)
+      return made
+    },
+    async release() {
+      for (const part of [text, project, network, ...enlarging]) await part.release()
+    },
+  }
+}
+
+function sideOf({ config: { sample_size: side }, place }: OpenedNetwork<'UNet2DConditionModel' | 'UNet2DModel'>): number {
+  if (typeof side === 'number') return side
+  throw new ArgumentError(`${place}: sample_size is ${JSON.stringify(side)}; expected how many pixels a side its pictures have`)
+}
+
+/** One network for all calls of a run but the last, which is another's. */
+const lastBy = (first: Denoiser, last: Denoiser): Denoiser => ({
+  ...first,
+  begin: () => {
+    const runs = { first: first.begin(), last: last.begin() }
+    return {
+      predict: (sample, t, entries, at = {}) =>
+        runs[at.call === (at.calls ?? 1) - 1 ? 'last' : 'first'].predict(sample, t, entries, at),
+    }
+  },
+})
+
+/** Embeddings as the decoder's entries, a program for the prompt alone and one with the empty prompt before it. */
+function projection({ config, weights }: OpenedNetwork<'UnCLIPTextProjModel'>, options: CompileOptions) {
+  const turn = turns()
+  const programs = new Programs((key: string) => {
+    const [count, tokens] = JSON.parse(key) as [number, number]
+    const D = config.clip_embeddings_dim
+    const { project, unconditional } = build('UnCLIPTextProjModel', new Params(), config)
+    const embeds = input('embeds', [1, D])
+    const images = count === 1 ? embeds : concat([unconditional, embeds], 0)
+    const made = project(images, input('textEmbeds', [count, D]), input('states', [count, tokens, D]))
+    return compile({ outputs: { ...made }, weights }, options)
+  }, 1)
+  return {
+    entries: (embeds: NdArray<'f32'>, prompts: readonly EncodedPrompt[]) =>
+      turn(async (): Promise<BatchEntry[]> => {
+        const [textEmbeds, states] = [prompts.map((one) => one.textEmbeds), prompts.map((one) => one.context)].map((all) =>
+          NdArray.concat(all),
+        ) as [NdArray<'f32'>, NdArray<'f32'>]
+        const program = await programs.get(JSON.stringify([prompts.length, states.shape[1]]))
+        const { context, time } = (await program.run({ embeds, textEmbeds, states })) as Record<string, NdArray<'f32'>>
+        const own = NdArray.full([1, config.clip_extra_context_tokens], 1)
+        return prompts.map(({ contextMask }, i) => ({
+          context: context?.slice(0, i, i + 1),
+          classLabels: time?.slice(0, i, i + 1),
+          contextMask: NdArray.concat([own, contextMask], 1),
+        }))
+      }),
+    release: () => turn(() => programs.release()),
+  }
+}

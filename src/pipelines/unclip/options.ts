@@ -1,0 +1,66 @@
+import { z } from 'zod'
+import { NdArray } from '../../runtime/ndarray.ts'
+import { numOption, schedulerOption, seedOption, stepsOption } from '../options.ts'
+
+/** Steps of a scheduler that spreads them from its first timestep to its last. */
+const atLeastTwo = z.int().min(2)
+
+export const picture = z.instanceof(NdArray)
+
+/** The options of the prior; those of a scheduler that spreads its steps, or of another. */
+export const priorOptions = (steps: z.ZodInt = atLeastTwo) => ({
+  priorSteps: steps.default(25).meta({ description: 'sampling steps of the prior, which makes an embedding of a prompt' }),
+  priorGuidance: z.number().default(4).meta({ description: 'how strongly the prompt guides the prior; 1 or less is not at all' }),
+})
+
+/** The options of Karlo's decoder. */
+export const decoderOptions = {
+  steps: stepsOption.min(2).default(25),
+  guidance: z.number().default(8).meta({ description: 'how strongly the prompt guides; 1 or less is not at all' }),
+  superResSteps: atLeastTwo.default(7).meta({ description: 'sampling steps of the enlarging network' }),
+  seed: seedOption,
+  num: numOption,
+}
+
+export const textOptions = z.object({
+  prompt: z.string().meta({ description: 'what the picture shows' }),
+  ...priorOptions(),
+  ...decoderOptions,
+})
+
+export const variationOptions = z.object({
+  image: picture.meta({ media: 'picture', description: 'a picture to vary' }),
+  ...decoderOptions,
+})
+
+const pixels = z.int().positive().optional()
+const stable = {
+  negative: z.string().default('').meta({ description: 'what it does not show' }),
+  steps: stepsOption.default(20),
+  guidance: z.number().default(10).meta({ description: 'how strongly the prompt guides; 1 or less is not at all' }),
+  noiseLevel: z
+    .int()
+    .min(0)
+    .default(0)
+    .meta({ description: "noise that is added to the picture's embedding: more, more varied pictures" }),
+  seed: seedOption,
+  width: pixels.meta({ description: "in pixels; the model's own unless given" }),
+  height: pixels.meta({ description: 'in pixels' }),
+  num: numOption,
+  scheduler: schedulerOption,
+  eta: z.number().min(0).max(1).default(0).meta({ description: 'noise that ddim and tcd renew' }),
+}
+
+export const stableTextOptions = z.object({
+  prompt: z.string().meta({ description: 'what the picture shows' }),
+  ...priorOptions(z.int().positive()),
+  ...stable,
+  clipSkip: z.int().min(0).default(0).meta({ description: "layers of the text encoder left out at the prompt's end" }),
+})
+
+export const stableImageOptions = z.object({
+  image: picture.meta({ media: 'picture', description: 'a picture to vary' }),
+  prompt: z.string().default('').meta({ description: 'what the picture shows' }),
+  ...stable,
+})
+export type StableSettings = Omit<z.output<typeof stableImageOptions>, 'image'> & { readonly clipSkip?: number }

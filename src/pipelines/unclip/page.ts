@@ -1,0 +1,94 @@
+import { network, scheduler } from '../open/parts.ts'
+import { type Page, page } from '../page.ts'
+import { clipImageEncoder, imageEncoder } from '../parts/image-encoder.ts'
+import { generatorsOf, ofStage } from '../sampling/run.ts'
+import { decoderParts, openDecoder } from './decoder.ts'
+import { textOptions, variationOptions } from './options.ts'
+import { workingPrior } from './prior.ts'
+import { encodePrompts } from './texts.ts'
+
+/** What both take to a picture's metadata. */
+const inWords = (side: number, { steps, guidance, superResSteps }: Pick<RunWords, 'steps' | 'guidance' | 'superResSteps'>) => ({
+  Steps: steps,
+  'CFG scale': guidance,
+  'Super-resolution steps': superResSteps,
+  Size: `${side}x${side}`,
+})
+type RunWords = import('zod').output<typeof textOptions>
+
+/**
+ * Pictures from a prompt by way of their embeddings (Ramesh et al. 2022): Karlo, diffusers' `UnCLIPPipeline`. A prior makes an embedding of
+ * the prompt, a decoder a small picture of it, and two networks a large one.
+ */
+export const unclip: Page = page({
+  classes: ['UnCLIPPipeline'],
+  output: 'pictures',
+  parts: { ...decoderParts, prior: network(['PriorTransformer']), prior_scheduler: scheduler() },
+  options: textOptions,
+  loads: ['quantize'],
+  open({ prior, prior_scheduler, ...parts }, opened) {
+    const decoder = openDecoder(parts, opened)
+    const first = workingPrior(prior, prior_scheduler, opened.compile)
+    return {
+      ...{ decoder, prior: first, done: opened.done },
+      async release() {
+        await first.release()
+        await decoder.release()
+      },
+    }
+  },
+  plan: ({ decoder }, { priorSteps, priorGuidance, ...settings }) => ({
+    className: 'UnCLIPPipeline',
+    settings: { ...inWords(decoder.side, settings), 'Prior steps': priorSteps, 'Prior CFG scale': priorGuidance },
+  }),
+  async *generate({ decoder, prior, done }, { prompt, priorSteps, priorGuidance, seed, num, signal, ...settings }) {
+    // Either guidance makes both parts run with the empty prompt, as in diffusers.
+    const guided = priorGuidance > 1 || settings.guidance > 1
+    const prompts = await encodePrompts(decoder.text, guided ? ['', prompt] : [prompt], signal)
+    await done(decoder.text)
+    const generators = generatorsOf(seed, num)
+    const embeds = yield* ofStage(
+      0,
+      prior.sample({
+        ...{ texts: prompts.slice(-1), from: guided ? prompts.slice(0, 1) : undefined, generators, signal },
+        ...{ guidance: priorGuidance, steps: priorSteps },
+      }),
+    )
+    await done(prior)
+    const decoded = { ...settings, prompts, embeds: embeds.reshape([num, -1]), stage: 1, generators, signal }
+    return { type: 'pictures', pictures: yield* decoder.decode(decoded) }
+  },
+})
+
+/** Other pictures of what a picture shows, from its embedding: diffusers' `UnCLIPImageVariationPipeline`. */
+export const unclipVariation: Page = page({
+  classes: ['UnCLIPImageVariationPipeline'],
+  output: 'pictures',
+  parts: { ...decoderParts, image_encoder: clipImageEncoder() },
+  options: variationOptions,
+  loads: ['quantize'],
+  open({ image_encoder, ...parts }, opened) {
+    const decoder = openDecoder(parts, opened)
+    const sees = imageEncoder(image_encoder, opened.compile)
+    return {
+      ...{ decoder, sees, done: opened.done },
+      async release() {
+        await sees.release()
+        await decoder.release()
+      },
+    }
+  },
+  plan: ({ decoder }, settings) => ({
+    className: 'UnCLIPImageVariationPipeline',
+    settings: inWords(decoder.side, settings),
+  }),
+  async *generate({ decoder, sees, done }, { image, seed, num, signal, ...settings }) {
+    const prompts = await encodePrompts(decoder.text, settings.guidance > 1 ? ['', ''] : [''], signal)
+    await done(decoder.text)
+    const own = await sees.embed(image)
+    await done(sees)
+    const embeds = own.expand([num, ...own.shape.slice(1)])
+    const run = { ...settings, prompts, embeds, stage: 0, generators: generatorsOf(seed, num), signal }
+    return { type: 'pictures', pictures: yield* decoder.decode(run) }
+  },
+})
