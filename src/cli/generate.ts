@@ -27,6 +27,7 @@ export const generate = defineCommand({
     ['langevin generate "a red fox" --model org/name --scheduler "DPM++ 2M Karras"', 'from the hub, with another sampler'],
     ['langevin generate "in winter" --model path/to/model --image fox.png --strength 0.6', 'from a picture'],
     ['langevin generate "a hat" --model path/to/model --image fox.png --mask head.png', 'a part of it repainted'],
+    ['langevin generate "on teal" --region "a fox@0,0,0.5,1" --region "a frog@0.5,0,1,1"', 'each in its half'],
     ['langevin generate --from fox.png --model path/to/model --seed 3', "by a picture's settings, with another seed"],
     ['langevin generate "a fox" --candidates 16 --num 2 --rank path/to/clip', 'the two of 16 that CLIP finds to fit best'],
     ['langevin generate "a fox" --model IF-I --then IF-II --then "x4-upscaler; noise-level=100"', 'a cascade: each enlarges'],

@@ -29,6 +29,8 @@ export interface Sight {
   /** [1|B, 1|heads, 1|N, M], added to the scores. */
   readonly mask?: Tensor | undefined
   readonly imagePrompts?: readonly ImagePrompt[] | undefined
+  /** Which part of a context of several prompts the pixels of [B, C, H, W] see, as scores to add: [B, 1, H·W, M] for H and W. */
+  readonly regions?: ((height: number, width: number) => Tensor) | undefined
   /**
    * Of a self-attention by its path: in how many of the batch's last entries its map is the identity, so that every token sees
    * itself alone (perturbed-attention guidance: Ahn et al. 2024, eq. 13).
@@ -126,7 +128,10 @@ export function spatialTransformer(p: Params, channels: number, options: Spatial
   return (x: Tensor, sight: Sight): Tensor => {
     const { H, W } = dims(x, 'B C H W')
     const tokens = linearProjection ? projectIn(toTokens(norm(x))) : toTokens(projectIn(norm(x)))
-    const y = blocks.reduce((z, block) => block(z, sight), tokens)
+    const { regions, ...plain } = sight
+    const mask = regions && (plain.mask ? regions(H, W).add(plain.mask) : regions(H, W))
+    const seen: Sight = mask ? { ...plain, mask } : plain
+    const y = blocks.reduce((z, block) => block(z, seen), tokens)
     return x.add(linearProjection ? toPixels(projectOut(y), H, W) : projectOut(toPixels(y, H, W)))
   }
 }

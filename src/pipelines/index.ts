@@ -3,6 +3,7 @@ export { type Autoencoder, type AutoencoderOptions, createAutoencoder, loadAutoe
 export { type CascadeStage, loadCascade } from './cascade.ts'
 export { type Classification, type ImageClassifier, loadClassifier } from './classifier.ts'
 export { type Clip, type ClipParts, clipNormalised, createClip, framed, loadClip } from './clip.ts'
+export { type Region, type RegionMode, regionWeights } from './conditioning/regions.ts'
 export { type DdpmParts, openDdpm, saveDdpm } from './ddpm/folder.ts'
 export {
   createDdpm,

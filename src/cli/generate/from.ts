@@ -4,6 +4,7 @@ import type { PictureSettings } from '../../images/index.ts'
 import type { Io } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import type { Given, Options } from './options.ts'
+import { regionTexts } from './regions.ts'
 
 /** What a picture's settings say of a run: flags that are not given, and what is worth telling. */
 export interface Remembered {
@@ -66,6 +67,9 @@ const known: Readonly<Record<string, readonly [option: string, read: Read]>> = {
   'Aesthetic score': ['aesthetic', number],
   'Negative aesthetic score': ['negativeAesthetic', number],
   'Guess mode': ['guess', yes],
+  Regions: ['region', regionTexts],
+  'Region mode': ['regionMode', word],
+  'Region base': ['regionBase', number],
   'Refiner switch at': ['switchAt', number],
   'Step cache': ['cache', word],
   Quantization: ['quantize', (text) => (/^int[48]$/.test(text) ? text : undefined)],
@@ -91,6 +95,7 @@ const needing: Readonly<Record<string, string>> = {
   'Prompt embeddings': '--prompt-embeds',
   'Picture embeddings': '--image-embeds',
   'Textual inversion': '--inversion',
+  Regions: '--region',
 }
 
 /** Their scales belong to networks that are named again. */

@@ -25,6 +25,10 @@ const opening = {
   imageEncoder: z.string().optional().meta({ description: "the IP-Adapters' image encoder, where none is beside them" }),
   adapter: files.meta({ description: 'a T2I-Adapter, DIR or DIR:SCALE; several each with its --adapter-image' }),
   adapterImage: files.meta({ description: 'the control image of a T2I-Adapter' }),
+  region: z.array(z.string()).default([]).meta({
+    description:
+      'a prompt for a part of the picture, PROMPT@LEFT,TOP,RIGHT,BOTTOM in shares of the sides, or PROMPT@MASK.png; :WEIGHT behind it',
+  }),
   lora: files.meta({ description: 'a LoRA or LyCORIS file, FILE or FILE:WEIGHT; several are added' }),
   loraDir: file
     .optional()

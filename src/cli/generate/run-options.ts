@@ -10,6 +10,7 @@ import { flagOf } from '../options.ts'
 import type { Flag } from './flags.ts'
 import { scaled } from './load.ts'
 import { type Options, ofPages } from './options.ts'
+import { regionOf } from './regions.ts'
 
 /** As many pictures as networks, and nothing that belongs to a flag that is not there. @throws UsageError */
 export function checkCounts(given: Options): void {
@@ -75,12 +76,14 @@ export async function runOptionsOf(given: Options): Promise<Record<string, unkno
     )
   const imagePrompts = await shown(given.ipAdapter, given.ipAdapterImage)
   const adapters = await shown(given.adapter, given.adapterImage)
+  const regions = await Promise.all(given.region.map(regionOf))
   return {
     ...found,
     ...filesOf(given),
     ...(controls.length > 0 && { controls }),
     ...(imagePrompts.length > 0 && { imagePrompts }),
     ...(adapters.length > 0 && { adapters }),
+    ...(regions.length > 0 && { regions }),
   }
 }
 

@@ -6,6 +6,7 @@ import type { FreeU } from '../../diffusion/freeu.ts'
 import { activations } from '../../nn/activation.ts'
 import { conv, type Layer, layerNorm, linear } from '../../nn/layers.ts'
 import { normal, type Params } from '../../nn/params.ts'
+import { regionScores } from '../../nn/regions.ts'
 import { gaussianFourier, sinusoidal, timeEmbedding } from '../../nn/time.ts'
 import type { ImagePrompt, Sight } from '../../nn/transformer.ts'
 import { classEmbedding } from '../unet/class-embedding.ts'
@@ -27,6 +28,8 @@ export interface Extras {
   readonly hint?: Tensor | undefined
   /** Which tokens of the context are seen: f32 [B, M], 1 or 0. */
   readonly contextMask?: Tensor | undefined
+  /** Of a context of R prompts one after another, how much each is seen where: f32 [B, R, h, w] (`nn/regions`). */
+  readonly regions?: Tensor | undefined
   /** Pictures that the transformers see beside the context, each by an adapter's keys and values (`models/ip-adapter`). */
   readonly imagePrompts?: readonly ImagePrompt[] | undefined
   /** Perturbed attention: which self-attentions let each token see itself alone, in how many of the batch's last entries. */
@@ -85,10 +88,12 @@ export function conditioning(p: Params, config: UNet2DConditionConfig): Conditio
       const addition = embedAddition?.(context, extras)
       const rawTime = act(addition ? classed.add(addition) : classed)
       const mask = extras.contextMask?.sub(1).mul(10000).reshape([B, 1, 1, M])
+      const projected = projectContext(context, extras)
       return {
         time: activations[config.act_fn](rawTime),
         rawTime,
-        context: projectContext(context, extras),
+        context: projected,
+        regions: extras.regions && regionScores(extras.regions, projected.shape[1] as number),
         mask,
         imagePrompts: extras.imagePrompts,
         identity: extras.identity,

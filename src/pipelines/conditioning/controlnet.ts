@@ -96,7 +96,9 @@ export function controls(
 }
 
 /** One network's residuals, with its hint and its factors as inputs. */
-function traced({ name, net, hint }: Member, { sample, timestep, context, textEmbeds, timeIds }: Inputs): Control {
+function traced({ name, net, hint }: Member, { sample, timestep, context: all, regions, textEmbeds, timeIds }: Inputs): Control {
+  // Of the prompts of a picture's parts it sees the whole picture's, which stands first.
+  const context = regions && all ? all.slice(1, 0, (all.shape[1] as number) / (regions.shape[1] as number)) : all
   const latents = (sample as Tensor).slice(1, 0, net.config.in_channels)
   const picture = input(`${name} hint`, hint.shape).expand([latents.shape[0] as number, ...hint.shape.slice(1)])
   const added: Extras = net.config.addition_embed_type === 'text_time' ? { textEmbeds, timeIds } : {}

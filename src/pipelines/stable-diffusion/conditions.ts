@@ -1,5 +1,6 @@
 import { ArgumentError } from '../../core/errors.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
+import { regionWeights } from '../conditioning/regions.ts'
 import type { Size } from '../images/fit.ts'
 import type { BatchEntry } from '../parts/denoiser.ts'
 import { guidanceEmbedding } from '../parts/unet.ts'
@@ -12,6 +13,8 @@ export interface Conditions {
   readonly moments: readonly { readonly from: number; readonly entries: readonly BatchEntry[] }[]
   /** How strongly each prompt acts; several where AND joins them. */
   readonly weights: readonly number[]
+  /** How much each prompt of parts of the picture counts where, and that of the whole, [1, R, h, w], where predictions are put together. */
+  readonly composition?: NdArray<'f32'> | undefined
   /** Calls of the way before this run, which prompts that change count. */
   readonly offset: number
 }
@@ -58,6 +61,10 @@ export async function conditions(
   // A guidance of 1 or less is none, and a network that is told its guidance has it within.
   const guided = guidance > 1 && distilled === null
   const { moments, weights } = await encoded(model, settings, guided, calls)
+  const { regions, regionMode, regionBase } = settings
+  const latents = { height: size.height / model.factor, width: size.width / model.factor }
+  const maps = regions && regionWeights(regions, latents, regionBase)
+  const seen = maps && regionMode === 'attention' ? maps : undefined
   if (weights.length > 1 && distilled !== null)
     throw new ArgumentError(`prompt: AND joins prompts by their guidance, and ${components.place} has it within: leave AND out`)
   await model.done(model.prompts)
@@ -70,15 +77,42 @@ export async function conditions(
   })
   return {
     weights,
+    ...(maps && !seen && { composition: maps }),
     offset,
     moments: moments.map(({ from, negative, positive }) => ({
       from,
-      entries: [
-        ...(negative ? [entry(negative, ids?.negative)] : []),
-        ...positive.map((condition) => entry(condition, ids?.positive)),
-      ],
+      entries: seen
+        ? [
+            ...(negative ? [{ ...entry(repeated(negative, positive.length), ids?.negative), regions: firstAlone(seen) }] : []),
+            { ...entry(oneAfterAnother(positive), ids?.positive), regions: seen },
+          ]
+        : [
+            ...(negative ? [entry(negative, ids?.negative)] : []),
+            ...positive.map((condition) => entry(condition, ids?.positive)),
+          ],
     })),
   }
+}
+
+/** Prompts of the whole picture and of its parts as one context; the pooled text is the whole picture's. */
+const oneAfterAnother = (all: readonly Condition[]): Condition => ({
+  context: NdArray.concat(
+    all.map(({ context }) => context),
+    1,
+  ),
+  pooled: all[0]?.pooled,
+})
+
+/** As long as a context of so many prompts. */
+const repeated = (one: Condition, times: number): Condition => ({
+  ...oneAfterAnother(Array<Condition>(times).fill(one)),
+  pooled: one.pooled,
+})
+
+/** Every pixel sees the first prompt alone. */
+const firstAlone = (weights: NdArray<'f32'>): NdArray<'f32'> => {
+  const each = (weights.shape[2] as number) * (weights.shape[3] as number)
+  return weights.map((_, i) => (i < each ? 1 : 0))
 }
 
 /** The prompts' conditions, or those that are given in their place. */
@@ -89,7 +123,8 @@ async function encoded(
   calls: number,
 ): Promise<EncodedPrompts> {
   const { promptEmbeds, negativePromptEmbeds, pooledPromptEmbeds, negativePooledPromptEmbeds } = settings
-  if (!promptEmbeds) return prompts.encode({ ...settings, guided, calls })
+  const regions = settings.regions?.map(({ prompt }) => prompt)
+  if (!promptEmbeds) return prompts.encode({ ...settings, regions, guided, calls })
   const context = oneOf('promptEmbeds', promptEmbeds, 3)
   const positive = { context, pooled: xl ? oneOf('pooledPromptEmbeds', pooledPromptEmbeds, 2) : undefined }
   const moment = (negative: Condition | undefined): EncodedPrompts => ({
@@ -103,7 +138,7 @@ async function encoded(
       throw new ArgumentError(`negativePromptEmbeds: ${own.shape[1]} tokens, and promptEmbeds ${context.shape[1]}: give as many`)
     return moment({ context: own, pooled: xl ? oneOf('negativePooledPromptEmbeds', negativePooledPromptEmbeds, 2) : undefined })
   }
-  const { moments } = await prompts.encode({ ...settings, prompt: '', prompt2: undefined, guided, calls })
+  const { moments } = await prompts.encode({ ...settings, regions: undefined, prompt: '', prompt2: undefined, guided, calls })
   const negative = moments[0]?.negative as Condition
   if (moments.length > 1) throw new ArgumentError('negative: beside promptEmbeds it stays the same over all steps')
   if (negative.context.shape[1] !== context.shape[1]) {

@@ -1,6 +1,7 @@
 import { ArgumentError } from '../../core/errors.ts'
 import { adaptivePerturbedScale } from '../../diffusion/index.ts'
 import type { NdArray } from '../../runtime/ndarray.ts'
+import { composedIn } from '../conditioning/regions.ts'
 import type { BatchEntry, Conditioner } from '../parts/denoiser.ts'
 import { sketched } from '../parts/sketch.ts'
 import type { Combine } from '../sampling/guidance.ts'
@@ -37,9 +38,13 @@ export function sampleTask(
   const { unet, latents: coder } = model
   const { eta, rescale, denoisingEnd, seed, num, signal } = settings
   const perturbing = settings.pagScale > 0
-  const { weights } = conditions
+  const { weights, composition } = conditions
   const own = perturbing ? withEntries(conditions, (entries) => [...entries, entries.at(-1) as BatchEntry]) : conditions
   const guidedWith = () => {
+    if (composition) {
+      const guided = conditions.moments[0]?.entries.length === (composition.shape[1] as number) + 1
+      return composedIn(guidance, composition, { guided, rescale })
+    }
     if (weights.length > 1) return composedBy(guidance, weights, rescale)
     if (!perturbing) return guidedBy(guidance, rescale)
     return perturbedBy(guidance, adaptivePerturbedScale(settings.pagScale, settings.pagAdaptive), rescale)

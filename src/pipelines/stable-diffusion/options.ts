@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { NdArray } from '../../runtime/ndarray.ts'
+import { regionModes, regionOption } from '../conditioning/regions.ts'
 import { schedulerOption, seedOption } from '../options.ts'
 import type { PictureTask } from './families.ts'
 
@@ -88,6 +89,12 @@ export const generateOptions = z.object({
     .array(z.object({ picture, scale: z.number().default(1) }))
     .optional()
     .meta(apart),
+  /** Prompts for parts of the picture, beside the prompt of the whole. */
+  regions: z.array(regionOption).min(1).optional().meta(apart),
+  regionMode: z.enum(regionModes).default('attention').meta({
+    description: 'how regions act: by what each pixel sees of the prompts, or by predictions that are put together (slower)',
+  }),
+  regionBase: share.default(0.2).meta({ description: 'how much the prompt of the whole picture counts within regions' }),
   guess: z.boolean().default(false).meta({ description: 'let ControlNets work without a prompt' }),
   /** XL: the size and crop that the picture pretends to come from, height and width, and the size aimed at. */
   originalSize: pair.optional().meta({ description: 'XL: the size that the picture pretends to come from, HEIGHT,WIDTH' }),
@@ -140,7 +147,10 @@ const always = [
   'freeu',
 ] as const
 const texts = ['clipSkip', 'syntax', 'output', 'wildcards', 'promptEmbeds', 'negativePromptEmbeds'] as const
-const conditioned = ['controls', 'imagePrompts', 'adapters', 'guess', 'pagScale', 'pagAdaptive', 'pagLayers'] as const
+const conditioned = [
+  ...(['controls', 'imagePrompts', 'adapters', 'guess', 'pagScale', 'pagAdaptive', 'pagLayers'] as const),
+  ...(['regions', 'regionMode', 'regionBase'] as const),
+]
 const shares = ['denoisingStart', 'denoisingEnd', 'latents'] as const
 
 /** What each task takes beside. */
@@ -184,6 +194,8 @@ const purposes: Readonly<Partial<Record<OptionName, string>>> = {
   paste: 'a mask',
   resizeMode: 'a picture to start from',
   hires: 'text to image',
+  regionMode: 'regions',
+  regionBase: 'regions',
   hiresSteps: 'hires',
   hiresStrength: 'hires',
   denoisingStart: 'a picture or latents to start from',

@@ -94,6 +94,18 @@ function refuseTogether({ components, refiner, factor }: StableDiffusionModel, s
     if (settings.pagScale > 0) refuse('pagScale', 'not with prompts that AND joins')
     if (settings.guess) refuse('guess', 'not with prompts that AND joins')
   }
+  if (!settings.regions)
+    for (const name of ['regionMode', 'regionBase'] as const)
+      if (settings[name] !== defaultSettings[name]) refuse(name, 'there are no regions that it could be of')
+  if (settings.regions) {
+    if (settings.promptEmbeds) refuse('regions', 'they stand beside a prompt: give the prompt, not embeddings')
+    if (branches.length > 1) refuse('regions', 'not with prompts that AND joins')
+    if (settings.pagScale > 0) refuse('pagScale', 'not with regions')
+    if (settings.guess) refuse('guess', 'not with regions')
+    const { mid_block_type: mid, down_block_types: blocks } = components.unet.config
+    if (settings.regionMode === 'attention' && [mid, ...blocks].some((type) => type?.includes('SimpleCross')))
+      refuse('regionMode', `${components.place} has attentions that see pixels and text together: take composition`)
+  }
   if (settings.fill !== 'original' && strength === 1) refuse('fill', 'at strength 1 nothing of it is left: give less, as 0.75')
   if (className === 'LatentConsistencyModelImg2ImgPipeline' && plan.grid.steps === undefined)
     refuse('timesteps', `${scheduler.className} chooses its own by the strength here`)

@@ -30,6 +30,8 @@ export interface PromptOptions {
   /** XL: what the second encoder reads instead. */
   readonly prompt2?: string | undefined
   readonly negative2?: string | undefined
+  /** Prompts of parts of the picture, which stand behind the prompt's own conditions. */
+  readonly regions?: readonly string[] | undefined
   /** Whether the negative prompt counts. */
   readonly guided: boolean
   /** Layers left out at the end; 0 as published. */
@@ -50,7 +52,7 @@ export interface Moment {
 export interface EncodedPrompts {
   /** At least one, the first from call 0 on; conditions of all are of equal length. */
   readonly moments: readonly Moment[]
-  /** How strongly each of `positive` acts. */
+  /** How strongly each of `positive` acts, but for those of regions. */
   readonly weights: readonly number[]
 }
 
@@ -72,19 +74,33 @@ export function prompts({ text, options }: Components, xl: boolean, compileOptio
   const layerOf = (skip: number): TextLayer => (xl ? { skip: 1 + skip, norm: false } : { skip, norm: true })
 
   return {
-    async encode({ prompt, negative, prompt2 = prompt, negative2 = negative, guided, clipSkip = 0, syntax, calls }) {
+    async encode({
+      prompt,
+      negative,
+      prompt2 = prompt,
+      negative2 = negative,
+      regions = [],
+      guided,
+      clipSkip = 0,
+      syntax,
+      calls,
+    }) {
       const second = text.map(({ name }) => name === 'text_encoder_2')
       const plans = second.map((two) => planPrompt(two ? prompt2 : prompt, { syntax }).branches)
       const weights = (plans[0] as readonly PromptBranch[]).map(({ weight }) => weight)
       if (plans.some((branches) => branches.length !== weights.length))
         throw new ArgumentError('prompt2: it has another number of parts between AND than prompt: give it as many')
       // In diffusers only the prompt skips layers.
-      const positive = weights.map((_, k) => ({
-        branches: plans.map((branches) => branches[k] as PromptBranch),
-        layer: layerOf(clipSkip),
-      }))
+      const layer = layerOf(clipSkip)
+      const positive = [
+        ...weights.map((_, k) => ({ branches: plans.map((branches) => branches[k] as PromptBranch), layer })),
+        ...regions.map((region, k) => {
+          const branch = oneBranch(`regions.${k}`, region, syntax)
+          return { branches: second.map(() => branch), layer }
+        }),
+      ]
       // Prompts that AND joins act by their differences from the negative one.
-      const against = second.map((two) => negativeBranch((two ? negative2 : negative) ?? '', syntax))
+      const against = second.map((two) => oneBranch('negative', (two ? negative2 : negative) ?? '', syntax))
       const slots: Slot[] = [...(guided || weights.length > 1 ? [{ branches: against, layer: layerOf(0) }] : []), ...positive]
       const zeros = xl && negative === undefined && options.force_zeros_for_empty_prompt !== false
       const moments: Moment[] = []
@@ -116,11 +132,12 @@ export function prompts({ text, options }: Components, xl: boolean, compileOptio
   }
 }
 
-function negativeBranch(negative: string, syntax: PromptSyntax): PromptBranch {
-  const { branches, loras } = planPrompt(negative, { syntax })
-  if (branches.length > 1) throw new ArgumentError('negative: AND joins prompts; a negative prompt is one text')
+/** A prompt that is one text: the negative one, or a region's. */
+function oneBranch(name: string, text: string, syntax: PromptSyntax): PromptBranch {
+  const { branches, loras } = planPrompt(text, { syntax })
+  if (branches.length > 1) throw new ArgumentError(`${name}: AND joins prompts of the whole picture; this is one text`)
   if (loras.length > 0)
-    throw new ArgumentError(`negative: a LoRA acts on all of the picture: name ${loras[0]?.name} in the prompt`)
+    throw new ArgumentError(`${name}: a LoRA acts on all of the picture: name ${loras[0]?.name} in the prompt`)
   return branches[0] as PromptBranch
 }
 

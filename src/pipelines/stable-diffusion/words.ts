@@ -1,9 +1,17 @@
+import type { Region } from '../conditioning/regions.ts'
 import type { Plan } from '../page.ts'
 import { samplerIn } from '../sampling/schedulers.ts'
 import { chosen } from './choices.ts'
 import type { StableDiffusionModel } from './model.ts'
 import { defaultSettings, type Settings } from './options.ts'
 import { planOf } from './plan.ts'
+
+/** A region's prompt and box; of a mask that there is one. */
+const regionInWords = ({ prompt, box, weight }: Region) => ({
+  prompt,
+  ...(box ? { box } : { mask: true }),
+  ...(weight !== 1 && { weight }),
+})
 
 /** A run in the words of a picture's metadata; what changes nothing is left out. */
 export function inWords(model: StableDiffusionModel, settings: Settings): Plan {
@@ -66,6 +74,9 @@ export function inWords(model: StableDiffusionModel, settings: Settings): Plan {
       'Control scales': list(controls?.map(({ scale = controlScale }) => scale)),
       'Control starts': controls?.some(({ start }) => start !== 0) ? list(controls.map(({ start }) => start)) : undefined,
       'Control ends': controls?.some(({ end }) => end !== 1) ? list(controls.map(({ end }) => end)) : undefined,
+      Regions: settings.regions && JSON.stringify(settings.regions.map(regionInWords)),
+      'Region mode': settings.regions && settings.regionMode,
+      'Region base': settings.regions && settings.regionBase,
       'Guess mode': settings.guess ? 'true' : undefined,
       'IP-Adapter scales': list(imagePrompts?.map(({ scale }) => scale)),
       'T2I-Adapter scales': list(adapters?.map(({ scale }) => scale)),
