@@ -58,8 +58,11 @@ Upscalers, one or all that are at hand (\`upscalers\`): each of them and resampl
         case 'text-to-image': {
           const { evaluateTextToImage } = await import('../recipes/evaluation/evaluate-scenes.ts')
           const { evaluation } = await evaluateTextToImage(found.path, found.data, options, watch)
-          const { scoreTable, pairTable, guidanceTable, frechetTable } = sceneTables
-          return [evaluation, [scoreTable, pairTable, guidanceTable, frechetTable].map((table) => inColumns(table(evaluation)))]
+          const { scoreTable, pairTable, guidanceTable, frechetTable, tokenTable, candidateTable } = sceneTables
+          const all = [scoreTable, pairTable, guidanceTable, frechetTable, tokenTable, candidateTable].map((table) =>
+            table(evaluation),
+          )
+          return [evaluation, all.filter((table) => table.length > 0).map(inColumns)]
         }
         case 'part': {
           const { evaluatePart } = await import('../recipes/evaluation/evaluate-scenes.ts')

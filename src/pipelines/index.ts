@@ -4,6 +4,13 @@ export { type CascadeStage, loadCascade } from './cascade.ts'
 export { type Classification, type ImageClassifier, loadClassifier } from './classifier.ts'
 export { type Clip, type ClipParts, clipNormalised, createClip, framed, loadClip } from './clip.ts'
 export { type Region, type RegionMode, regionWeights } from './conditioning/regions.ts'
+export {
+  type CaptionBatchOptions,
+  createCaptionBatches,
+  type DalleParts,
+  loadCaptionBatches,
+  openDalle,
+} from './dalle/caption-batches.ts'
 export { type DdpmParts, openDdpm, saveDdpm } from './ddpm/folder.ts'
 export {
   createDdpm,
@@ -61,7 +68,7 @@ export {
   type WorkingT5Encoder,
 } from './parts/t5-encoder.ts'
 export { clipTextEncoder, type TextEncoder as ClipTextEncoder, textEncoder } from './parts/text-encoder.ts'
-export { loadTokenCoder, type TokenCoder, type TokenCoderOptions } from './parts/token-coder.ts'
+export { loadTokenCoder, type TokenCoder, type TokenCoderOptions, type TokenNetwork, tokenCoder } from './parts/token-coder.ts'
 export {
   createPromptBatches,
   type PromptBatches,

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import { temporaryFolder } from '../../tests/checkpoints.ts'
 import { ArgumentError } from '../core/errors.ts'
-import { saveTokenizer, trainBytePairs } from './bpe.ts'
+import { Generator } from '../runtime/random.ts'
+import { bytePairEncoder, saveTokenizer, trainBytePairs } from './bpe.ts'
 import { ClipTokenizer } from './tokenizer.ts'
 
 const texts = ['a fox and a box', 'two foxes, a "box" of foxes', 'Ein Füchslein: 3 boxes']
@@ -34,4 +35,22 @@ test('what is saved opens as a tokenizer: any text is encoded and comes back', (
     const back = tokenizer.decode(tokenizer.encode(text)).replaceAll(/\s/g, '')
     expect(back).toBe(text.toLowerCase().replaceAll(/\s/g, ''))
   }
+})
+
+test('merges are made as the tokenizer makes them; with dropout words come in parts, which say the same', () => {
+  const dir = temporaryFolder()
+  const pairs = trainBytePairs(texts, { size: 2000 })
+  saveTokenizer(dir, pairs, { maxLength: 12 })
+  const tokenizer = ClipTokenizer.open(dir)
+  expect(tokenizer.pairs).toEqual(pairs)
+  const encode = bytePairEncoder(tokenizer.pairs)
+  for (const text of [...texts, 'naïve 漢字 boxes!']) expect(encode(text)).toEqual(tokenizer.encode(text))
+  const generator = new Generator(0)
+  const uniform = () => generator.bits() / 2 ** 32
+  const cut = Array.from({ length: 50 }, () => encode('two foxes', { rate: 0.3, uniform }))
+  for (const ids of cut) expect(tokenizer.decode(ids)).toBe('two foxes')
+  const lengths = cut.map((ids) => ids.length)
+  expect(Math.max(...lengths)).toBeGreaterThan(Math.min(...lengths) + 1)
+  // Of all merges, none: a token for each character.
+  expect(encode('foxes', { rate: 1, uniform })).toHaveLength(5)
 })

@@ -83,6 +83,45 @@ function merged(symbols: readonly string[], [left, right]: readonly [string, str
   return out
 }
 
+export interface BytePairDropout {
+  /** The probability by which a merge that could be made is left out. */
+  readonly rate: number
+  /** A number in [0, 1) each time. */
+  readonly uniform: () => number
+}
+
+/**
+ * Cuts texts into CLIP's tokens by the merges themselves, as `ClipTokenizer.encode` does; with dropout otherwise each time: BPE-dropout
+ * (Provilkov et al. 2020, Algorithm 1), by which a model in training sees the parts that words are made of.
+ */
+export function bytePairEncoder({ vocab, merges }: BytePairs) {
+  const ranks = new Map(merges.map((pair, i) => [pair.join(' '), i]))
+  return (text: string, { rate, uniform }: BytePairDropout = { rate: 0, uniform: () => 1 }): number[] => {
+    const ids: number[] = []
+    for (const [word] of text.normalize('NFC').toLowerCase().matchAll(words)) {
+      const symbols = symbolsOf(word)
+      for (;;) {
+        let best = Infinity
+        let at = -1
+        for (let i = 1; i < symbols.length; i++) {
+          const rank = ranks.get(`${symbols[i - 1]} ${symbols[i]}`)
+          if (rank === undefined || (rate > 0 && uniform() < rate) || rank >= best) continue
+          best = rank
+          at = i
+        }
+        if (at < 0) break
+        symbols.splice(at - 1, 2, `${symbols[at - 1]}${symbols[at]}`)
+      }
+      for (const symbol of symbols) {
+        const id = vocab[symbol]
+        if (id === undefined) throw new ArgumentError(`the vocabulary has no ${JSON.stringify(symbol)}`)
+        ids.push(id)
+      }
+    }
+    return ids
+  }
+}
+
 /**
  * Writes a tokenizer's folder as transformers' `CLIPTokenizer` and `ClipTokenizer.open` read it.
  *

@@ -1,4 +1,4 @@
-export { type BytePairs, saveTokenizer, trainBytePairs } from './bpe.ts'
+export { type BytePairDropout, type BytePairs, bytePairEncoder, saveTokenizer, trainBytePairs } from './bpe.ts'
 export { cleanCaption, plainCaption } from './caption.ts'
 export { type Chunk, chunkPrompt, equalChunks, tokensOf, type WeightMode, weighStates } from './chunks.ts'
 export { type CompelItem, type CompelPrompt, combineStates, compelStates, type MaskedChunk, parseCompel } from './compel.ts'

@@ -5,6 +5,7 @@ import { ConfigError } from '../checkpoints/errors.ts'
 import { isObject, type Json, readJson } from '../checkpoints/json.ts'
 import { ArgumentError } from '../core/errors.ts'
 import { inWords } from '../core/system-error.ts'
+import type { BytePairs } from './bpe.ts'
 import { checkLength, PromptError } from './errors.ts'
 
 /** A token that is matched whole in a text, before the words are cut. */
@@ -130,6 +131,15 @@ export class ClipTokenizer {
   frame(ids: readonly number[], length = this.maxLength): number[] {
     const kept = ids.slice(0, length - 2)
     return [this.start, ...kept, this.end, ...Array<number>(length - 2 - kept.length).fill(this.pad)]
+  }
+
+  /** The vocabulary and the merges, from which the tokenizer can be written again. */
+  get pairs(): BytePairs {
+    const { vocab, merges } = this.parts
+    return {
+      vocab: vocab as Record<string, number>,
+      merges: merges.map((merge) => (Array.isArray(merge) ? merge : String(merge).split(' ')) as [string, string]),
+    }
   }
 
   /** What the numbers stand for, for people to read. */

@@ -14,13 +14,12 @@ export interface Kept {
 
 /**
  * @param start what the program of the texts gave: keys and values [entries, words, heads · width] a layer
- * @param count pictures of each text
+ * @param entryOf of each sequence: which of the texts it goes on from
  */
-export function keptOf(config: DalleConfig, start: Outputs, count: number): Kept {
+export function keptOf(config: DalleConfig, start: Outputs, entryOf: readonly number[]): Kept {
   const { text: words, inputs } = lengthsOf(config)
   const { heads, dim_head: width, dim, depth, shift_tokens, image_fmap_size: side } = config
-  const entries = (start['new keys 0'] as NdArray).shape[0] as number
-  const rows = entries * count
+  const rows = entryOf.length
   const size = heads * width * inputs
   const layers = range(depth)
   const made = () => layers.map(() => new Float32Array(rows * size))
@@ -43,11 +42,13 @@ export function keptOf(config: DalleConfig, start: Outputs, count: number): Kept
         }
   }
   for (const layer of layers) {
-    write(start, layer, words, 0, (entry) => entry * count)
+    // Once for each text, in the first row that has it; the others copy that.
+    write(start, layer, words, 0, (entry) => entryOf.indexOf(entry))
     for (const array of [keys[layer], values[layer]] as Float32Array[])
-      for (let entry = 0; entry < entries; entry++)
-        for (let k = 1; k < count; k++)
-          array.copyWithin((entry * count + k) * size, entry * count * size, (entry * count + 1) * size)
+      for (const [row, entry] of entryOf.entries()) {
+        const first = entryOf.indexOf(entry)
+        if (first !== row) array.copyWithin(row * size, first * size, (first + 1) * size)
+      }
   }
   const branches = range(shift_tokens ? 2 * depth : 0)
   /** First halves of the channels that each branch read, of the last row of tokens. */

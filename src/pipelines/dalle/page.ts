@@ -1,11 +1,11 @@
 import { z } from 'zod'
 import { ArgumentError } from '../../core/errors.ts'
-import { lengthsOf, textInput } from '../../models/index.ts'
+import { lengthsOf } from '../../models/index.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
-import { clipTokenizer, network } from '../open/parts.ts'
 import { numOption, seedOption } from '../options.ts'
 import { type LoadOptions, type Page, page } from '../page.ts'
-import { tokenAutoencoder, tokenCoder } from '../parts/token-coder.ts'
+import { tokenCoder } from '../parts/token-coder.ts'
+import { dalleParts, textTokens } from './caption-batches.ts'
 import { tokenSampler } from './sampler.ts'
 
 const options = z.object({
@@ -29,7 +29,7 @@ const options = z.object({
 export const dalle: Page = page({
   classes: ['DallePipeline'],
   output: 'pictures',
-  parts: { dvae: tokenAutoencoder(), transformer: network(['DALLE']), tokenizer: clipTokenizer() },
+  parts: dalleParts,
   options,
   loads: ['tokenizer'] as (keyof LoadOptions & string)[],
   open({ dvae, transformer, tokenizer }, { compile, done }) {
@@ -59,15 +59,9 @@ export const dalle: Page = page({
     }
   },
   async *generate({ coder, sampler, tokenizer, config, place, done }, { prompt, signal, num, ...run }) {
-    const words = tokenizer.encode(prompt)
-    const strange = words.find((token) => token >= config.num_text_tokens)
-    if (strange !== undefined)
-      throw new ArgumentError(
-        `${place}: the tokenizer has a token ${strange}, and the transformer knows ${config.num_text_tokens}`,
-      )
     const { text_seq_len: most, image_fmap_size: side } = config
-    if (words.length > most) console.warn(`the prompt is longer than ${most} tokens: its last ${words.length - most} were left`)
-    const texts = [textInput([], config), textInput(words, config)]
+    const { text, left } = textTokens(tokenizer, config, place, prompt)
+    if (left > 0) console.warn(`the prompt is longer than ${most} tokens: its last ${left} were left`)
     const { image: cells } = lengthsOf(config)
     const pictures = async (tokens: NdArray<'i64'>) => {
       const [count, known] = tokens.shape as [number, number]
@@ -76,7 +70,7 @@ export const dalle: Page = page({
       const grid = NdArray.concat([tokens, ...rest], 1).reshape([count, side, side])
       return { type: 'pictures', pictures: await coder.decode(grid) } as const
     }
-    const sampling = sampler.sample({ ...run, texts, num, signal })
+    const sampling = sampler.sample({ ...run, texts: Array.from({ length: num }, () => text), signal })
     let next = await sampling.next()
     for (; !next.done; next = await sampling.next()) {
       const { first, i, done: calls, total, tokens } = next.value

@@ -1,23 +1,23 @@
 import { range } from '../../core/shape.ts'
 import { input, type Tensor } from '../../core/tensor.ts'
-import { chooseTokens, type DalleConfig, dalle, lengthsOf, type TokenChoice } from '../../models/index.ts'
+import { chooseTokens, type DalleConfig, dalle, lengthsOf, type TokenChoice, textInput } from '../../models/index.ts'
 import { Params } from '../../nn/params.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
 import { type CompileOptions, compile } from '../../runtime/program.ts'
 import { Programs } from '../../runtime/programs.ts'
 import { Generator } from '../../runtime/random.ts'
 import type { Network } from '../open/network.ts'
+import { parts } from '../options.ts'
 import { turns } from '../parts/turns.ts'
 import { type Kept, keptOf } from './kept.ts'
 
 export interface TokenRun extends TokenChoice {
-  /** Texts as `textInput` gives them: the unconditional first where there is guidance, then the prompt. */
+  /** The text of each picture, as `textInput` gives it. */
   readonly texts: readonly (readonly number[])[]
-  /** Logits are the unconditional ones and so many times the way to the prompt's. */
+  /** Logits are those without a text and so many times the way to the text's. */
   readonly guidance: number
   /** Picture k chooses by the random numbers of `seed + k`. */
   readonly seed: number
-  readonly num: number
   /** The first tokens of every picture, which are given. */
   readonly begin?: readonly number[] | undefined
   readonly signal?: AbortSignal | undefined
@@ -38,7 +38,7 @@ const MOST_KEPT = 2 ** 30
 /** A transformer of text and image tokens at work. */
 export interface TokenSampler {
   readonly config: DalleConfig
-  /** Samples all pictures together, as many as memory allows: i64 [num, tokens]. */
+  /** Samples all pictures together, as many as memory allows: i64 [pictures, tokens]. */
   sample(run: TokenRun): AsyncGenerator<TokenStep, NdArray<'i64'>, void>
   release(): Promise<void>
 }
@@ -84,21 +84,26 @@ export function tokenSampler({ config, weights }: Network<DalleConfig>, options:
     return without.add(told.sub(without).mul(guidance))
   }
 
-  /** Pictures from `first` on, all at once. */
-  async function* part(run: TokenRun, first: number, count: number): AsyncGenerator<number[][], void, void> {
-    const { texts, guidance, seed, signal, begin = [] } = run
-    const entries = guidance === 1 ? texts.slice(-1) : texts
-    const generators = range(count).map((k) => new Generator(seed + first + k))
-    const rows = entries.length * count
+  /** Pictures of these texts, all at once: the first chooses by the random numbers of `seed`. */
+  async function* part(run: TokenRun, texts: TokenRun['texts'], seed: number): AsyncGenerator<number[][], void, void> {
+    const { guidance, signal, begin = [] } = run
+    const generators = texts.map((_, k) => new Generator(seed + k))
+    const nothing = textInput([], config)
+    const asked = guidance === 1 ? texts : [...texts.map(() => nothing), ...texts]
+    // Many rows share a text, which is read once.
+    const known = new Map(asked.map((text) => [text.join(' '), text]))
+    const entries = [...known.keys()]
+    const entryOf = asked.map((text) => entries.indexOf(text.join(' ')))
     const start = await turn(async () => {
       const program = await programs.get(`text ${entries.length}`)
-      return program.run({ text: integers(entries.flat(), [entries.length, words]) })
+      return program.run({ text: integers([...known.values()].flat(), [entries.length, words]) })
     })
-    const kept: Kept = keptOf(config, start, count)
-    const repeated = (logits: NdArray<'f32'>) =>
-      NdArray.concat(range(entries.length).map((i) => logits.slice(0, i, i + 1).expand([count, ...logits.shape.slice(1)])))
-    let logits = guided(repeated(start.logits as NdArray<'f32'>), guidance)
-    const tokens: number[][] = generators.map(() => [])
+    const kept: Kept = keptOf(config, start, entryOf)
+    let logits = guided(
+      NdArray.concat(entryOf.map((entry) => start.logits?.slice(0, entry, entry + 1) as NdArray<'f32'>)),
+      guidance,
+    )
+    const tokens: number[][] = texts.map(() => [])
     for (let i = 0; i < cells; i++) {
       signal?.throwIfAborted()
       const uniform = NdArray.concat(generators.map((generator) => generator.rand([1, config.num_image_tokens])))
@@ -107,10 +112,10 @@ export function tokenSampler({ config, weights }: Network<DalleConfig>, options:
       for (const [k, token] of chosen.entries()) tokens[k]?.push(token)
       yield tokens
       if (i === cells - 1) return
-      const all = range(entries.length).flatMap(() => chosen)
+      const all = guidance === 1 ? chosen : [...chosen, ...chosen]
       const found = await turn(async () => {
-        const program = await programs.get(`step ${rows}`)
-        return program.run({ token: integers(all, [rows]), at: integers([i], [1]), ...kept.feeds(i) })
+        const program = await programs.get(`step ${all.length}`)
+        return program.run({ token: integers(all, [all.length]), at: integers([i], [1]), ...kept.feeds(i) })
       })
       kept.keep(found, i)
       logits = guided(found.logits as NdArray<'f32'>, guidance)
@@ -120,19 +125,16 @@ export function tokenSampler({ config, weights }: Network<DalleConfig>, options:
   return {
     config,
     async *sample(run) {
-      const entries = run.guidance === 1 ? 1 : 2
-      const each = Math.max(1, Math.floor(together / entries))
-      const parts = Math.ceil(run.num / each)
+      const each = Math.max(1, Math.floor(together / (run.guidance === 1 ? 1 : 2)))
+      const groups = parts(run.texts.length, each)
       const found: NdArray<'i64'>[] = []
-      for (let k = 0; k < parts; k++) {
-        const first = k * each
-        const count = Math.min(each, run.num - first)
-        const soFar = (tokens: readonly (readonly number[])[]) => integers(tokens.flat(), [count, tokens[0]?.length ?? 0])
+      for (const [k, [first, end]] of groups.entries()) {
+        const soFar = (tokens: readonly (readonly number[])[]) => integers(tokens.flat(), [end - first, tokens[0]?.length ?? 0])
         let i = 0
         let last: NdArray<'i64'> | undefined
-        for await (const tokens of part(run, first, count)) {
+        for await (const tokens of part(run, run.texts.slice(first, end), run.seed + first)) {
           last = soFar(tokens)
-          yield { first, i, done: k * cells + ++i, total: parts * cells, tokens: last }
+          yield { first, i, done: k * cells + ++i, total: groups.length * cells, tokens: last }
         }
         found.push(last as NdArray<'i64'>)
       }

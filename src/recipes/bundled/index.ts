@@ -5,7 +5,9 @@ import { heartbeat } from './heartbeat.ts'
 import { scoreStickers32 } from './score-stickers-32.ts'
 import { stickerClassifier32 } from './sticker-classifier-32.ts'
 import { stickersClip } from './stickers-clip.ts'
+import { stickersDalle } from './stickers-dalle.ts'
 import { stickersDit } from './stickers-dit.ts'
+import { stickersDvae } from './stickers-dvae.ts'
 import { stickersJudge } from './stickers-judge.ts'
 import { stickersT2i } from './stickers-t2i.ts'
 import { stickersVae } from './stickers-vae.ts'
@@ -25,6 +27,8 @@ export const recipes: Readonly<Record<string, Recipe>> = {
   'stickers-t2i': stickersT2i,
   'stickers-dit': stickersDit,
   'stickers-judge': stickersJudge,
+  'stickers-dvae': stickersDvae,
+  'stickers-dalle': stickersDalle,
   'swiss-roll': swissRoll,
   'stickers-x4': stickersX4,
   'stickers-x4-rrdb': stickersX4Rrdb,

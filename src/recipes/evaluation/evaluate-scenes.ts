@@ -6,9 +6,11 @@ import { recipes } from '../bundled/index.ts'
 import { type ScenesConfig, scenesSchema } from '../data.ts'
 import { HELD_OUT } from '../held-out.ts'
 import { gridSampling } from '../tasks/text-to-image/fixed-prompts.ts'
+import { type CandidateQuality, measureCandidates } from './candidates.ts'
 import { type EvaluateContext, type EvaluateOptions, stepsWithin } from './options.ts'
 import { type PartQuality, partMeasures } from './parts.ts'
 import { measureTextToImage, type TextToImageQuality } from './text-to-image.ts'
+import { isDalle, measureTokens, type TokenQuality } from './tokens.ts'
 
 export interface TextToImageEvaluation extends TextToImageQuality {
   readonly kind: 'text-to-image'
@@ -16,6 +18,10 @@ export interface TextToImageEvaluation extends TextToImageQuality {
   readonly judge: string
   readonly steps: number
   readonly seed: number
+  /** Of a DALL·E: what its captions tell of image tokens. */
+  readonly tokens?: TokenQuality
+  /** Pictures that CLIP chose of more and more candidates. */
+  readonly candidates?: CandidateQuality
 }
 export interface PartEvaluation extends PartQuality {
   /** The recipe's. */
@@ -46,14 +52,20 @@ export const commonScenes = (): ScenesConfig => scenesSchema.parse(recipes['stic
 export async function evaluateTextToImage(
   model: string,
   data: ScenesConfig,
-  { num, validation, seed, batch, steps = stepsWithin(model, gridSampling.steps), guidance, judge }: EvaluateOptions,
+  { num, validation, seed, batch, steps = stepsWithin(model, gridSampling.steps), guidance, judge, ...more }: EvaluateOptions,
   { name, engine = {}, signal, onStep }: EvaluateContext,
 ) {
   const settings = { steps, seed, judge }
   const sweep = [...new Set([...SWEEP, ...(guidance === undefined ? [] : [guidance])])].sort((a, b) => a - b)
   const options = { ...settings, captions: Math.min(num, HELD_OUT), validation, guidance, sweep, batch: Math.min(batch, 32) }
   const { quality, ...rest } = await measureTextToImage(model, options, { name, data, engine, signal, onStep })
-  const evaluation: TextToImageEvaluation = { kind: 'text-to-image', model: name, ...settings, ...quality }
+  const { candidates: most, rank } = more
+  const chosen = { guidance: quality.guidance, seed, judge, steps, batch: options.batch, rank, most }
+  const evaluation: TextToImageEvaluation = {
+    ...{ kind: 'text-to-image', model: name, ...settings, ...quality },
+    ...(isDalle(model) && { tokens: await measureTokens(model, options.captions, data, engine) }),
+    ...(most > 0 && { candidates: await measureCandidates(model, options.captions, chosen, { data, engine, signal, onStep }) }),
+  }
   return { evaluation, ...rest }
 }
 

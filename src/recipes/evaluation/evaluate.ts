@@ -24,9 +24,7 @@ import { type Likelihood, type LikelihoodContext, measureLikelihood } from './li
 import { type EvaluateContext, type EvaluateOptions, stepsWithin } from './options.ts'
 import { type ClassifierQuality, measureClassifier, measurePictures, type Nearest, type PictureQuality } from './quality.ts'
 
-export interface DdpmEvaluation
-  extends Omit<EvaluateOptions, 'batch' | 'num' | 'likelihood' | 'steps' | 'guidance' | 'validation' | 'judge'>,
-    PictureQuality {
+export interface DdpmEvaluation extends Pick<EvaluateOptions, 'seed' | 'scheduler' | 'classifier'>, PictureQuality {
   readonly model: string
   /** Not of the sampler ode, which chooses its own. */
   readonly steps?: number
@@ -69,16 +67,15 @@ export const isClassifier = (folder: string): boolean => !existsSync(join(folder
  */
 export async function evaluateDdpm(
   folder: string,
-  { batch, likelihood: counted, steps: asked, guidance: _, judge: __, validation: ___, ...options }: EvaluateOptions,
+  { batch, likelihood: counted, steps: asked, num, seed, scheduler, classifier: measuredBy }: EvaluateOptions,
   { name, engine = {}, signal, onStep }: EvaluateContext,
 ): Promise<{ evaluation: DdpmEvaluation; samples: NdArray<'f32'>; nearest: Nearest[]; gallery: StickerDataset }> {
   const { data, sde, recipe } = learntFrom(folder)
-  const measure = modelFolder(options.classifier)
+  const measure = modelFolder(measuredBy)
   const classifier = loadClassifier(measure)
-  const { num, seed, scheduler } = options
   const steps = asked ?? defaultSteps(scheduler, folder)
   const watch = { engine, ...(signal ? { signal } : {}), ...(onStep ? { onStep } : {}) }
-  const told = { ...options, ...(steps === undefined ? {} : { steps }) }
+  const told = { num, seed, scheduler, ...(steps === undefined ? {} : { steps }) }
   try {
     const samples = await sampleFolder(folder, { num, seed, scheduler, batch, steps }, watch)
     const size = samples.shape[2] as number

@@ -33,6 +33,14 @@ export const evaluateOptions = z.object({
   validation: z.int().min(2).max(500).default(250).meta({
     description: 'text-to-image model: number of validation captions on which guidance is chosen',
   }),
+  candidates: z.int().min(0).max(512).default(0).meta({
+    description:
+      'text-to-image model: how often the picture that CLIP finds best is right, of 1, 2, 4 … up to so many; 0 leaves it out',
+  }),
+  rank: z
+    .string()
+    .default('stickers-clip')
+    .meta({ description: 'text-to-image model: the folder or name of the CLIP that ranks candidates' }),
   judge: z
     .string()
     .default('stickers-judge')

@@ -1,14 +1,22 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { readJson } from '../../checkpoints/json.ts'
 import { type ComposedScene, type SceneDataset, type SceneSplit, sceneSplits } from '../../data/index.ts'
 import { resize } from '../../images/index.ts'
-import { loadAutoencoder, loadClip, loadDetector, type SceneDetector } from '../../pipelines/index.ts'
+import { loadAutoencoder, loadClip, loadDetector, type SceneDetector, tokenCoder } from '../../pipelines/index.ts'
 import type { CompileOptions } from '../../runtime/program.ts'
 import { Generator } from '../../runtime/random.ts'
+import { recipeFile } from '../../training/history.ts'
 import { type ScenesConfig, scenesOf } from '../data.ts'
 import { positionsFrom } from '../positions.ts'
 import { meanPsnr } from '../tasks/autoencoder/autoencoder.ts'
 import { twinsOf } from '../tasks/autoencoder/locality.ts'
 import { recallAt1 } from '../tasks/clip.ts'
+import { storedDiscreteAutoencoder } from '../tasks/dalle/folder.ts'
+import { discreteAutoencoderSchema } from '../tasks/discrete-autoencoder/job.ts'
+import { perplexityOf } from '../tasks/discrete-autoencoder/usage.ts'
 import { bootstrapRates, type Rate } from './bootstrap.ts'
+import { measureBounds } from './bounds.ts'
 import { facts, type Rates, ratesOf, scoreScene } from './scoring.ts'
 
 /** The seed of the scenes that parts are measured on, which no training run has. Their objects stand anywhere: no scene comes twice. */
@@ -24,7 +32,7 @@ export interface PartQuality {
   /** By what is measured, then by split. */
   readonly rows: readonly {
     readonly name: string
-    readonly unit: 'share' | 'dB' | '%' | ''
+    readonly unit: 'share' | 'dB' | '%' | 'nats' | ''
     readonly values: readonly (number | Rate)[]
   }[]
 }
@@ -32,7 +40,7 @@ export interface PartQuality {
 /** The parts that are measured apart from the whole, by their recipe's type. */
 export const partMeasures: Readonly<
   Record<string, (folder: string, num: number, data: ScenesConfig, engine: CompileOptions) => Promise<PartQuality>>
-> = { autoencoder: measureAutoencoder, clip: measureClip, judge: measureJudge }
+> = { autoencoder: measureAutoencoder, 'discrete-autoencoder': measureDiscrete, clip: measureClip, judge: measureJudge }
 
 /** How well pictures survive, beside a picture made four times smaller and larger again by bicubic kernels. */
 async function measureAutoencoder(folder: string, num: number, data: ScenesConfig, engine: CompileOptions): Promise<PartQuality> {
@@ -72,6 +80,41 @@ async function measureAutoencoder(folder: string, num: number, data: ScenesConfi
             },
           ]
         : []),
+    ],
+  }
+}
+
+/** How well pictures survive as tokens, how many codes are in use, and how far relaxed samples are from codes themselves. */
+async function measureDiscrete(folder: string, num: number, data: ScenesConfig, engine: CompileOptions): Promise<PartQuality> {
+  const dvae = storedDiscreteAutoencoder(folder)
+  const coder = tokenCoder(dvae, engine)
+  const recipe = existsSync(join(folder, recipeFile)) ? readJson(join(folder, recipeFile)) : {}
+  const { resolution: size, least_log_scale: least } = discreteAutoencoderSchema
+    .pick({ resolution: true, least_log_scale: true })
+    .parse(recipe)
+  const splits = ['phrasings', 'pairs', 'icons'] as const
+  const [kept, resized, used]: [number[], number[], number[]] = [[], [], []]
+  const bounds: Record<string, number>[] = []
+  for (const split of splits) {
+    const { images } = await (await heldOutScenes(data, size, split)).batch(positionsFrom(0, num))
+    const tokens = await coder.encode(images)
+    kept.push(meanPsnr(images, await coder.decode(tokens)))
+    const small = size / coder.factor
+    const shrunk = resize(images, { width: small, height: small, kernel: 'bicubic' })
+    resized.push(meanPsnr(images, resize(shrunk, { width: size, height: size, kernel: 'bicubic' })))
+    used.push(perplexityOf(tokens, coder.codes))
+    bounds.push(await measureBounds(dvae, images, { seed: EVALUATION_SEED, least, engine }))
+  }
+  await coder.release()
+  const names = Object.keys(bounds[0] ?? {})
+  return {
+    num,
+    splits,
+    rows: [
+      { name: 'signal to noise of reconstructions', unit: 'dB', values: kept },
+      { name: `of pictures at ${size / coder.factor}×${size / coder.factor}, enlarged again`, unit: 'dB', values: resized },
+      { name: `perplexity of the ${coder.codes} codes`, unit: '', values: used },
+      ...names.map((name) => ({ name, unit: 'nats' as const, values: bounds.map((of) => of[name] as number) })),
     ],
   }
 }

@@ -6,6 +6,7 @@ import type { AutoencoderKLConfig } from '../../models/vae/index.ts'
 import {
   type Autoencoder,
   createPromptBatches,
+  loadCaptionBatches,
   loadPipeline,
   openComponents,
   type PromptBatchOptions,
@@ -19,8 +20,15 @@ export interface CaptionSampler {
   /** Pictures [captions, 3, H, W] in [−1, 1]. Picture k starts from the noise of seed `seed + k`. */
   generate(captions: readonly string[], options: PromptBatchOptions): Promise<NdArray<'f32'>>
   /** What makes pictures of its latents, with the pixels a side that it is for; none where the model has no such part. */
-  readonly autoencoder?: { readonly coder: Autoencoder; readonly size: number; readonly scale: number }
+  readonly autoencoder?: CaptionAutoencoder
   release(): Promise<void>
+}
+
+export interface CaptionAutoencoder {
+  readonly coder: Pick<Autoencoder, 'decode'> & { encode(images: NdArray<'f32'>): Promise<NdArray> }
+  readonly size: number
+  /** What latents are multiplied by for the denoiser; none of tokens. */
+  readonly scale?: number
 }
 
 export interface CaptionSamplerOptions extends CompileOptions {
@@ -29,13 +37,14 @@ export interface CaptionSamplerOptions extends CompileOptions {
 }
 
 /**
- * Opens any pipeline that makes pictures from text. A small Stable Diffusion with one text encoder takes its captions in batches, any
- * other model one by one, as it takes a user's.
+ * Opens any pipeline that makes pictures from text. A DALL·E and a small Stable Diffusion with one text encoder take their captions in
+ * batches, any other model one by one, as it takes a user's.
  */
 export async function openCaptionSampler(model: string, options: CaptionSamplerOptions): Promise<CaptionSampler> {
   const index = join(model, 'model_index.json')
-  const small = existsSync(index) && readJson(index)._class_name === 'StableDiffusionPipeline'
-  return (small && (await inBatches(model, options))) || oneByOne(model, options)
+  const className = existsSync(index) ? readJson(index)._class_name : undefined
+  if (className === 'DallePipeline') return ofTokens(model, options)
+  return (className === 'StableDiffusionPipeline' && (await inBatches(model, options))) || oneByOne(model, options)
 }
 
 async function inBatches(folder: string, options: CaptionSamplerOptions): Promise<CaptionSampler | undefined> {
@@ -48,6 +57,16 @@ async function inBatches(folder: string, options: CaptionSamplerOptions): Promis
     generate: batches.generate,
     autoencoder: { coder: batches.autoencoder, size: parts.size, scale },
     release: batches.release,
+  }
+}
+
+async function ofTokens(folder: string, { batch = 32, ...engine }: CaptionSamplerOptions): Promise<CaptionSampler> {
+  const { coder, size, generate, release } = await loadCaptionBatches(folder, engine)
+  return {
+    generate: (captions, { guidance, seed, signal, onPictures }) =>
+      generate(captions, { batch, guidance, seed, signal, onPictures }),
+    autoencoder: { coder: { encode: coder.encode, decode: (tokens) => coder.decode(tokens as NdArray as NdArray<'i64'>) }, size },
+    release,
   }
 }
 

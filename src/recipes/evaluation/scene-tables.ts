@@ -44,3 +44,26 @@ export const partTable = ({ num, splits, rows }: PartEvaluation): Table => [
     ...values.map((value) => (typeof value === 'number' ? `${value.toFixed(2)}${unit && ` ${unit}`}` : interval(value))),
   ]),
 ]
+
+/** What captions tell of image tokens. */
+export function tokenTable({ tokens }: TextToImageEvaluation): Table {
+  if (!tokens) return []
+  const { captions, told, shuffled, untold, uniform, frequencies } = tokens
+  return [
+    [`bits of an image token, ${captions} test captions`, '± standard error'],
+    ['after its own caption', withError(told.mean, told.error)],
+    ["after another picture's caption", withError(shuffled.mean, shuffled.error)],
+    ['after no caption', withError(untold.mean, untold.error)],
+    ["by the codes' frequencies alone", short(frequencies)],
+    ['by their number alone', short(uniform)],
+  ]
+}
+
+/** What choosing by CLIP does. */
+export function candidateTable({ candidates }: TextToImageEvaluation): Table {
+  if (!candidates) return []
+  return [
+    [`the best of so many by ${candidates.ranker}, ${candidates.captions} test captions`, 'exact', 'object'],
+    ...candidates.points.map(({ candidates: n, exact, object }) => [String(n), interval(exact), interval(object)]),
+  ]
+}

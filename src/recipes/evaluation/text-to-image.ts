@@ -159,7 +159,7 @@ export async function measureTextToImage(
         distance(name, made.features),
       ],
       dimension: made.features.shape[1] as number,
-      ...(coded && { latentDeviation: coded.deviation }),
+      ...(coded?.deviation !== undefined && { latentDeviation: coded.deviation }),
     }
     return { quality, made: pictures, captions: test.captions, scenes: test.scenes, found: made.found }
   } finally {
@@ -194,15 +194,16 @@ async function throughAutoencoder(
   scenes: readonly ComposedScene[],
   data: ScenesConfig,
   size: number,
-): Promise<{ pictures: NdArray<'f32'>; deviation: number } | undefined> {
+): Promise<{ pictures: NdArray<'f32'>; deviation: number | undefined } | undefined> {
   if (!autoencoder) return undefined
   const { coder, scale, size: own } = autoencoder
   const { render } = await heldOutSet(data, 'test', { size: own, count: 1 })
   const latents = await coder.encode(render(scenes))
-  return { pictures: asLargeAs(size, await coder.decode(latents)), deviation: latents.mul(scale).std().item() }
+  const pictures = asLargeAs(size, await coder.decode(latents as NdArray<'f32'>))
+  return { pictures, deviation: scale === undefined ? undefined : (latents as NdArray<'f32'>).mul(scale).std().item() }
 }
 
-const asLargeAs = (size: number, pictures: NdArray<'f32'>): NdArray<'f32'> =>
+export const asLargeAs = (size: number, pictures: NdArray<'f32'>): NdArray<'f32'> =>
   pictures.shape[2] === size && pictures.shape[3] === size
     ? pictures
     : resize(pictures, { width: size, height: size, kernel: 'lanczos', range: [-1, 1] })

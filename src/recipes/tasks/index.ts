@@ -3,7 +3,9 @@ import { vaeType } from './autoencoder/autoencoder.ts'
 import { classToImageType } from './class-to-image/job.ts'
 import { classifierType } from './classifier.ts'
 import { clipType } from './clip.ts'
+import { dalleType } from './dalle/job.ts'
 import { ddpmType } from './ddpm.ts'
+import { discreteAutoencoderType } from './discrete-autoencoder/job.ts'
 import { heartbeatType } from './heartbeat.ts'
 import { judgeType } from './judge.ts'
 import { scoreType } from './score.ts'
@@ -21,6 +23,8 @@ export const recipeTypes: readonly RecipeType[] = [
   textToImageType,
   classToImageType,
   judgeType,
+  discreteAutoencoderType,
+  dalleType,
   upscalerType,
   swissRollType,
   heartbeatType,

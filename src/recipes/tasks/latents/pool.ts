@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs
 import { join } from 'node:path'
 import { openSafetensors, readTensor, SafetensorsError, writeSafetensors } from '../../../checkpoints/index.ts'
 import type { AutoencoderKLConfig } from '../../../models/vae/index.ts'
-import { type Autoencoder, createAutoencoder } from '../../../pipelines/index.ts'
+import { createAutoencoder, type TokenNetwork, tokenCoder } from '../../../pipelines/index.ts'
 import { NdArray } from '../../../runtime/ndarray.ts'
 import { cacheFolder } from '../../../runtime/node/cache.ts'
 import type { Weights } from '../../../runtime/weights.ts'
@@ -12,10 +12,9 @@ import { positionsFrom } from '../../positions.ts'
 /** Positions that are encoded together. */
 const CHUNK = 16
 
-export interface LatentPoolOptions {
+export interface PoolOptions {
   /** Pictures [B, 3, H, W] at positions, in [−1, 1]. */
   images(positions: readonly number[]): Promise<NdArray<'f32'>>
-  readonly vae: { readonly config: AutoencoderKLConfig; readonly weights: Weights }
   /** Positions 0 … count − 1. */
   readonly count: number
   /** What else decides what the positions show. */
@@ -24,27 +23,32 @@ export interface LatentPoolOptions {
   readonly folder?: string
 }
 
-/** Latents at positions of a pool: [positions, C, h, w]. */
-export type LatentPool = (positions: readonly number[]) => Promise<NdArray<'f32'>>
+/** What encodes pictures, a row each. */
+interface Encoder {
+  encode(images: NdArray<'f32'>): Promise<NdArray>
+  release(): Promise<void>
+}
+
+/** Codes at positions of a pool: [positions, …]. */
+export type Pool = (positions: readonly number[]) => Promise<NdArray>
 
 /**
- * Latents of a dataset's first pictures as a diffusion model takes them: the encoder's means, scaled, made when they are first
- * asked for. They are encoded in fixed groups, so that the same position always has the same latents, bit for bit. A pool that
- * is whole is kept in a file, which a resumed run reads; a damaged one is made again.
+ * What an encoder makes of a dataset's first pictures, made when it is first asked for. They are encoded in fixed groups, so that the same
+ * position always has the same codes, bit for bit. A pool that is whole is kept in a file, which a resumed run reads; a damaged one is
+ * made again.
  */
-export function latentPool({ images, vae, count, stamp, folder = cacheFolder('latents') }: LatentPoolOptions): LatentPool {
-  const text = JSON.stringify({ ...stamp, count, CHUNK, weights: digestOf(vae.weights), config: vae.config })
-  const name = createHash('sha256').update(text).digest('hex').slice(0, 16)
+function encodedPool({ images, count, stamp, folder = cacheFolder('latents') }: PoolOptions, open: () => Encoder): Pool {
+  const name = createHash('sha256').update(JSON.stringify(stamp)).digest('hex').slice(0, 16)
   const file = join(folder, `${name}.safetensors`)
   const stored = existsSync(file) ? read(file) : undefined
-  const chunks: (NdArray<'f32'> | undefined)[] = Array.from({ length: Math.ceil(count / CHUNK) }, (_, at) =>
+  const chunks: (NdArray | undefined)[] = Array.from({ length: Math.ceil(count / CHUNK) }, (_, at) =>
     stored?.slice(0, at * CHUNK, Math.min(count, (at + 1) * CHUNK)),
   )
   let missing = stored ? 0 : chunks.length
-  let coder: Autoencoder | undefined
+  let coder: Encoder | undefined
 
   return async (positions) => {
-    const found: NdArray<'f32'>[] = []
+    const found: NdArray[] = []
     for (const position of positions) {
       const at = Math.floor(position / CHUNK)
       const chunk = chunks[at] ?? (await encoded(at))
@@ -53,18 +57,48 @@ export function latentPool({ images, vae, count, stamp, folder = cacheFolder('la
     return NdArray.concat(found)
   }
 
-  async function encoded(at: number): Promise<NdArray<'f32'>> {
-    coder ??= createAutoencoder(vae)
-    const latents = (await coder.encode(await images(positionsFrom(at * CHUNK, CHUNK)))).mul(vae.config.scaling_factor)
-    chunks[at] = latents
+  async function encoded(at: number): Promise<NdArray> {
+    coder ??= open()
+    const codes = await coder.encode(await images(positionsFrom(at * CHUNK, CHUNK)))
+    chunks[at] = codes
     if (--missing === 0) {
       await coder.release()
-      const whole = NdArray.concat(chunks as NdArray<'f32'>[]).slice(0, 0, count)
-      writeSafetensors(file, [['latents', whole]])
+      writeSafetensors(file, [['latents', NdArray.concat(chunks as NdArray[]).slice(0, 0, count)]])
       removeOldest(folder)
     }
-    return latents
+    return codes
   }
+}
+
+export interface LatentPoolOptions extends PoolOptions {
+  readonly vae: { readonly config: AutoencoderKLConfig; readonly weights: Weights }
+}
+
+/** Latents at positions of a pool: [positions, C, h, w]. */
+export type LatentPool = (positions: readonly number[]) => Promise<NdArray<'f32'>>
+
+/** A pool of latents as a diffusion model takes them: the encoder's means, scaled. */
+export function latentPool({ vae, stamp, ...options }: LatentPoolOptions): LatentPool {
+  const { count } = options
+  const whole = { ...stamp, count, CHUNK, weights: digestOf(vae.weights), config: vae.config }
+  return encodedPool({ ...options, stamp: whole }, () => {
+    const { encode, release } = createAutoencoder(vae)
+    return { encode: async (images) => (await encode(images)).mul(vae.config.scaling_factor), release }
+  }) as LatentPool
+}
+
+export interface TokenPoolOptions extends PoolOptions {
+  readonly dvae: TokenNetwork
+}
+
+/** Tokens at positions of a pool: i64 [positions, h, w]. */
+export type TokenPool = (positions: readonly number[]) => Promise<NdArray<'i64'>>
+
+/** A pool of tokens as DALL·E's transformer takes them: the likeliest codes. */
+export function tokenPool({ dvae, stamp, ...options }: TokenPoolOptions): TokenPool {
+  const { count } = options
+  const whole = { ...stamp, tokens: true, count, CHUNK, weights: digestOf(dvae.weights), config: dvae.config }
+  return encodedPool({ ...options, stamp: whole }, () => tokenCoder(dvae, { batch: CHUNK })) as TokenPool
 }
 
 /** Of the files that the weights lie in; values in memory are digested themselves. */
@@ -79,10 +113,10 @@ function digestOf(weights: Weights): string {
   return hash.digest('hex')
 }
 
-function read(file: string): NdArray<'f32'> | undefined {
+function read(file: string): NdArray | undefined {
   try {
     const tensor = openSafetensors(file).tensors.get('latents')
-    return tensor && (readTensor(tensor) as NdArray<'f32'>)
+    return tensor && readTensor(tensor)
   } catch (error) {
     if (error instanceof SafetensorsError) return undefined
     throw error
