@@ -116,6 +116,17 @@ test.skipIf(programs.every(({ code }) => code === undefined))('snippets hold the
   expect(found.stdout).toBe('')
 })
 
+test('the lines that architecture.md counts are right to a tenth', () => {
+  const page = readFileSync(join(root, 'docs/architecture.md'), 'utf8')
+  const counted = [...page.matchAll(/\[([\d,]+)\]\(\.\.\/(src\/pipelines\/[^)]+)\)/g)].map(([, lines, path]) => {
+    const files = path!.endsWith('.ts') ? [path!] : filesIn(path!, '.ts').filter((file) => !file.endsWith('.test.ts'))
+    const found = files.reduce((sum, file) => sum + readFileSync(join(root, file), 'utf8').split('\n').length - 1, 0)
+    return { path, said: Number(lines!.replace(',', '')), found }
+  })
+  expect(counted.length).toBeGreaterThan(15)
+  expect(counted.filter(({ said, found }) => Math.abs(said - found) > Math.max(3, found / 10))).toEqual([])
+})
+
 const inDocs = programs.filter(({ code }) => code !== undefined)
 test.for(inDocs)('$name runs', { timeout: 120_000 }, ({ file }) => runSnippet(file))
 
