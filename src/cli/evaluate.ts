@@ -10,6 +10,8 @@ export const evaluate = defineCommand({
 
 Text to image, any pipeline: a judge, which is a small network that finds objects, counts how often the pictures show what 500 test captions say. The guidance scale is chosen before, on validation captions. Every model gets the same captions, of sticker scenes.
 
+Stickers by class: the same judge counts how often a picture shows the sticker of its class in its style, class by class.
+
 Unconditional models of stickers: the squared Fréchet distance of their pictures from real ones, between Gaussians fitted to features of a small classifier. It is not an FID, which uses features of another network.
 
 A classifier, an autoencoder, a CLIP, a judge: how often it is right, on real pictures.
@@ -78,6 +80,21 @@ Upscalers, one or all that are at hand (\`upscalers\`): each of them and resampl
           const asked = { num: Math.min(num, MOST_PICTURES), photographs, classifier, upscalers: found.upscalers }
           const evaluation = await evaluateUpscalers(asked, watch)
           return [evaluation, upscalerTables(evaluation).map(inColumns)]
+        }
+        case 'classes': {
+          const [{ evaluateClassToImage }, tables] = await Promise.all([
+            import('../recipes/evaluation/class-to-image.ts'),
+            import('../recipes/evaluation/class-tables.ts'),
+          ])
+          const { evaluation } = await evaluateClassToImage(found.path, options, watch)
+          const { classScoreTable, byClassTable, classGuidanceTable, classFrechetTable } = tables
+          const all = [
+            classScoreTable,
+            byClassTable,
+            ...(evaluation.sweep.length > 0 ? [classGuidanceTable] : []),
+            classFrechetTable,
+          ]
+          return [evaluation, all.map((table) => inColumns(table(evaluation)))]
         }
         case 'classifier': {
           const { evaluateClassifier } = await import('../recipes/evaluation/evaluate.ts')

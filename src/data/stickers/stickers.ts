@@ -130,6 +130,7 @@ export async function stickerDataset(options: StickerOptions): Promise<StickerDa
     rasters.set(
       style,
       await loadRasters(style, {
+        ...(nouns && { icons: icons.filter(({ slugs }) => slugs[style]) }),
         ...(options.folder === undefined ? {} : { folder: options.folder }),
         ...(options.onProgress ? { onProgress: options.onProgress } : {}),
       }),

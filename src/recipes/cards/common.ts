@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { writeAll, writeAtomic } from '../../checkpoints/atomic.ts'
-import { backgroundNames, iconSources } from '../../data/index.ts'
+import { backgroundNames, iconSources, type Style } from '../../data/index.ts'
 import { drawChart, encodePng, imageGrid, resize } from '../../images/index.ts'
 import type { NdArray } from '../../runtime/ndarray.ts'
 import { duration } from '../../training/index.ts'
@@ -46,21 +46,35 @@ export async function writeLossChart(
   await writePng(join(dir, 'pictures', 'loss.png'), chart)
 }
 
+function sourceLine(style: Style): string {
+  const { title, author, licence, url } = iconSources[style]
+  return `- [${title}](${url}), © ${author}, ${licence} licence`
+}
+
 /** Where the pictures come from. */
 export async function dataSection(data: StickersConfig, side: number): Promise<string> {
-  const { styles, categories, scale } = data
+  const { styles, categories, scale, nouns, lattice } = data
   const of = async (split: 'train' | 'test') => (await stickersOf(data, { size: side, split })).icons.length
   const [least, most] = scale.map((share) => Math.round(100 * share))
   const placed =
     least === most ? `a random place (${most} % of the side)` : `a random place and size (${least}–${most} % of the side)`
+  const held = `${nouns ? 'Of these' : 'of the icons that were trained on'}, one background in ten each`
+  if (nouns) {
+    const sides = lattice ? `${lattice.sides.join(' or ')} of ${lattice.cells} cells wide, at whole cells,` : `at ${placed},`
+    return [
+      ...styles.map((style) => sourceLine(style)),
+      '',
+      `${whole(nouns.length)} stickers, each ${sides} on one of ${backgroundNames.length} plain backgrounds, rendered at ${side}×${side}. ${held} was held out. \
+The stickers: ${nouns.join(', ')}.`,
+    ].join('\n')
+  }
   const [shown, heldOut] = [await of('train'), await of('test')]
-  const sources = styles.map((style) => iconSources[style])
   return [
-    ...sources.map(({ title, author, licence, url }) => `- [${title}](${url}), © ${author}, ${licence} licence`),
+    ...styles.map((style) => sourceLine(style)),
     '',
     `Categories: ${categories.join(', ')}. ${whole(shown)} icons, each at ${placed}, on one of \
 ${backgroundNames.length} plain backgrounds, rendered at ${side}×${side}. ${heldOut} more icons, one in ten by a hash of the name, were held out, \
-and of the icons that were trained on, one background in ten each. Nothing was mirrored, cropped or recoloured.`,
+and ${held}. Nothing was mirrored, cropped or recoloured.`,
   ].join('\n')
 }
 

@@ -7,10 +7,13 @@ import { loadClassifier, sdeSamplerNames } from '../../pipelines/index.ts'
 import { recipeFile } from '../../training/history.ts'
 import { recipes } from '../bundled/index.ts'
 import { type StickersConfig, scenesSchema, stickersSchema } from '../data.ts'
+import { evaluateClassToImage } from '../evaluation/class-to-image.ts'
 import { evaluateClassifier, evaluateDdpm, isClassifier, sampleFolder } from '../evaluation/evaluate.ts'
+import { isClassToImage } from '../evaluation/measured-as.ts'
 import type { EvaluateContext, EvaluateOptions } from '../evaluation/options.ts'
 import { parseRecipe, prepare, type RecipeJson } from '../open.ts'
 import { scoreType } from '../tasks/score.ts'
+import { classToImageCard } from './class-to-image.ts'
 import { classifierCard } from './classifier.ts'
 import { wrapped, writeLossChart } from './common.ts'
 import { pictureCard, type SdeGrid } from './pictures.ts'
@@ -74,6 +77,12 @@ async function writeCard(
   if (scenes) {
     if (preview) writeAtomic(join(dir, 'pictures', 'samples.png'), (fd) => writeAll(fd, preview))
     return publishScenes({ ...shared, data: scenes }, { ...context, evaluate })
+  }
+  if (isClassToImage(dir)) {
+    if (preview) writeAtomic(join(dir, 'pictures', 'samples.png'), (fd) => writeAll(fd, preview))
+    const found = await evaluateClassToImage(dir, evaluate, { ...context, name })
+    writeJson(join(dir, 'evaluation.json'), { ...found.evaluation })
+    return writeAtomic(join(dir, 'README.md'), wrapped(await classToImageCard({ ...shared, data }, found)))
   }
   writeAtomic(join(dir, 'README.md'), wrapped(isClassifier(dir) ? await ofClassifier(data) : await ofPictures(data)))
 

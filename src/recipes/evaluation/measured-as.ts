@@ -2,7 +2,9 @@ import { existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { readJson } from '../../checkpoints/json.ts'
 import { modelFolder } from '../../pipelines/index.ts'
+import { recipeFile } from '../../training/history.ts'
 import type { ScenesConfig } from '../data.ts'
+import { classToImageType } from '../tasks/class-to-image/job.ts'
 import { upscalerType } from '../tasks/upscaler/upscaler.ts'
 import { isClassifier } from './evaluate.ts'
 import { commonScenes, sceneModel } from './evaluate-scenes.ts'
@@ -14,11 +16,17 @@ export type MeasuredAs = { readonly path: string } & (
   /** An autoencoder, a CLIP or a judge of scenes. */
   | { readonly as: 'part'; readonly kind: string; readonly data: ScenesConfig }
   | { readonly as: 'classifier' }
+  /** Pictures of stickers by class. */
+  | { readonly as: 'classes' }
   /** Upscalers: one, or those that are at hand, beside resampling. */
   | { readonly as: 'upscalers'; readonly upscalers?: readonly string[] }
   /** Pictures without text. */
   | { readonly as: 'pictures' }
 )
+
+/** Whether a folder is of a recipe of stickers by class. */
+export const isClassToImage = (folder: string): boolean =>
+  existsSync(join(folder, recipeFile)) && readJson(join(folder, recipeFile)).recipe === classToImageType.name
 
 /** diffusers' pipelines that make pictures without text. */
 const unconditional = ['DDPMPipeline', 'DDIMPipeline', 'PNDMPipeline', 'ScoreSdeVePipeline', 'KarrasVePipeline']
@@ -34,6 +42,7 @@ export function measuredAs(model: string): MeasuredAs {
   if (onHub || (existsSync(model) && !statSync(model).isDirectory()))
     return { path: model, as: 'text-to-image', data: commonScenes() }
   const path = modelFolder(model)
+  if (isClassToImage(path)) return { path, as: 'classes' }
   const scenes = sceneModel(path)
   if (scenes?.kind === upscalerType.name) return { path, as: 'upscalers', upscalers: [model] }
   if (scenes && Object.hasOwn(partMeasures, scenes.kind)) return { path, as: 'part', ...scenes }

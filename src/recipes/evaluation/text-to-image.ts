@@ -203,6 +203,7 @@ async function throughAutoencoder(
   return { pictures, deviation: scale === undefined ? undefined : (latents as NdArray<'f32'>).mul(scale).std().item() }
 }
 
+/** Pictures of this many pixels a side. */
 export const asLargeAs = (size: number, pictures: NdArray<'f32'>): NdArray<'f32'> =>
   pictures.shape[2] === size && pictures.shape[3] === size
     ? pictures

@@ -13,6 +13,9 @@ import { NdArray } from '../../../runtime/ndarray.ts'
 import { compile } from '../../../runtime/program.ts'
 import { Generator } from '../../../runtime/random.ts'
 import { runTraining } from '../../../training/run.ts'
+import { publishRun } from '../../cards/index.ts'
+import { measuredAs } from '../../evaluation/measured-as.ts'
+import { evaluateOptions } from '../../evaluation/options.ts'
 import { parseRecipe, prepare } from '../../index.ts'
 import { inMemory } from '../../stored.ts'
 import { storedAutoencoder } from '../text-to-image/pipeline-folder.ts'
@@ -89,6 +92,20 @@ test('a diffusion transformer learns classes, with learnt variances; its folder 
   const pictures = await batches.generate([0, 1], sampling)
   await batches.release()
   expect(maxDifference(pictures, made.type === 'pictures' ? made.pictures : NdArray.zeros([1]))).toBeLessThan(1e-4)
+
+  // Its card, with what the judge finds by class.
+  const out = join(desk, 'tiny-dit')
+  await publishRun(dir, out, { evaluate: evaluateOptions.parse({ num: 6, validation: 3, steps: 2 }), engine: { threads: 1 } })
+  const evaluation = JSON.parse(readFileSync(join(out, 'evaluation.json'), 'utf8'))
+  expect(evaluation).toMatchObject({ kind: 'class-to-image', each: 2, classes: 3, validation: 3 })
+  const [real, , own] = evaluation.scores
+  expect(real.rates.exact.share).toBeGreaterThan(0.6)
+  expect(own.rates.exact.share).toBeLessThan(0.6)
+  expect(evaluation.byClass).toHaveLength(3)
+  const card = readFileSync(join(out, 'README.md'), 'utf8')
+  expect(card).toContain('The stickers: fox, star, donut.')
+  expect(card).toMatch(/The weakest is "(fox|star|donut) in noto style": its sticker is there in/)
+  expect(measuredAs(out)).toEqual({ path: out, as: 'classes' })
 
   const { transformer: _, ...rest } = recipe
   const { losses: more } = await trained('on', {

@@ -1,12 +1,14 @@
 import { join } from 'node:path'
 import { loadConfig, matchWeights, openWeights, saveConfig, saveModel, writeModelIndex } from '../../../checkpoints/index.ts'
 import { ArgumentError } from '../../../core/errors.ts'
+import type { SchedulerConfig } from '../../../diffusion/index.ts'
 import { type DitConfig, ditConfig, ditTransformer } from '../../../models/dit/index.ts'
 import { Params } from '../../../nn/params.ts'
 import type { ClassBatchParts } from '../../../pipelines/index.ts'
 import { NdArray } from '../../../runtime/ndarray.ts'
 import type { Weights } from '../../../runtime/weights.ts'
 import { inMemory } from '../../stored.ts'
+import { storedAutoencoder } from '../text-to-image/pipeline-folder.ts'
 
 const DIFFUSERS = '0.40.0'
 
@@ -35,6 +37,16 @@ export function savePipeline(dir: string, { transformer, vae, scheduler }: Class
     ]),
     options: { id2label: Object.fromEntries(names.map((name, id) => [id, name])) },
   })
+}
+
+/** Such a folder's parts. */
+export function openPipeline(dir: string): ClassBatchParts {
+  const { num_embeds_ada_norm: rows } = ditConfig(loadConfig(join(dir, 'transformer')), join(dir, 'transformer', 'config.json'))
+  return {
+    transformer: storedTransformer(join(dir, 'transformer'), rows),
+    vae: storedAutoencoder(join(dir, 'vae')),
+    scheduler: loadConfig(join(dir, 'scheduler'), 'scheduler_config.json') as SchedulerConfig,
+  }
 }
 
 /** A table [classes + 1, D] with more rows, each as the last, which stands for no class. */
