@@ -5,7 +5,7 @@ import { defineCommand, onInterrupt, printResult } from './command.ts'
 import { setNames } from './demo/sets.ts'
 import { UsageError } from './errors.ts'
 
-const pictures = ['process', 'descent', 'solvers', 'samplers'] as const
+const pictures = ['process', 'descent', 'solvers', 'samplers', 'scaling'] as const
 
 const options = z.object({
   picture: z.enum(pictures).default('process').meta({ description: 'what to draw' }),
@@ -18,6 +18,7 @@ const options = z.object({
     .meta({ description: 'the file: .webp for a film, .png for a strip or a chart; <picture>.webp or .png unless given' }),
   particles: z.int().min(10).max(20_000).default(500).meta({ description: 'how many points' }),
   seed: z.int().default(0).meta({ description: 'decides every picture' }),
+  steps: z.int().min(4).default(300).meta({ description: 'of scaling: training steps of each network' }),
   draw: z.boolean().default(true).meta({ description: 'do not show the picture in the terminal' }),
   json: z.boolean().default(false).meta({ description: 'print one line of JSON, draw nothing' }),
 })
@@ -29,7 +30,9 @@ export const demo = defineCommand({
   process   data to noise; back with fresh noise (the reverse SDE); back without (the probability flow)
   descent   particles that follow the gradient of the log-density collapse onto its modes; with noise they sample it
   solvers   error against evaluations for solvers of the probability-flow ODE
-  samplers  distance from the distribution against evaluations for samplers that draw noise`,
+  samplers  distance from the distribution against evaluations for samplers that draw noise
+One picture is of networks that learn, for some minutes, on the latents of bundled stickers:
+  scaling   error of small diffusion transformers after equal steps, by patches and depth`,
   positional: ['picture'],
   options,
   examples: [
@@ -38,9 +41,10 @@ export const demo = defineCommand({
     ['langevin demo descent --set moons', 'why samplers add noise'],
     ['langevin demo process --set letters --text ΔS', 'letters of your own'],
     ['langevin demo solvers', 'a chart, solvers.png'],
+    ['langevin demo scaling --steps 100', 'nine small transformers, trained one after another'],
   ],
-  async run({ picture, set: name, text, out, particles, seed, draw, json }, io) {
-    const chart = picture === 'solvers' || picture === 'samplers'
+  async run({ picture, set: name, text, out, particles, seed, steps, draw, json }, io) {
+    const chart = picture === 'solvers' || picture === 'samplers' || picture === 'scaling'
     const file = resolve(out ?? `${picture}.${chart ? 'png' : 'webp'}`)
     if (!existsSync(dirname(file))) throw new UsageError(`--out: no such folder: ${dirname(file)}`)
     if (chart && file.endsWith('.webp')) throw new UsageError('--out: a chart does not move; give a .png')
@@ -53,6 +57,18 @@ export const demo = defineCommand({
     const show = (pixels: Parameters<typeof drawInTerminal>[0]) =>
       draw && !json ? drawInTerminal(pixels, { stream: io.out }) : undefined
 
+    if (picture === 'scaling') {
+      const [{ measureScaling, scalingChart }, { stageBars }] = await Promise.all([
+        import('../recipes/scaling.ts'),
+        import('./stages.ts'),
+      ])
+      const bars = stageBars(io.err)
+      const points = await measureScaling({ steps, signal, onStep: bars.update }).finally(() => bars.stop())
+      const pixels = await drawChart(scalingChart(points, steps))
+      await savePng(file, pixels)
+      await show(pixels)
+      return printResult(io, json, { file, picture, steps, points }, () => file)
+    }
     if (chart) {
       const { solverChart, stochasticChart } = await import('./demo/samplers.ts')
       const pixels = await drawChart(await (picture === 'solvers' ? solverChart(set, seed) : stochasticChart(set, seed)))

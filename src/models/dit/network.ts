@@ -40,8 +40,8 @@ export function ditTransformer(p: Params, config: DitConfig): DitTransformer {
   }
 }
 
-/** One block with its own embedding of time and class (Peebles and Xie 2023, fig. 3: adaLN-Zero). */
-function ditBlock(p: Params, config: DitConfig, width: number) {
+/** One block with its own embedding of time and class (Peebles and Xie 2023, fig. 3: adaLN-Zero): at its start it is the identity. */
+export function ditBlock(p: Params, config: DitConfig, width: number) {
   const { num_attention_heads: heads, attention_bias: bias, num_embeds_ada_norm: classes, norm_eps } = config
   const at = p.at('norm1', 'emb')
   const embedTime = timeEmbedding(at.at('timestep_embedder'), TIME, width)

@@ -17,6 +17,7 @@ import { publishRun } from '../../cards/index.ts'
 import { measuredAs } from '../../evaluation/measured-as.ts'
 import { evaluateOptions } from '../../evaluation/options.ts'
 import { parseRecipe, prepare } from '../../index.ts'
+import { measureScaling, type ScalingPoint, scalingChart } from '../../scaling.ts'
 import { inMemory } from '../../stored.ts'
 import { storedAutoencoder } from '../text-to-image/pipeline-folder.ts'
 import { storedTransformer } from './folder.ts'
@@ -116,6 +117,22 @@ test('a diffusion transformer learns classes, with learnt variances; its folder 
   expect(more[0]).toBeLessThan(mean(0, 3))
   const others = { ...rest, pretrained: model, data: { kind: 'stickers', styles: ['noto'] } }
   await expect(trained('other', others)).rejects.toThrow(/the network has 1000 classes, and the recipe's data 10\d\d/)
+})
+
+test('scaling compares networks of several sizes on the same batches', async () => {
+  const { transformer: _, training: __, ...rest } = recipe
+  const points = await measureScaling({ steps: 4, patches: [2, 4], blocks: [1], recipe: { ...rest, learn_sigma: false } })
+  expect(points.map(({ patch, blocks }) => [patch, blocks])).toEqual([
+    [2, 1],
+    [4, 1],
+  ])
+  const [small, large] = points as [ScalingPoint, ScalingPoint]
+  // Four tokens of latents 4 × 4, and one.
+  expect(small.operations).toBe(12 * 4 * 96 ** 2 + 2 * 4 ** 2 * 96)
+  expect(large.operations).toBe(12 * 96 ** 2 + 2 * 96)
+  for (const { loss } of points) expect(loss).toBeGreaterThan(0.3)
+  const { series } = scalingChart(points, 4)
+  expect(series.map(({ name }) => name)).toEqual(['patches of 2×2', 'patches of 4×4'])
 })
 
 test("a learnt variance's term is the divergence of the posterior, and moves the variance alone", async () => {
