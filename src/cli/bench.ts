@@ -44,7 +44,7 @@ export const bench = defineCommand({
   options: z.object({
     name: z.enum(names).optional().meta({
       description:
-        'one benchmark; by default all except sd-unet, sd3-transformer and modes, which write 4 GB each to the cache, sd3-picture, which writes 15 GB, and upscale-rrdb and upscale-swinir, which take minutes',
+        'one benchmark; by default all except sd-unet, sd3-transformer and modes, which write 4 GB each to the cache, t5, which writes 2.4 GB, sd3-picture, which writes 15 GB, and upscale-rrdb and upscale-swinir, which take minutes',
     }),
     rounds: z.int().min(1).default(5).meta({ description: 'turns of each side' }),
     sides: z.string().optional().meta({ description: 'sides to compare, for example float,eager; by default all' }),

@@ -58,6 +58,15 @@ export const benchmarks = {
     warmUp: 0,
     repeats: 1,
   },
+  t5: {
+    what: 'one prompt of 256 tokens, and opening the checkpoint with the first prompt',
+    subject:
+      'encoder of T5 v1.1 XL (1,223,527,424 parameters; LANGEVIN_BENCH_LAYERS for fewer than its 24 blocks), random weights stored in float16',
+    forms: ['float', 'int8', 'int4'],
+    peers: ['eager', 'bfloat16'],
+    warmUp: 0,
+    repeats: 1,
+  },
   'sd3-picture': {
     what: 'a guided 1024×1024 picture of one step in little memory, with opening, running and freeing each network',
     subject: 'Stable Diffusion 3 medium with T5-XXL (7.7 billion parameters in all), random weights stored in float16',
@@ -122,6 +131,7 @@ const scripts: Readonly<Partial<Record<BenchmarkName, string>>> = {
   'sd3-transformer': 'sd3_transformer',
   'upscale-rrdb': 'upscale',
   'upscale-swinir': 'upscale',
+  t5: 't5',
 }
 const theirs = (name: BenchmarkName) => here(`../../../bench/${scripts[name] ?? 'unet'}.py`)
 

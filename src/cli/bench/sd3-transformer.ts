@@ -1,12 +1,12 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { loadConfig, openWeights, saveModel } from '../../checkpoints/folder.ts'
+import { loadConfig, openWeights } from '../../checkpoints/folder.ts'
 import { input } from '../../core/tensor.ts'
 import { type MmditConfig, mmditConfig, mmditTransformer } from '../../models/index.ts'
 import { Params } from '../../nn/params.ts'
-import { Calibration, type Computation, compile, NdArray, type Quantize, type Ranges } from '../../runtime/index.ts'
+import { NdArray } from '../../runtime/index.ts'
 import { cacheFolder } from '../../runtime/node/cache.ts'
 import { Generator } from '../../runtime/random.ts'
+import { runsOf, type Subject, writeSubject } from './forms.ts'
 import type { Form } from './sd-unet.ts'
 
 /** Stable Diffusion 3 medium's transformer: 2,028,328,000 parameters, 24 blocks. */
@@ -41,11 +41,13 @@ function feeds(config: MmditConfig, { latents, tokens }: StepSize) {
   }
 }
 
-const configIn = (dir: string) => mmditConfig(loadConfig(dir), dir)
-const computation = (dir: string, size: StepSize): Computation => ({
-  outputs: { output: build(configIn(dir), size).output },
-  weights: openWeights(dir),
+const subjectOf = (config: MmditConfig, size: StepSize): Subject => ({
+  fields: { _class_name: 'SD3Transformer2DModel', ...config },
+  weights: () => build(config, size).params.initialise(new Generator(0)),
+  computation: (dir) => ({ outputs: { output: build(configIn(dir), size).output }, weights: openWeights(dir) }),
+  feeds: feeds(config, size),
 })
+const configIn = (dir: string) => mmditConfig(loadConfig(dir), dir)
 
 /**
  * The folder of a checkpoint with random weights in float16, as the published one: 4.1 GB, written once and kept in the cache, with
@@ -56,37 +58,8 @@ export async function sd3Checkpoint(layers = Number(process.env.LANGEVIN_BENCH_L
   return writeCheckpoint(dir, mmditConfig({ ...medium, num_layers: layers }), picture512)
 }
 
-export async function writeCheckpoint(dir: string, config: MmditConfig, size: StepSize): Promise<string> {
-  if (!existsSync(join(dir, 'config.json'))) {
-    const part = `${dir}.part`
-    rmSync(part, { recursive: true, force: true })
-    mkdirSync(part)
-    const weights = build(config, size).params.initialise(new Generator(0))
-    saveModel(part, { _class_name: 'SD3Transformer2DModel', ...config }, weights, { dtype: 'f16' })
-    renameSync(part, dir)
-  }
-  const file = join(dir, 'ranges.json')
-  if (!existsSync(file)) {
-    const calibration = await Calibration.compile(computation(dir, size))
-    await calibration.run(feeds(config, size))
-    await calibration.release()
-    writeFileSync(file, JSON.stringify(calibration.ranges))
-  }
-  return dir
-}
+export const writeCheckpoint = (dir: string, config: MmditConfig, size: StepSize): Promise<string> =>
+  writeSubject(dir, subjectOf(config, size))
 
 /** A run is a step; the first run opens the checkpoint too. */
-export async function sd3Step(dir: string, form: Form, size = picture512): Promise<() => Promise<Record<string, number>>> {
-  const ranges = JSON.parse(readFileSync(join(dir, 'ranges.json'), 'utf8')) as Ranges
-  const quantization: Quantize | undefined =
-    form === 'float' ? undefined : form === 'int8' ? { kind: form, ranges } : { kind: form }
-  const given = feeds(configIn(dir), size)
-  let program: Awaited<ReturnType<typeof compile>> | undefined
-  return async () => {
-    const before = performance.now()
-    const figure = program ? 'ms' : 'loadAndFirstStep'
-    program ??= await compile(computation(dir, size), { quantization })
-    await program.run(given)
-    return { [figure]: performance.now() - before }
-  }
-}
+export const sd3Step = (dir: string, form: Form, size = picture512) => runsOf(dir, form, subjectOf(configIn(dir), size))

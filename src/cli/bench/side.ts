@@ -8,6 +8,7 @@ import { samplerShare } from './samplers.ts'
 import { type Form, sdCheckpoint, sdStep } from './sd-unet.ts'
 import { type Form as Sd3PictureForm, sd3Folder, sd3Picture } from './sd3-picture.ts'
 import { sd3Checkpoint, sd3Step } from './sd3-transformer.ts'
+import { t5Checkpoint, t5Prompt } from './t5.ts'
 import { inference, preparation, training, writeModel } from './unet.ts'
 import { upscaleRun, upscalerCheckpoint } from './upscale.ts'
 
@@ -33,7 +34,8 @@ const works: Record<string, () => Promise<() => Promise<object>>> = {
   'trace-and-compile': async () => () => preparation(dir),
   'sampler-step': () => samplerShare(dir),
   'sd-unet': () => sdStep(dir, (form ?? 'float') as Form),
-  'sd3-transformer': () => sd3Step(dir, (form ?? 'float') as Form),
+  'sd3-transformer': async () => sd3Step(dir, (form ?? 'float') as Form),
+  t5: async () => t5Prompt(dir, (form ?? 'float') as Form),
   'sd3-picture': async () => () => sd3Picture(dir, form as Sd3PictureForm),
   'upscale-rrdb': () => upscaleRun(dir),
   'upscale-swinir': () => upscaleRun(dir),
@@ -44,6 +46,7 @@ const works: Record<string, () => Promise<() => Promise<object>>> = {
 const shared: Record<string, () => Promise<string>> = {
   'sd-unet model': sdCheckpoint,
   'sd3-transformer model': () => sd3Checkpoint(),
+  't5 model': () => t5Checkpoint(),
   'sd3-picture model': async () => sd3Folder(),
   'modes model': modesCheckpoint,
   'upscale-rrdb model': () => upscalerCheckpoint('upscale-rrdb'),
