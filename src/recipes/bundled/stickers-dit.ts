@@ -20,10 +20,10 @@ export const stickersDit = recipeOf(classToImageType, {
   },
   training: {
     train_batch_size: 32,
-    max_train_steps: 1800,
-    lr_decay_steps: 500,
+    max_train_steps: 1200,
+    lr_decay_steps: 400,
     checkpointing_steps: 100,
-    validation_steps: 100,
+    validation_steps: 1200,
     threads: 1,
   },
 })
