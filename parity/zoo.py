@@ -12,7 +12,7 @@ from pathlib import Path
 import diffusers
 import numpy as np
 import torch
-from diffusers import DDIMPipeline, DDPMPipeline, StableDiffusionPipeline
+from diffusers import DDIMPipeline, DDPMPipeline, DiTPipeline, StableDiffusionPipeline
 from PIL import Image
 
 diffusers.logging.set_verbosity_error()
@@ -60,6 +60,20 @@ def told(folder, desk, steps=20):
     yield "StableDiffusionPipeline", steps, levels(theirs), levels(map(Image.open, files))
 
 
+def by_class(folder, desk, steps=20):
+    """The same of a model of classes: its first."""
+    pipe = DiTPipeline.from_pretrained(folder, dtype=torch.float32)
+    pipe.set_progress_bar_config(disable=True)
+    label = json.loads((folder / "model_index.json").read_text())["id2label"]["0"].split(",")[0]
+    generators = [torch.Generator().manual_seed(SEED + k) for k in range(NUM)]
+    ids = pipe.get_label_ids([label]) * NUM
+    theirs = pipe(ids, generator=generators, num_inference_steps=steps, guidance_scale=GUIDANCE).images
+    langevin("generate", label=label, model=folder, guidance=GUIDANCE, steps=steps, out=desk / "picture.png")
+    files = [desk / "picture.png", *(desk / f"picture-{k}.png" for k in range(1, NUM))]
+    yield "DiTPipeline", steps, levels(theirs), levels(map(Image.open, files))
+
+
+kinds = {"StableDiffusionPipeline": told, "DiTPipeline": by_class}
 folders = [Path(argument) for argument in sys.argv[1:]] or sorted(
     index.parent for index in root.glob("zoo/*/model_index.json")
 )
@@ -67,7 +81,7 @@ worst = 0
 for folder in folders:
     kind = json.loads((folder / "model_index.json").read_text())["_class_name"]
     with tempfile.TemporaryDirectory() as desk:
-        for name, steps, theirs, ours in (told if kind == "StableDiffusionPipeline" else untold)(folder, Path(desk)):
+        for name, steps, theirs, ours in kinds.get(kind, untold)(folder, Path(desk)):
             difference = np.abs(theirs - ours)
             worst = max(worst, difference.max())
             print(

@@ -1,10 +1,20 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { bundledModels, finish, loadClassifier, loadDdpm, loadStableDiffusion, modelFolder } from '../src/pipelines/index.ts'
+import {
+  bundledModels,
+  finish,
+  loadClassifier,
+  loadDdpm,
+  loadDetector,
+  loadPipeline,
+  loadStableDiffusion,
+  modelFolder,
+} from '../src/pipelines/index.ts'
 import { stickersSchema } from '../src/recipes/data.ts'
 import { measureClassifier } from '../src/recipes/evaluation/quality.ts'
 import { openRecipe } from '../src/recipes/index.ts'
+import { NdArray } from '../src/runtime/ndarray.ts'
 
 const read = (model: string, file: string) => readFileSync(join(modelFolder(model), file), 'utf8')
 
@@ -37,6 +47,22 @@ test.each(ofClass('StableDiffusionPipeline'))('%s draws what it is told, the sam
   expect([...again.data]).toEqual([...blue.data])
   const redness = (pictures: typeof red) => pictures.slice(1, 0, 1).mean().item() - pictures.slice(1, 2, 3).mean().item()
   expect(redness(red)).toBeGreaterThan(redness(blue) + 0.2)
+})
+
+test.each(ofClass('DiTPipeline'))('%s draws the class that it is told, the same for the same seed', async (model) => {
+  const dit = await loadPipeline(model)
+  const draw = async (label: string) => {
+    const made = await finish(dit.generate({ label, steps: 10, guidance: 2, seed: 1 }))
+    return made.type === 'pictures' ? made.pictures : NdArray.zeros([1])
+  }
+  const [rainbow, again, star] = [await draw('rainbow, flat style'), await draw('flat rainbow'), await draw('star, 3d style')]
+  expect(rainbow.shape).toEqual([1, 3, 64, 64])
+  expect([...again.data]).toEqual([...rainbow.data])
+  await dit.release()
+  const judge = loadDetector(modelFolder('stickers-judge'))
+  const { found } = await judge.detect(NdArray.concat([rainbow, star]))
+  await judge.release()
+  expect(found.map(({ objects }) => objects[0]?.name)).toEqual(['rainbow', 'star'])
 })
 
 test.each(ofClass('DDPMPipeline'))('%s samples', async (model) => {
