@@ -54,14 +54,15 @@ export function saving<T>(file: string, save: () => T): T {
  * Replaces a file in one step: a reader, or a process that is killed, sees the old content or the new and nothing between.
  * Temporary file in the same folder, fsync, rename, fsync of the folder.
  *
+ * @param mode the file's permissions, as 0o600; the process's own unless given
  * @throws SaveError; the old file then stands
  */
-export function writeAtomic(path: string, content: string | ((fd: number) => void)): void {
+export function writeAtomic(path: string, content: string | ((fd: number) => void), mode?: number): void {
   saving(path, () => {
     const folder = dirname(resolve(path))
     const temp = temporaryIn(folder)
     try {
-      const fd = openSync(temp, 'wx')
+      const fd = openSync(temp, 'wx', mode)
       try {
         if (typeof content === 'string') writeFileSync(fd, content)
         else content(fd)

@@ -23,9 +23,10 @@ const TOUCH = 30_000
  * Takes a folder for this process, so that no other writes into it, and gives what lets it go. A process that was killed leaves its
  * lock behind, which the next one takes over: on the same host at once, from another host after ten minutes without a sign of life.
  *
+ * @param use what the process does there, for the error that another one gets
  * @throws TrainingError where another process has the folder; SaveError where it cannot be written
  */
-export function lockFolder(dir: string): () => void {
+export function lockFolder(dir: string, use = 'trains in it'): () => void {
   const file = resolve(join(dir, lockFile))
   const ticks = ticksOf(process.pid)
   const mine: Holder = { pid: process.pid, host: hostname(), ...(ticks ? { ticks } : {}), since: new Date().toISOString() }
@@ -34,7 +35,7 @@ export function lockFolder(dir: string): () => void {
     const temporary = temporaryIn(resolve(dir))
     writeFileSync(temporary, text, { flag: 'wx' })
     try {
-      while (!placed(temporary, file, text)) takeOver(file, statSync(temporary).mtimeMs, dir)
+      while (!placed(temporary, file, text)) takeOver(file, statSync(temporary).mtimeMs, { dir, use })
     } finally {
       rmSync(temporary, { force: true })
     }
@@ -75,14 +76,14 @@ function placed(temporary: string, file: string, text: string): boolean {
 }
 
 /** Removes the lock of a process that has ended. @throws TrainingError where it has not */
-function takeOver(file: string, now: number, dir: string): void {
+function takeOver(file: string, now: number, { dir, use }: { readonly dir: string; readonly use: string }): void {
   const content = contentOf(file)
   if (content === undefined) return
   const age = now - (statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? now)
   const holder = holderIn(content)
   if (isAlive(holder, age)) {
     const who = holder
-      ? `process ${holder.pid} on ${holder.host} trains in it since ${holder.since}`
+      ? `process ${holder.pid} on ${holder.host} ${use} since ${holder.since}`
       : 'another process took it just now'
     throw new TrainingError(`${dir}: ${who}. Stop it or give another folder; if it has ended, delete ${file}`)
   }
