@@ -9,7 +9,22 @@ const mainJob = 'generate --model stickers-t2i --num 4 --grid --steps 20 --guida
 // What enlarges the bundled model's pictures, where it is there; `--upscale none` leaves them small.
 const upscaler = fileURLToPath(new URL('../zoo/stickers-x4', import.meta.url))
 const enlarged = existsSync(upscaler) ? ['--upscale', 'stickers-x4'] : []
-const commands = ['sample', 'generate', 'train', 'evaluate', 'card', 'demo', 'bench', 'info', 'pull', 'upscale', 'cache']
+const commands = [
+  'sample',
+  'generate',
+  'train',
+  'evaluate',
+  'card',
+  'demo',
+  'bench',
+  'info',
+  'pull',
+  'upscale',
+  'cache',
+  'serve',
+  'worker',
+  'write',
+]
 const args = process.argv.slice(2)
 const [first] = args
 // The prompt as a flag serves where the arguments hold none of their own.

@@ -85,7 +85,7 @@ const paths = [
 const value = fc.oneof({ weight: 2, arbitrary: fc.constantFrom(...odd) }, { weight: 3, arbitrary: fc.constantFrom(...paths) })
 
 /** Commands that do their work whatever stands behind them get an argument that they cannot take. */
-const needsPoison = ['bench', 'demo', 'evaluate', 'card', 'train', 'sample', 'generate']
+const needsPoison = ['bench', 'demo', 'evaluate', 'card', 'train', 'sample', 'generate', 'serve', 'worker']
 
 async function run(args: readonly string[]) {
   let out = ''

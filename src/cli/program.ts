@@ -35,6 +35,16 @@ const commands: Readonly<Record<string, Entry>> = {
     summary: 'texts, by language models that decide many words at a time',
     load: async () => (await import('./write.ts')).write,
   },
+  serve: {
+    takes: '',
+    summary: 'models behind HTTP: OpenAI’s and others’ interfaces, a queue that survives',
+    load: async () => (await import('./serve.ts')).serve,
+  },
+  worker: {
+    takes: '',
+    summary: 'take jobs of a server’s queue, on this host or another',
+    load: async () => (await import('./worker.ts')).worker,
+  },
   train: {
     takes: '<recipe>',
     summary: 'train a model from scratch',

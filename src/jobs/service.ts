@@ -27,6 +27,8 @@ export interface ServiceSettings {
   /** Milliseconds that results are kept. */
   readonly keep?: number | undefined
   readonly lock?: number | undefined
+  /** What the queue calls the worker. */
+  readonly name?: string
   readonly onError?: (error: Error) => void
   readonly onJob?: (told: WorkerEvent) => void
 }
@@ -38,8 +40,13 @@ export interface Service {
   readonly catalogue: Catalogue
   readonly worker: JobWorker | undefined
   readonly database: EmbeddedDatabase | undefined
-  /** @param deadline milliseconds for jobs that run; then they go back into the queue */
-  close(deadline?: number): Promise<void>
+  /**
+   * Takes no more jobs here.
+   *
+   * @param deadline milliseconds for those that run; then they go back into the queue
+   */
+  drain(deadline: number): Promise<void>
+  close(): Promise<void>
 }
 
 /** Where a user's data stand unless said otherwise. */
@@ -69,11 +76,14 @@ export async function openService(settings: ServiceSettings): Promise<Service> {
     const own = processes > 0 ? await connect(url, onError) : undefined
     const worker = own && workerOf(own, { ...settings, store: address, catalogue })
     await worker?.start()
+    const drain = async (deadline: number) => {
+      await worker?.close(deadline)
+      await own?.close()
+    }
     return {
-      ...{ queue, store, catalogue, worker, database },
-      async close(deadline = 0) {
-        await worker?.close(deadline)
-        await own?.close()
+      ...{ queue, store, catalogue, worker, database, drain },
+      async close() {
+        await drain(0)
         await queue.close()
         await database?.close()
       },
@@ -85,10 +95,14 @@ export async function openService(settings: ServiceSettings): Promise<Service> {
 }
 
 const embedded = (data: string, onError: (error: Error) => void) =>
-  embeddedDatabase(data, { onRestart: (ended) => onError(new Error(`the embedded database ended (${ended}); another takes its place`)) })
+  embeddedDatabase(data, {
+    onRestart: (ended) => onError(new Error(`the embedded database ended (${ended}); another takes its place`)),
+  })
 
 /** Workers alone, for a queue that a server elsewhere keeps, or one of the same data folder on this host. */
-export async function openWorker(settings: ServiceSettings): Promise<{ readonly worker: JobWorker; close(deadline?: number): Promise<void> }> {
+export async function openWorker(
+  settings: ServiceSettings,
+): Promise<{ readonly worker: JobWorker; close(deadline?: number): Promise<void> }> {
   const { onError = () => {} } = settings
   const backend: Backend = await connect(settings.queue ?? addressIn(settings.data), onError)
   const store = settings.store ?? join(settings.data, 'files')
@@ -103,8 +117,11 @@ export async function openWorker(settings: ServiceSettings): Promise<{ readonly 
   }
 }
 
-function workerOf(backend: Backend, settings: ServiceSettings & { readonly store: string; readonly catalogue: Catalogue }): JobWorker {
-  const { processes = 1, lock, keep, onError, onJob, device, store, catalogue } = settings
+function workerOf(
+  backend: Backend,
+  settings: ServiceSettings & { readonly store: string; readonly catalogue: Catalogue },
+): JobWorker {
+  const { processes = 1, lock, keep, name, onError, onJob, device, store, catalogue } = settings
   const memory = settings.memory ?? totalmem() / 2 / processes
   const threads = settings.threads ?? (processes > 1 ? Math.max(1, Math.floor(cpus().length / processes)) : undefined)
   return new JobWorker(backend, {
@@ -112,6 +129,7 @@ function workerOf(backend: Backend, settings: ServiceSettings & { readonly store
     ...(threads !== undefined && { threads }),
     ...(lock !== undefined && { lock }),
     ...(keep !== undefined && { keep }),
+    ...(name !== undefined && { name }),
     ...(onError && { onError }),
     ...(onJob && { onJob }),
   })

@@ -53,6 +53,7 @@ export class JobWorker {
   readonly #settings: WorkerSettings
   readonly #worker: Worker
   readonly #events: QueueEvents
+  #closing: Promise<void> | undefined
   readonly #running = new Map<string, AbortController>()
 
   constructor(backend: Backend, settings: WorkerSettings) {
@@ -104,7 +105,12 @@ export class JobWorker {
    *
    * @param deadline milliseconds after which those that still run go back into the queue
    */
-  async close(deadline = 0): Promise<void> {
+  close(deadline = 0): Promise<void> {
+    this.#closing ??= this.#close(deadline)
+    return this.#closing
+  }
+
+  async #close(deadline: number): Promise<void> {
     const closing = this.#worker.close()
     const timer = setTimeout(() => {
       for (const controller of this.#running.values()) controller.abort(new WaitingError())

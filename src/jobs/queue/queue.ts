@@ -4,15 +4,11 @@ import { Queue, QueueEvents, QueueEventsProducer } from 'bullmq'
 import { IdempotencyError, QueueError, QueueFullError } from '../errors.ts'
 import { type Job, type JobProgress, type JobSpec, type JobState, jobStates } from '../job.ts'
 import { type Backend, heard } from './connect.ts'
+import { type JobEvent, Listeners, untilEnded, type Waiting } from './events.ts'
 import { jobOf, type Kept, rankOf, TOMBSTONE } from './kept.ts'
 
 /** The name of the queue in the database. */
 export const QUEUE = 'langevin'
-
-/** What happens to a job. */
-export type JobEvent =
-  | { readonly type: 'progress'; readonly id: string; readonly progress: JobProgress }
-  | { readonly type: 'queued' | 'running' | 'completed' | 'failed' | 'cancelled' | 'changed'; readonly id: string }
 
 export interface QueueSettings {
   /** Most jobs that may wait. */
@@ -29,8 +25,6 @@ const typesOf: Readonly<Record<JobState, JobType[]>> = {
   cancelled: ['delayed'],
 }
 
-/** Milliseconds after which a job that is waited for is looked at, whatever the events said. */
-const LOOK = 2000
 /** Jobs of one state that are looked through for those of one user. */
 const SCAN = 2000
 
@@ -41,7 +35,7 @@ export class JobQueue {
   readonly #queue: Queue
   readonly #events: QueueEvents
   readonly #producer: QueueEventsProducer
-  readonly #listeners = new Map<string, Set<(event: JobEvent) => void>>()
+  readonly #listeners = new Listeners()
   #waiting = 0
   /** Seconds that the last jobs took, smoothed: what a full queue's Retry-After is told from. */
   #pace = 2
@@ -197,7 +191,7 @@ export class JobQueue {
     if (!job) throw new QueueError(`no job ${id}`)
     const rank = priority !== undefined ? rankOf(priority) : position === 'first' ? rankOf(100) : job.priority
     await job.changePriority({ priority: rank, lifo: position === 'first' })
-    this.#tell({ type: 'changed', id })
+    this.#listeners.tell({ type: 'changed', id })
   }
 
   /** Forgets a job that has ended. @throws QueueError where it has not */
@@ -213,58 +207,10 @@ export class JobQueue {
   isPaused = (): Promise<boolean> => this.#queue.isPaused()
 
   /** Calls back at every event of a job, or of all with `*`; gives what ends it. */
-  subscribe(id: string, listener: (event: JobEvent) => void): () => void {
-    const own = this.#listeners.get(id) ?? new Set()
-    own.add(listener)
-    this.#listeners.set(id, own)
-    return () => {
-      own.delete(listener)
-      if (own.size === 0 && this.#listeners.get(id) === own) this.#listeners.delete(id)
-    }
-  }
+  subscribe = (id: string, listener: (event: JobEvent) => void): (() => void) => this.#listeners.add(id, listener)
 
-  /**
-   * Waits for a job's end.
-   *
-   * @param onEvent told of what happens until then
-   */
-  wait(
-    id: string,
-    { signal, onEvent }: { readonly signal?: AbortSignal; readonly onEvent?: (event: JobEvent) => void } = {},
-  ): Promise<Job> {
-    return new Promise((resolve, reject) => {
-      let looking = false
-      const end = (settle: () => void) => {
-        clearInterval(timer)
-        unsubscribe()
-        signal?.removeEventListener('abort', aborted)
-        settle()
-      }
-      const look = async () => {
-        if (looking || this.#closed) return
-        looking = true
-        try {
-          const job = await this.get(id)
-          if (!job) end(() => reject(new QueueError(`job ${id} was removed`)))
-          else if (job.state !== 'queued' && job.state !== 'running') end(() => resolve(job))
-        } catch {
-          // The database is away: the next look may find it.
-        } finally {
-          looking = false
-        }
-      }
-      const aborted = () => end(() => reject(signal?.reason))
-      const unsubscribe = this.subscribe(id, (event) => {
-        onEvent?.(event)
-        if (event.type === 'completed' || event.type === 'failed' || event.type === 'cancelled') void look()
-      })
-      // Events may be lost with the database's connection; the job itself is not.
-      const timer = setInterval(look, LOOK + Math.random() * 500)
-      if (signal?.aborted) return aborted()
-      signal?.addEventListener('abort', aborted)
-      void look()
-    })
-  }
+  /** Waits for a job's end. @throws QueueError where it is removed; the signal's reason */
+  wait = (id: string, waiting: Waiting = {}): Promise<Job> => untilEnded(this, id, waiting)
 
   async close(): Promise<void> {
     this.#closed = true
@@ -283,32 +229,28 @@ export class JobQueue {
       started.delete(id)
       if (began !== undefined) this.#pace += 0.2 * ((Date.now() - began) / 1000 - this.#pace)
     }
-    on('waiting', ({ jobId }) => this.#tell({ type: 'queued', id: jobId }))
+    on('waiting', ({ jobId }) => this.#listeners.tell({ type: 'queued', id: jobId }))
     on('active', ({ jobId }) => {
       this.#waiting = Math.max(0, this.#waiting - 1)
       started.set(jobId, Date.now())
-      this.#tell({ type: 'running', id: jobId })
+      this.#listeners.tell({ type: 'running', id: jobId })
     })
-    on('progress', ({ jobId, data }) => this.#tell({ type: 'progress', id: jobId, progress: data as JobProgress }))
+    on('progress', ({ jobId, data }) => this.#listeners.tell({ type: 'progress', id: jobId, progress: data as JobProgress }))
     on('completed', ({ jobId }) => {
       ended(jobId)
-      this.#tell({ type: 'completed', id: jobId })
+      this.#listeners.tell({ type: 'completed', id: jobId })
     })
     on('failed', ({ jobId }) => {
       ended(jobId)
-      this.#tell({ type: 'failed', id: jobId })
+      this.#listeners.tell({ type: 'failed', id: jobId })
     })
-    on('ended', ({ jobId }) => this.#tell({ type: 'cancelled', id: jobId }))
+    on('ended', ({ jobId }) => this.#listeners.tell({ type: 'cancelled', id: jobId }))
     // Other servers add and end jobs too: the count is set right again.
     const timer = setInterval(() => {
       if (this.#closed) clearInterval(timer)
       else this.counts().catch(() => {})
     }, 2000)
     timer.unref()
-  }
-
-  #tell(event: JobEvent): void {
-    for (const key of [event.id, '*']) for (const listener of this.#listeners.get(key) ?? []) listener(event)
   }
 }
 

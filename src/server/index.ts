@@ -1,0 +1,5 @@
+export { ApiError } from './errors.ts'
+export type { Asked, Moderate, Moderation } from './moderation.ts'
+export { moderationIn } from './moderation.ts'
+export { type LangevinServer, type ServerSettings, startServer } from './server.ts'
+export { type User, Users, usersOf } from './users.ts'
