@@ -6,7 +6,7 @@ from networks import SEED, keys_of, no_faint, published_keys, save_networks, set
 
 torch.set_num_threads(1)
 
-# Published networks, by the config.json of their repositories.
+# Published networks, by the config.json of their repositories; those called like one have its shape from memory.
 sd1_down = ["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"]
 sd1_up = ["UpBlock2D"] + ["CrossAttnUpBlock2D"] * 3
 sd1 = {"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8}
@@ -23,6 +23,20 @@ xl = {
     "addition_embed_type": "text_time",
     "addition_time_embed_dim": 256,
     "projection_class_embeddings_input_dim": 2816,
+}
+deepfloyd = {
+    "out_channels": 6,
+    "layers_per_block": 3,
+    "norm_num_groups": 32,
+    "cross_attention_dim": 4096 // 2,
+    "encoder_hid_dim": 4096,
+    "encoder_hid_dim_type": "text_proj",
+    "addition_embed_type": "text",
+    "act_fn": "gelu",
+    "cross_attention_norm": "group_norm",
+    "mid_block_type": "UNetMidBlock2DSimpleCrossAttn",
+    "mid_block_scale_factor": 1.414213562373095,
+    "resnet_time_scale_shift": "scale_shift",
 }
 published = {
     "stable-diffusion-v1-5": sd1,
@@ -53,6 +67,48 @@ published = {
         "cross_attention_dim": 1280,
         "projection_class_embeddings_input_dim": 2560,
     },
+    "deepfloyd-if-i-like": {
+        **deepfloyd,
+        "sample_size": 64,
+        "in_channels": 3,
+        "block_out_channels": [704, 1408, 2112, 2816],
+        "attention_head_dim": 64,
+        "addition_embed_type_num_heads": 64,
+        "down_block_types": ["ResnetDownsampleBlock2D"] + ["SimpleCrossAttnDownBlock2D"] * 3,
+        "up_block_types": ["SimpleCrossAttnUpBlock2D"] * 3 + ["ResnetUpsampleBlock2D"],
+    },
+    "deepfloyd-if-ii-like": {
+        **deepfloyd,
+        "sample_size": 256,
+        "in_channels": 6,
+        "block_out_channels": [320, 640, 1280, 1280],
+        "attention_head_dim": 64,
+        "class_embed_type": "timestep",
+        "resnet_skip_time_act": True,
+        "resnet_out_scale_factor": 1.414213562373095,
+        "only_cross_attention": [True, True, True, False],
+        "down_block_types": ["ResnetDownsampleBlock2D"] * 2 + ["SimpleCrossAttnDownBlock2D"] * 2,
+        "up_block_types": ["SimpleCrossAttnUpBlock2D"] * 2 + ["ResnetUpsampleBlock2D"] * 2,
+    },
+    "x2-latent-upscaler-like": {
+        "in_channels": 8,
+        "out_channels": 5,
+        "act_fn": "gelu",
+        "attention_head_dim": 64,
+        "block_out_channels": [384, 384, 768, 768],
+        "conv_in_kernel": 1,
+        "conv_out_kernel": 1,
+        "cross_attention_dim": 768,
+        "down_block_types": ["KDownBlock2D"] + ["KCrossAttnDownBlock2D"] * 3,
+        "up_block_types": ["KCrossAttnUpBlock2D"] * 3 + ["KUpBlock2D"],
+        "layers_per_block": 4,
+        "mid_block_type": None,
+        "norm_num_groups": None,
+        "resnet_time_scale_shift": "scale_shift",
+        "time_cond_proj_dim": 896,
+        "time_embedding_type": "fourier",
+        "timestep_post_act": "gelu",
+    },
 }
 
 # Small networks that together take every branch.
@@ -71,6 +127,23 @@ simple = {
     "down_block_types": ["ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"],
     "mid_block_type": "UNetMidBlock2DSimpleCrossAttn",
     "up_block_types": ["SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"],
+}
+k = {
+    "sample_size": 8,
+    "in_channels": 8,
+    "out_channels": 5,
+    "act_fn": "gelu",
+    "attention_head_dim": 16,
+    "conv_in_kernel": 1,
+    "conv_out_kernel": 1,
+    "cross_attention_dim": 12,
+    "layers_per_block": 2,
+    "mid_block_type": None,
+    "norm_num_groups": None,
+    "resnet_time_scale_shift": "scale_shift",
+    "time_cond_proj_dim": 10,
+    "time_embedding_type": "fourier",
+    "timestep_post_act": "gelu",
 }
 text_time = {
     "addition_embed_type": "text_time",
@@ -161,6 +234,40 @@ cases = {
         "class_embeddings_concat": True,
         "conv_in_kernel": 1,
         "conv_out_kernel": 5,
+    },
+    # As DeepFloyd IF's second stage.
+    "super_resolution": {
+        **two,
+        **simple,
+        "in_channels": 6,
+        "out_channels": 6,
+        "cross_attention_dim": 64,
+        "encoder_hid_dim": 12,
+        "addition_embed_type": "text",
+        "addition_embed_type_num_heads": 2,
+        "class_embed_type": "timestep",
+        "act_fn": "gelu",
+        "attention_head_dim": 8,
+        "cross_attention_norm": "group_norm",
+        "only_cross_attention": [True, False],
+        "resnet_time_scale_shift": "scale_shift",
+        "resnet_skip_time_act": True,
+        "resnet_out_scale_factor": 1.41421356237,
+    },
+    # As Stability's latent upscaler: the deepest block of attention leaves no skips, the one above narrows.
+    "k": {
+        **k,
+        "block_out_channels": [32, 64, 64],
+        "down_block_types": ["KDownBlock2D", "KCrossAttnDownBlock2D", "KCrossAttnDownBlock2D"],
+        "up_block_types": ["KCrossAttnUpBlock2D", "KCrossAttnUpBlock2D", "KUpBlock2D"],
+    },
+    "k_plain": {
+        **k,
+        "block_out_channels": [32, 48],
+        "layers_per_block": 1,
+        "time_embedding_type": "positional",
+        "down_block_types": ["KCrossAttnDownBlock2D", "KDownBlock2D"],
+        "up_block_types": ["KUpBlock2D", "KCrossAttnUpBlock2D"],
     },
     "control": {**two, "layers_per_block": 2},
     "adapter": two,

@@ -18,6 +18,7 @@ import {
   type UNet2DConditionConfig,
 } from './config.ts'
 import type { Given } from './embeddings.ts'
+import { kDownBlock, kUpBlock } from './k-blocks.ts'
 
 /** What the blocks of one network share. */
 export interface Common {
@@ -46,8 +47,10 @@ export interface Place {
   readonly last: boolean
 }
 
-export function downBlock(p: Params, name: string, { inputs, level, last }: Place, common: Common): DownBlock {
+export function downBlock(p: Params, name: string, place: Place, common: Common): DownBlock {
   const { mixes, resamples } = conditionDownBlocks[name] as BlockKind
+  if (resamples === 'filter') return kDownBlock(p, mixes === 'cross', place, common)
+  const { inputs, level, last } = place
   const { channels } = level
   const layers = range(level.layers).map((i) =>
     then(resnet(p.at('resnets', i), i === 0 ? inputs : channels, channels, common, resamples), mixer(p, i, mixes, level, common)),
@@ -67,14 +70,18 @@ export function downBlock(p: Params, name: string, { inputs, level, last }: Plac
   }
 }
 
-/** @param above channels of the skip that comes last, from the block above */
+/**
+ * @param place.above channels of the skip that comes last, from the block above
+ * @param place.skipped whether the way down left skips for it
+ */
 export function upBlock(
   p: Params,
   name: string,
-  place: Place & { readonly above: number; readonly index: number },
+  place: Place & { readonly above: number; readonly index: number; readonly skipped: boolean },
   common: Common,
 ): UpBlock {
   const { mixes, resamples } = conditionUpBlocks[name] as BlockKind
+  if (resamples === 'filter') return kUpBlock(p, mixes === 'cross', place, common, place.skipped)
   const { inputs, level, last, above, index } = place
   const { channels, layers: count } = level
   const layers = range(count + 1).map((i) => {
@@ -128,7 +135,7 @@ export function midBlock(p: Params, level: Level, common: Common): Conditioned |
 function mixer(p: Params, i: number, mixes: Mixing, level: Level, { config }: Common): Conditioned {
   const at = p.at('attentions', i)
   const { channels, contextWidth, heads, headDim, depth, onlyCross } = level
-  const groups = config.norm_num_groups
+  const groups = groupsOf(config)
   switch (mixes) {
     case 'none':
       return (x) => x
@@ -157,6 +164,9 @@ function resnet(p: Params, inputs: number, outputs: number, common: Common, resa
   })
 }
 
+/** Blocks that have such groups are only in networks that say how many. */
+const groupsOf = ({ norm_num_groups: groups }: UNet2DConditionConfig): number => groups as number
+
 type Resample = (x: Tensor) => Tensor
 type Own = Pick<ResnetOptions, 'outputScale' | 'resample'> & { readonly raw: boolean }
 
@@ -169,7 +179,7 @@ function timed(
 ): Conditioned {
   const { raw, ...options } = own
   const block = resnetBlock(p, inputs, outputs, {
-    groups: config.norm_num_groups,
+    groups: groupsOf(config),
     eps: config.norm_eps,
     activation: config.act_fn,
     timeWidth,

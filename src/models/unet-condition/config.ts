@@ -7,8 +7,8 @@ export type Mixing = 'none' | 'self' | 'cross' | 'simple-cross'
 
 export interface BlockKind {
   readonly mixes: Mixing
-  /** What changes the resolution. */
-  readonly resamples: 'conv' | 'resnet'
+  /** What changes the resolution: a convolution, a residual block, or k-diffusion's filter. */
+  readonly resamples: 'conv' | 'resnet' | 'filter'
 }
 
 /** The blocks of diffusers, by what stands between `Down` or `Up` in their names. */
@@ -18,14 +18,19 @@ const kinds = {
   CrossAttn: { mixes: 'cross', resamples: 'conv' },
   SimpleCrossAttn: { mixes: 'simple-cross', resamples: 'resnet' },
 } as const satisfies Record<string, BlockKind>
+/** k-diffusion's, of whose blocks the norms take the time. */
+const ofK = {
+  K: { mixes: 'none', resamples: 'filter' },
+  KCrossAttn: { mixes: 'cross', resamples: 'filter' },
+} as const satisfies Record<string, BlockKind>
 const resnetOnly = { mixes: 'none', resamples: 'resnet' } as const satisfies BlockKind
 
 export const conditionDownBlocks: Readonly<Record<string, BlockKind>> = {
-  ...Object.fromEntries(Object.entries(kinds).map(([name, kind]) => [`${name}DownBlock2D`, kind])),
+  ...Object.fromEntries(Object.entries({ ...kinds, ...ofK }).map(([name, kind]) => [`${name}DownBlock2D`, kind])),
   ResnetDownsampleBlock2D: resnetOnly,
 }
 export const conditionUpBlocks: Readonly<Record<string, BlockKind>> = {
-  ...Object.fromEntries(Object.entries(kinds).map(([name, kind]) => [`${name}UpBlock2D`, kind])),
+  ...Object.fromEntries(Object.entries({ ...kinds, ...ofK }).map(([name, kind]) => [`${name}UpBlock2D`, kind])),
   ResnetUpsampleBlock2D: resnetOnly,
 }
 
@@ -59,7 +64,8 @@ export const encoderFields = {
   downsample_padding: z.union([z.literal(0), z.literal(1)]).default(1),
   mid_block_scale_factor: z.number().positive().default(1),
   act_fn: activation.default('silu'),
-  norm_num_groups: count.default(32),
+  /** Null where every block is k-diffusion's, which count their groups by themselves: then nothing stands before the last convolution. */
+  norm_num_groups: count.nullable().default(32),
   norm_eps: z.number().positive().default(1e-5),
   cross_attention_dim: perLevel(count).default(1280),
   /** Transformer blocks in each transformer; with lists inside, one number a transformer. */
@@ -87,7 +93,7 @@ export const encoderFields = {
 /**
  * diffusers' `UNet2DConditionModel`, with its field names and defaults (models/unets/unet_2d_condition.py, v0.42).
  *
- * Left out: k-diffusion's blocks, GLIGEN and dual attention.
+ * Left out: GLIGEN and dual attention.
  */
 export const unet2dConditionSchema = z
   .object({
@@ -176,6 +182,9 @@ export function* faultsOf(config: EncoderConfig): Generator<[keyof EncoderConfig
     yield* needs('projection_class_embeddings_input_dim', 'addition_embed_type')
   }
   if (config.addition_embed_type?.startsWith('image')) yield* needs('encoder_hid_dim', 'addition_embed_type')
+  const named = [...config.down_block_types, config.mid_block_type]
+  if (config.norm_num_groups === null && named.some((name) => name !== null && !name.startsWith('K')))
+    yield ['norm_num_groups', 'is null, which is for networks of K blocks alone']
   const single = config.encoder_hid_dim !== null || config.addition_embed_type?.startsWith('text')
   if (single && Array.isArray(config.cross_attention_dim) && new Set(config.cross_attention_dim).size > 1) {
     yield ['cross_attention_dim', 'must be one width where the context is projected or added to the time']

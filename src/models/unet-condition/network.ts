@@ -51,10 +51,14 @@ export function unet2dCondition(
     const depth = config.reverse_transformer_layers_per_block?.[i] ?? level.depth
     // Upstream counts these sizes of heads from the finest level here too, and checkpoints were trained so.
     const headDim = headDimOf(config, i, level.channels)
-    const place = { inputs: width(at + 1), level: { ...level, depth, headDim }, above: width(at - 1), last: at === 0, index: i }
+    const place = {
+      ...{ inputs: width(at + 1), level: { ...level, depth, headDim }, above: width(at - 1), last: at === 0, index: i },
+      skipped: i > 0 || config.down_block_types.at(-1) !== 'KCrossAttnDownBlock2D',
+    }
     return upBlock(p.at('up_blocks', i), name, place, common)
   })
-  const normOut = groupNorm(p.at('conv_norm_out'), config.norm_num_groups, first, config.norm_eps)
+  const groups = config.norm_num_groups
+  const normOut = groups === null ? undefined : groupNorm(p.at('conv_norm_out'), groups, first, config.norm_eps)
   const convOut = samePadded(p.at('conv_out'), first, config.out_channels, config.conv_out_kernel)
 
   return (sample, timestep, context, extras = {}) => {
@@ -69,10 +73,11 @@ export function unet2dCondition(
     let { x, skips } = withControl(adapted, below.skips, extras)
     for (const block of up) {
       const size = skips.at(-1 - block.takes)?.shape.slice(2)
-      x = block.apply(x, skips.slice(-block.takes), given, size)
-      skips = skips.slice(0, -block.takes)
+      const left = skips.length - block.takes
+      x = block.apply(x, skips.slice(left), given, size)
+      skips = skips.slice(0, left)
     }
-    return convOut(activations[config.act_fn](normOut(x)))
+    return convOut(normOut ? activations[config.act_fn](normOut(x)) : x)
   }
 }
 

@@ -68,7 +68,7 @@ test('a config is refused with every fault, and with what is known', () => {
     'heads',
     'attention_type',
   ])
-  expect(faults({ ...small, down_block_types: ['KDownBlock2D', 'DownBlock2D'] })).toEqual({
+  expect(faults({ ...small, down_block_types: ['KUpBlock2D', 'DownBlock2D'] })).toEqual({
     'down_block_types.0': expect.stringContaining('SimpleCrossAttnDownBlock2D'),
   })
   expect(faults({ ...small, attention_head_dim: [1, 2, 4], up_block_types: ['UpBlock2D'] })).toEqual({
@@ -79,6 +79,9 @@ test('a config is refused with every fault, and with what is known', () => {
     encoder_hid_dim: 'encoder_hid_dim_type "text_proj" needs it',
     addition_time_embed_dim: 'addition_embed_type "text_time" needs it',
     projection_class_embeddings_input_dim: 'addition_embed_type "text_time" needs it',
+  })
+  expect(faults({ ...small, norm_num_groups: null })).toEqual({
+    norm_num_groups: 'is null, which is for networks of K blocks alone',
   })
   expect(faults({ ...small, transformer_layers_per_block: [[1], [1]] })).toHaveProperty('reverse_transformer_layers_per_block')
   const plain = unet2dConditionConfig(small)
