@@ -24,7 +24,7 @@ const model =
     return channels === 1 ? out : NdArray.concat([out, x.mul(0.5).tanh()], 1)
   }
 
-const score: Model = async (x, sigma, scale) => (await model(1)(x, sigma, scale)).sub(x).div(1 + sigma * sigma)
+const score: Model = async (x, sigma, at) => (await model(1)(x, sigma, at)).sub(x).div(1 + sigma * sigma)
 
 /** The network of a class's loops: that of ScoreSdeVeScheduler gives a score. */
 export const network = (name: string, channels: 1 | 2): Model => (name === 'ScoreSdeVeScheduler' ? score : model(channels))
@@ -37,9 +37,9 @@ export async function runCase(index: number): Promise<{ readonly error: number; 
   const run = jumps ? { ...plain, known: { data, mask, jumpLength: jumps[0], jumpTimes: jumps[1] } } : plain
   const scheduler = schedulerFromConfig({ _class_name: name, ...config })
   const timesteps: number[] = []
-  const counted: Model = (x, t, scale) => {
+  const counted: Model = (x, t, at) => {
     timesteps.push(t)
-    return network(name, channels)(x, t, scale)
+    return network(name, channels)(x, t, at)
   }
   const noise = tensorOf(diffusers, 'noise').mul(scheduler.initialSigma(run))
   const sampling = scheduler.run(counted, noise, { ...run, seed: Number(diffusers.metadata.seed) })

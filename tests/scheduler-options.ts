@@ -51,9 +51,9 @@ export async function runOptionCase({ class: name, config, run: given, expected 
     }
     const learned = scheduler.options.variance_type === 'learned' || scheduler.options.variance_type === 'learned_range'
     const inner = network(name, learned ? 2 : 1)
-    const model: Model = (x, t, scale) => {
+    const model: Model = (x, t, at) => {
       called.push(t)
-      return inner(x, t, scale)
+      return inner(x, t, at)
     }
     const sampling = scheduler.run(model, tensorOf(options, 'noise').mul(scheduler.initialSigma(run)), run)
     let step = await sampling.next()

@@ -5,6 +5,7 @@ import { deepFloydIfSuperResolution } from './deepfloyd-if/super-resolution.ts'
 import { dit } from './dit/page.ts'
 import { kandinsky } from './kandinsky/page.ts'
 import { kandinskyPriorPage } from './kandinsky/prior-page.ts'
+import { latentUpscale } from './latent-upscale/page.ts'
 import type { Page } from './page.ts'
 import { pixart } from './pixart/page.ts'
 import { scoreSde } from './score-sde/page.ts'
@@ -32,4 +33,5 @@ export const pages: readonly Page[] = [
   stableUnclipImage,
   kandinsky,
   kandinskyPriorPage,
+  latentUpscale,
 ]

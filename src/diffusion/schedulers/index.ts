@@ -8,4 +8,4 @@ export {
   scheduleTable,
 } from './names.ts'
 export { mergeSchedulerConfig, schedulerClasses, schedulerFromConfig, schedulerOptions } from './registry.ts'
-export type { AcceptedOption, Blend, Model, RunOptions, Scheduler } from './scheduler.ts'
+export type { AcceptedOption, Blend, Model, ModelCall, RunOptions, Scheduler } from './scheduler.ts'

@@ -17,6 +17,7 @@ const scaled = (x: NdArray, sigma: number): NdArray => x.div(Math.sqrt(sigma * s
 
 /** The data for a state of the `ve` form, from a network that saw it in the `vp` form. */
 function dataOf(prediction: Prediction, output: NdArray, x: NdArray, sigma: number): NdArray {
+  if ((prediction as string) === 'original_sample') return output
   if (prediction === 'epsilon') return toData(prediction, output, x, levelOf(ve, sigma))
   return toData(prediction, output, scaled(x, sigma), levelOf(vp, sigmaFromRatio(vp, sigma)))
 }
@@ -55,6 +56,8 @@ export const EulerDiscreteScheduler = spec({
     interpolation_type: ['linear', 'log_linear'],
     timestep_type: ['discrete', 'continuous'],
     final_sigmas_type: ['zero', 'sigma_min'],
+    // Two names of one thing.
+    prediction_type: ['epsilon', 'sample', 'original_sample', 'v_prediction'],
   },
   accepts: ['timesteps', 'sigmas', 'churn'],
   plan: (options, run) => {

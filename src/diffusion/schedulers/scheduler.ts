@@ -6,11 +6,17 @@ import { type Level, levelOf, type Path, vp } from '../paths.ts'
 import { checkSteps } from '../spacing.ts'
 import type { Choices, Options, SchedulerConfig } from './config.ts'
 
-/**
- * A raw network: its prediction for an input that the scheduler has scaled, at a timestep as diffusers passes it. `scale` scales anything
- * else as the input of this call was.
- */
-export type Model = (x: NdArray, t: number, scale: (other: NdArray) => NdArray) => Promise<NdArray> | NdArray
+/** A call of the network as the sampler sees it. */
+export interface ModelCall {
+  /** The state, not scaled. */
+  readonly x: NdArray
+  readonly level: Level
+  /** Scales anything as the input of this call was. */
+  scale(other: NdArray): NdArray
+}
+
+/** A raw network: its prediction for an input that the scheduler has scaled, at a timestep as diffusers passes it. */
+export type Model = (x: NdArray, t: number, at: ModelCall) => Promise<NdArray> | NdArray
 
 /** What stands in for the state at a call of the network, given the state, its level and the call's number. */
 export type Blend = (x: NdArray, level: Level, call: number) => NdArray
@@ -151,10 +157,11 @@ export function schedulerOf(
       let call = 0
       const denoise: Denoise = async (now, sigma) => {
         if (call === end) throw new Ended(now)
-        if (blend) (now.data as Float32Array).set(blend(now, levelOf(path, sigma), call).data as Float32Array)
+        const level = levelOf(path, sigma)
+        if (blend) (now.data as Float32Array).set(blend(now, level, call).data as Float32Array)
         const t = timesteps[call++] as number
         const scale = (other: NdArray) => (input ? input(other, sigma) : other)
-        const output = await model(scale(now), t, scale)
+        const output = await model(scale(now), t, { x: now, level, scale })
         if (!output.allFinite()) throw new NonFiniteError(call - 1, `${name}, t = ${t}`)
         return data(output, now, sigma, t)
       }

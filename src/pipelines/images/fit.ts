@@ -75,6 +75,18 @@ export const asBatch = (pixels: Pixels): NdArray<'f32'> => {
   return image.reshape([1, ...image.shape])
 }
 
+/**
+ * A picture at a size: f32 [1, 3, H, W]. One that has it keeps its values, which lie between levels and a little beyond [−1, 1] where
+ * another stage made them.
+ */
+export function asGivenOrFitted(picture: NdArray, fitting: Fitting): NdArray<'f32'> {
+  const [C, H, W] = picture.shape
+  const levels = levelsOf(picture)
+  if (picture.dtype === 'f32' && C === 3 && H === fitting.height && W === fitting.width)
+    return picture.cast('f32').reshape([1, C, H, W])
+  return asBatch(fitted(levels, fitting))
+}
+
 /** f32 [1, 3, H, W] in [0, 1], as ControlNets take their hints. */
 export const asHint = (pixels: Pixels): NdArray<'f32'> => {
   const [H, W, C] = pixels.shape as [number, number, number]

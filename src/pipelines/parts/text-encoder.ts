@@ -35,13 +35,15 @@ export interface TextLayer {
   readonly skip: number
   /** Whether the final norm follows. */
   readonly norm: boolean
+  /** Whether an encoder without a projection gives the end-of-text state too, after the final norm. */
+  readonly end?: boolean
 }
 
 /** What an encoder makes of one text. */
 export interface EncodedText {
   /** f32 [1, M, D]. */
   readonly states: NdArray<'f32'>
-  /** Of an encoder with a projection: the projected end-of-text state, f32 [1, P]. */
+  /** Of an encoder with a projection: the projected end-of-text state, f32 [1, P]; of another, the state itself where it is asked for. */
   readonly pooled: NdArray<'f32'> | undefined
 }
 
@@ -61,19 +63,20 @@ export function textEncoder(encoder: TextEncoder, options: CompileOptions): Work
   const projected = className === 'CLIPTextModelWithProjection'
   const turn = turns()
   const programs = new Programs((key: string) => {
-    const [count, length, skip, norm, masked] = JSON.parse(key) as [number, number, number, boolean, boolean]
+    const [count, length, skip, norm, masked, end] = JSON.parse(key) as [number, number, number, boolean, boolean, boolean?]
     const network = build(className, new Params(), config)
     const mask = masked ? input('mask', [count, length]) : undefined
     const output = network(input('tokens', [count, length], 'i64'), mask) as ClipTextOutput & { readonly textEmbeds?: Tensor }
     const states = skip === 0 && norm ? output.lastHiddenState : output.layer(skip, { norm })
-    return compile({ outputs: { states, ...(projected && { pooled: output.textEmbeds as Tensor }) }, weights }, options)
+    const pooled = projected ? output.textEmbeds : end ? output.pooled : undefined
+    return compile({ outputs: { states, ...(pooled && { pooled }) }, weights }, options)
   })
   return {
     tokenizer,
-    encode: (chunks, { skip, norm }) =>
+    encode: (chunks, { skip, norm, end = false }) =>
       turn(async () => {
         const tokens = tokensOf(chunks)
-        const program = await programs.get(JSON.stringify([...tokens.shape, skip, norm, false]))
+        const program = await programs.get(JSON.stringify([...tokens.shape, skip, norm, false, end]))
         const { states, pooled } = (await program.run({ tokens })) as { states: NdArray<'f32'>; pooled?: NdArray<'f32'> }
         return { states: weighStates(states, chunks, { kind: 'scale' }), pooled: pooled?.slice(0, 0, 1) }
       }),

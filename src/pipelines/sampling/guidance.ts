@@ -1,8 +1,8 @@
-import { extrapolate, rescaled } from '../../diffusion/index.ts'
+import { extrapolate, type ModelCall, rescaled } from '../../diffusion/index.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
 
 /** What becomes of the outputs of a batch's entries at a timestep: [R, C, …] → the prediction [1, C', …]. */
-export type Combine = (output: NdArray<'f32'>, t?: number) => NdArray
+export type Combine = (output: NdArray<'f32'>, t?: number, at?: ModelCall) => NdArray
 
 const entry = (output: NdArray<'f32'>, i: number) => output.slice(0, i, i + 1)
 

@@ -1,4 +1,4 @@
-import type { Level, Model, RunOptions, Scheduler } from '../../diffusion/index.ts'
+import type { Level, Model, ModelCall, RunOptions, Scheduler } from '../../diffusion/index.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
 import { Generator } from '../../runtime/random.ts'
 import type { Progress, Result } from '../page.ts'
@@ -36,6 +36,8 @@ export interface LatentRun {
   readonly entries: readonly BatchEntry[]
   /** The entries at a call of the network, where they change on the way or from picture to picture; of the shapes that `entries` have. */
   readonly entriesAt?: ((call: number, picture: number) => readonly BatchEntry[]) | undefined
+  /** The timestep that the network is told, where it is not the scheduler's. */
+  readonly timestepAt?: ((t: number, at: ModelCall) => number) | undefined
   readonly combine: Combine
   readonly conditioners?: readonly Conditioner[] | undefined
   /**
@@ -114,7 +116,7 @@ const callsOf = (scheduler: Scheduler, schedule: RunOptions) =>
 
 /** One picture's sampling, and how often it has called the network. */
 function samplePicture(
-  { scheduler, schedule, entries: first, entriesAt = () => first, combine, signal }: LatentRun,
+  { scheduler, schedule, entries: first, entriesAt = () => first, timestepAt = (t) => t, combine, signal }: LatentRun,
   calls: DenoiserRun,
   {
     start: { x, blend, channels, scaled },
@@ -124,14 +126,15 @@ function samplePicture(
 ) {
   const total = callsOf(scheduler, schedule)
   let call = 0
-  const model: Model = async (state, t, scale) => {
+  const model: Model = async (state, t, at) => {
     signal?.throwIfAborted()
     const entries = entriesAt(call, picture)
-    const behind = channels && scaled ? (scale(channels) as NdArray<'f32'>) : channels
+    const behind = channels && scaled ? (at.scale(channels) as NdArray<'f32'>) : channels
     const seen = entries.map((_, entry) => withChannels(state as NdArray<'f32'>, behind, entry))
-    const output = await calls.predict(NdArray.concat(seen), t, entries, { call, calls: total })
+    const time = timestepAt(t, at)
+    const output = await calls.predict(NdArray.concat(seen), time, entries, { call, calls: total })
     call++
-    return combine(output, t)
+    return combine(output, t, at)
   }
   const sampling = scheduler.run(model, x, { ...schedule, generator, ...(blend && { renew: blend }) })
   return { sampling, called: () => call }

@@ -1,6 +1,6 @@
 import { ArgumentError } from '../../core/errors.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
-import { asBatch, fitted, levelsOf, type Size } from '../images/fit.ts'
+import { asGivenOrFitted } from '../images/fit.ts'
 import { noiserOf } from '../sampling/noising.ts'
 import { conditions, withEntries } from './conditions.ts'
 import { type SamplingLatents, sampleTask, spanOf } from './latent-run.ts'
@@ -18,7 +18,7 @@ export async function* upscale(model: StableDiffusionModel, settings: Settings, 
   if (!lowResScheduler)
     throw new ArgumentError(`${place}: an upscaler needs low_res_scheduler/, which says how its picture is noised`)
   if (!settings.image) throw new ArgumentError('image: upscaling needs a picture')
-  const pixels = pixelsFor(settings.image, plan)
+  const pixels = asGivenOrFitted(settings.image, { ...plan, kernel: 'bicubic' })
   const classLabels = new NdArray(BigInt64Array.of(BigInt(noiseLevel)), [1], 'i64')
   const told = await conditions(model, settings, guidance, plan, spanOf(settings, plan))
   const own = withEntries(told, (entries) => entries.map((entry) => ({ ...entry, classLabels })))
@@ -32,12 +32,4 @@ export async function* upscale(model: StableDiffusionModel, settings: Settings, 
       return { x: generator.randn([1, model.latents.channels, height, width]).mul(initialSigma), channels }
     },
   })
-}
-
-/** The picture at its size; one that has it keeps its values, which may be between levels and a little beyond where a stage made them. */
-function pixelsFor(image: NdArray, { height, width }: Size): NdArray<'f32'> {
-  const [C, H, W] = image.shape
-  const levels = levelsOf(image)
-  if (image.dtype === 'f32' && C === 3 && H === height && W === width) return image.cast('f32').reshape([1, C, H, W])
-  return asBatch(fitted(levels, { height, width, kernel: 'bicubic' }))
 }
