@@ -2,13 +2,14 @@ import { avgPool, concat } from '../../core/functions.ts'
 import { range, type Shape } from '../../core/shape.ts'
 import { constant, type Tensor } from '../../core/tensor.ts'
 import { type FreeU, lowPass } from '../../diffusion/freeu.ts'
-import { type Dropout, keepAll } from '../../nn/dropout.ts'
+import { keepAll } from '../../nn/dropout.ts'
 import type { Params } from '../../nn/params.ts'
 import { downConv, upConv } from '../../nn/resample.ts'
 import { type ResnetOptions, resnetBlock } from '../../nn/resnet.ts'
 import { contextAttention, spatialAttention } from '../../nn/spatial-attention.ts'
 import { spatialTransformer } from '../../nn/transformer.ts'
 import type { NdArray } from '../../runtime/ndarray.ts'
+import type { Common, Conditioned, DownBlock, Place, UpBlock } from './block-types.ts'
 import {
   type BlockKind,
   conditionDownBlocks,
@@ -19,33 +20,6 @@ import {
 } from './config.ts'
 import type { Given } from './embeddings.ts'
 import { kDownBlock, kUpBlock } from './k-blocks.ts'
-
-/** What the blocks of one network share. */
-export interface Common {
-  readonly config: UNet2DConditionConfig
-  readonly timeWidth: number
-  readonly dropout?: Dropout | undefined
-}
-
-/** A layer that also sees the time and the context. */
-export type Conditioned = (x: Tensor, given: Given) => Tensor
-
-/** → the features, and the skips that the block leaves. `inside` is added to what its last layer makes (T2I-Adapter). */
-export type DownBlock = (x: Tensor, given: Given, inside?: Tensor) => { readonly x: Tensor; readonly skips: readonly Tensor[] }
-
-export interface UpBlock {
-  /** How many skips the block takes. */
-  readonly takes: number
-  /** The skips come in the order in which they were made; `size` is the picture's size after the block, where it grows. */
-  readonly apply: (x: Tensor, skips: readonly Tensor[], given: Given, size: Shape | undefined) => Tensor
-}
-
-/** A block's place: `last` is the one that keeps the resolution. */
-export interface Place {
-  readonly inputs: number
-  readonly level: Level
-  readonly last: boolean
-}
 
 export function downBlock(p: Params, name: string, place: Place, common: Common): DownBlock {
   const { mixes, resamples } = conditionDownBlocks[name] as BlockKind

@@ -183,7 +183,7 @@ function hintEncoder(p: Params) {
 export const HINT_CHANNELS = 4
 
 /** The context's mean attends to the context: [B, M, contextWidth] → [B, width] (Saharia et al. 2022b, appendix B). */
-function pooledText(p: Params, contextWidth: number, width: number, heads: number): Layer {
+export function pooledText(p: Params, contextWidth: number, width: number, heads: number): Layer {
   const normIn = layerNorm(p.at('norm1'), contextWidth)
   const pool = p.at('pool')
   const position = pool.get('positional_embedding', [1, contextWidth], normal(contextWidth ** -0.5))

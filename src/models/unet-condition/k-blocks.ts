@@ -7,7 +7,7 @@ import { keepAll } from '../../nn/dropout.ts'
 import { conv, type Layer, layerNorm, linear } from '../../nn/layers.ts'
 import type { Params } from '../../nn/params.ts'
 import { toPixels, toTokens } from '../../nn/transformer.ts'
-import type { Common, Conditioned, DownBlock, Place, UpBlock } from './blocks.ts'
+import type { Common, Conditioned, DownBlock, Place, UpBlock } from './block-types.ts'
 import type { Level } from './config.ts'
 
 // The blocks of k-diffusion's U-Net (Crowson 2022, `image_v1`) as diffusers has them for Stability's latent upscaler.

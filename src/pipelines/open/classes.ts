@@ -24,6 +24,8 @@ import {
   ditTransformer,
   dream,
   dreamConfig,
+  efficientUnet,
+  efficientUnetConfig,
   embeddingNormalizer,
   embeddingNormalizerConfig,
   isClipBuffer,
@@ -98,6 +100,7 @@ const entry = <C, F>(spec: NetworkClass<C, F>) => spec
 export const networkClasses = {
   UNet2DModel: entry({ config: unet2dConfig, build: (p, config) => unet2d(p, config), rename: renameAttention }),
   UNet2DConditionModel: entry({ config: unet2dConditionConfig, build: (p, config) => unet2dCondition(p, config) }),
+  EfficientUNet: entry({ config: efficientUnetConfig, build: (p, config) => efficientUnet(p, config) }),
   ControlNetModel: entry({ config: controlNetConfig, build: controlNet }),
   SD3ControlNetModel: entry({ config: sd3ControlNetConfig, build: sd3ControlNet }),
   T2IAdapter: entry({ config: t2iAdapterConfig, build: t2iAdapter }),
