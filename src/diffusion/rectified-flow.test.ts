@@ -5,7 +5,7 @@ import { NdArray } from '../runtime/ndarray.ts'
 import { Generator } from '../runtime/random.ts'
 import { fourierFilter, freeU } from './freeu.ts'
 import { drawTimes, LossSecondMoment, type TimeDensity } from './losses.ts'
-import { type FlowWeighting, flowPair, flowWeight, shiftTimes, timeDensity } from './rectified-flow.ts'
+import { type FlowWeighting, flowPair, flowWeight, shiftTimes, timeAt, timeDensity } from './rectified-flow.ts'
 import { resampleSigmas } from './sigmas.ts'
 
 const diffusers = fixture('rectified_flow')
@@ -20,6 +20,17 @@ const densities: readonly [TimeDensity, max: number][] = [
   [{ kind: 'cosmap' }, 1],
   [{ kind: 'log-normal', mean: -1.2, std: 0.5 }, 3],
 ]
+
+test.each(densities)('%j: below the time at a share lies that share of the density', (density) => {
+  for (const u of [0.001, 0.02, 0.1, 0.5, 0.8, 0.99]) {
+    const top = timeAt(density, u)
+    const fine = 20_000
+    let share = 0
+    for (let i = 0; i < fine; i++) share += (timeDensity(density, (top * (i + 0.5)) / fine) * top) / fine
+    // Times of "mode" fall.
+    expect(Math.abs(share - (density.kind === 'mode' ? 1 - u : u)), `share ${u}`).toBeLessThan(2e-3)
+  }
+})
 
 test.each(densities)('%j: the density integrates to 1 and is what the draws have', (density, max) => {
   const cells = 20

@@ -64,18 +64,14 @@ export {
   type T5Reading,
   type T5TextEncoder,
   t5Encoder,
+  t5Length,
   t5TextEncoder,
   type WorkingT5Encoder,
 } from './parts/t5-encoder.ts'
 export { clipTextEncoder, type TextEncoder as ClipTextEncoder, textEncoder } from './parts/text-encoder.ts'
 export { loadTokenCoder, type TokenCoder, type TokenCoderOptions, type TokenNetwork, tokenCoder } from './parts/token-coder.ts'
-export {
-  createPromptBatches,
-  type PromptBatches,
-  type PromptBatchOptions,
-  type PromptBatchParts,
-  partsOf,
-} from './prompt-batches.ts'
+export { createPromptBatches, type PromptBatches, type PromptBatchOptions } from './prompt-batches.ts'
+export { type FlowBatchParts, flowTokens, openFlowParts, type PromptBatchParts, partsOf } from './prompt-models.ts'
 export { loadRanker, type Ranked, type Ranker, rankPictures } from './ranking.ts'
 export { type Combine, guidedBy } from './sampling/guidance.ts'
 export { type LatentRun, type Prepared, sampleLatents } from './sampling/run.ts'

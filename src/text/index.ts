@@ -9,5 +9,8 @@ export { addInversions, bundledInversions, InversionError, readInversion, type T
 export { LanguageTokenizer } from './language-tokenizer.ts'
 export { type PlanOptions, type PromptBranch, type PromptPlan, planPrompt, promptStretches } from './plan.ts'
 export { type FramedText, T5Tokenizer } from './t5-tokenizer.ts'
+export { saveT5Tokenizer, sentinel } from './t5-tokenizer-saving.ts'
+export type { ScoredPiece } from './t5-tokenizer-unigram.ts'
 export { ClipTokenizer } from './tokenizer.ts'
+export { trainUnigram } from './unigram-training.ts'
 export { expandWildcards, type Wildcards, wildcardLines } from './wildcards.ts'

@@ -142,6 +142,13 @@ export class ClipTokenizer {
     }
   }
 
+  /** The same tokenizer for texts of another length, start and end included. */
+  padded(maxLength: number): ClipTokenizer {
+    if (!Number.isInteger(maxLength) || maxLength < 3)
+      throw new ArgumentError(`tokenizer: texts of ${maxLength} tokens: 3 are the least`)
+    return new ClipTokenizer({ ...this.parts, maxLength }, this.runs)
+  }
+
   /** What the numbers stand for, for people to read. */
   decode(ids: readonly number[]): string {
     return ids.length === 0 ? '' : this.tokenizer.decode([...ids], { clean_up_tokenization_spaces: false }).trim()

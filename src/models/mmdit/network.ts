@@ -20,6 +20,8 @@ export interface MmditConditions {
   readonly residuals?: readonly Tensor[] | undefined
   /** Blocks left out, by number (skip-layer guidance). */
   readonly skipLayers?: readonly number[] | undefined
+  /** Told the picture's tokens [B, N, D] behind each block, for what else is learnt from them. */
+  readonly onBlock?: ((block: number, x: Tensor) => void) | undefined
 }
 
 /** sample [B, C, H, W], timestep f32 [B] → the velocity [B, out_channels, H, W]. */
@@ -70,7 +72,7 @@ export function mmditTransformer(p: Params, config: MmditConfig): MmditTransform
   )
   const last = modulation(p.at('norm_out'), width, width, 2)
   const project = linear(p.at('proj_out'), width, patch ** 2 * outputs, { init: zerosInit })
-  return (sample, timestep, { context, pooled, residuals = [], skipLayers = [] }) => {
+  return (sample, timestep, { context, pooled, residuals = [], skipLayers = [], onBlock }) => {
     const { H, W } = dims(sample, 'B C H W')
     const condition = conditionOf(timestep, pooled)
     let streams: Streams = { x: embed(sample), context: embedText(context) }
@@ -78,6 +80,7 @@ export function mmditTransformer(p: Params, config: MmditConfig): MmditTransform
       if (!skipLayers.includes(i)) streams = block(streams, condition)
       const residual = residuals[Math.floor(i / (num_layers / residuals.length))]
       if (residual && i < num_layers - 1) streams = { ...streams, x: streams.x.add(residual) }
+      onBlock?.(i, streams.x)
     }
     const [scale, shift] = last(condition) as [Tensor, Tensor]
     const y = modulate(plainLayerNorm()(streams.x), shift, scale)

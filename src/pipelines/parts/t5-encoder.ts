@@ -35,6 +35,9 @@ export const t5TextEncoder = (tokenizer: string): Part<T5TextEncoder> => ({
 export const openT5Tokenizer = (source: ModelSource, component: string): T5Tokenizer =>
   T5Tokenizer.open(source.tokenizer(component, ['T5Tokenizer', 'T5TokenizerFast']))
 
+/** Tokens that Stable Diffusion 3's T5 reads where nothing else says it: diffusers' 256, or fewer where its tokenizer says so. */
+export const t5Length = ({ tokenizer }: Pick<T5TextEncoder, 'tokenizer'>): number => Math.min(tokenizer.maxLength ?? 256, 256)
+
 /** How many tokens a text is cut or padded to, and whether padding is hidden from the encoder's attention. */
 export interface T5Reading {
   readonly length: number

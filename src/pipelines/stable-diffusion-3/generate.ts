@@ -5,7 +5,7 @@ import { sampleLatents } from '../sampling/run.ts'
 import { scheduleOf } from '../sampling/schedule.ts'
 import { controlConditioner } from './controlnet.ts'
 import type { StableDiffusion3Model } from './model.ts'
-import { plainSettings, type Settings } from './options.ts'
+import type { Settings } from './options.ts'
 import { planOf, type SamplingPlan } from './plan.ts'
 import { guidedWithSkips, skippingLayers } from './skip-layers.ts'
 import { controlled, fromImage, fromMasked, fromNoise, type Prepare } from './starts.ts'
@@ -71,7 +71,7 @@ export function inWords(model: StableDiffusion3Model, settings: Settings) {
       'Second negative prompt': negative2,
       'Third prompt': prompt3,
       'Third negative prompt': negative3,
-      'Max length': maxLength === plainSettings.maxLength ? undefined : maxLength,
+      'Max length': maxLength,
       Shift: mu,
       'Skipped layers': skipLayers?.join('; '),
       'Skip-layer scale': skipLayers ? skipScale : undefined,

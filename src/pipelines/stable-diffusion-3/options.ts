@@ -16,7 +16,10 @@ export const options = z.object({
   negative2: z.string().optional().meta({ description: 'the negative prompt of the second text encoder' }),
   prompt3: z.string().optional().meta({ description: 'what the third text encoder (T5) reads; the prompt unless given' }),
   negative3: z.string().optional().meta({ description: 'the negative prompt of the third text encoder' }),
-  maxLength: count.max(512).default(256).meta({ description: 'tokens that T5 reads' }),
+  maxLength: count
+    .max(512)
+    .optional()
+    .meta({ description: 'tokens that T5 reads; 256, or as many as its tokenizer says, unless given' }),
   clipSkip: z.int().min(0).optional().meta({ description: "layers of the text encoder left out at the prompt's end" }),
   steps: count.optional().meta({ description: "sampling steps; as many as the model's own pipeline takes unless given" }),
   guidance: z.number().default(7).meta({ description: 'how strongly the prompt guides; 1 or less is not at all' }),

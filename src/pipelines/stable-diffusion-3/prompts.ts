@@ -3,7 +3,7 @@ import { NdArray } from '../../runtime/ndarray.ts'
 import type { CompileOptions } from '../../runtime/program.ts'
 import type { ClipTokenizer } from '../../text/index.ts'
 import type { Releasable } from '../page.ts'
-import { t5Encoder } from '../parts/t5-encoder.ts'
+import { t5Encoder, t5Length } from '../parts/t5-encoder.ts'
 import { type EncodedText, textEncoder } from '../parts/text-encoder.ts'
 import type { Components } from './components.ts'
 import type { Settings } from './options.ts'
@@ -48,7 +48,7 @@ export function prompts(
 
   return {
     async encode(settings, guided) {
-      const { prompt, clipSkip = 0, negative = '', maxLength } = settings
+      const { prompt, clipSkip = 0, negative = '', maxLength = t5 ? t5Length(t5) : 256 } = settings
       // In diffusers an empty second or third prompt is none.
       const texts = [
         [prompt, settings.prompt2 || prompt, settings.prompt3 || prompt],

@@ -9,7 +9,9 @@ import { stickersDalle } from './stickers-dalle.ts'
 import { stickersDit } from './stickers-dit.ts'
 import { stickersDvae } from './stickers-dvae.ts'
 import { stickersJudge } from './stickers-judge.ts'
+import { stickersMmdit } from './stickers-mmdit.ts'
 import { stickersT2i } from './stickers-t2i.ts'
+import { stickersT5 } from './stickers-t5.ts'
 import { stickersVae } from './stickers-vae.ts'
 import { stickersX4 } from './stickers-x4.ts'
 import { stickersX4Gan } from './stickers-x4-gan.ts'
@@ -26,6 +28,8 @@ export const recipes: Readonly<Record<string, Recipe>> = {
   'stickers-clip': stickersClip,
   'stickers-t2i': stickersT2i,
   'stickers-dit': stickersDit,
+  'stickers-t5': stickersT5,
+  'stickers-mmdit': stickersMmdit,
   'stickers-judge': stickersJudge,
   'stickers-dvae': stickersDvae,
   'stickers-dalle': stickersDalle,

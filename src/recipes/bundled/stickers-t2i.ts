@@ -1,3 +1,5 @@
+import type { z } from 'zod'
+import type { scenesSchema } from '../data.ts'
 import { recipeOf } from '../recipe.ts'
 import { textToImageType } from '../tasks/text-to-image/job.ts'
 
@@ -7,12 +9,19 @@ const nouns = [
   ...['star', 'rainbow', 'rocket', 'snowman'],
 ]
 
+/** A cell is two latents across, as many as the denoiser takes together: an object learnt at one position is then known at all. */
+export const scenes = {
+  kind: 'scenes',
+  nouns,
+  sizes: 'large',
+  lattice: { cells: 8, sides: [3, 4, 5, 7] },
+} as const satisfies z.input<typeof scenesSchema>
+
 /** The third part of the bundled text-to-image model: it learns the latents of `stickers-vae`, conditioned on the text encoder of `stickers-clip`. */
 export const stickersT2i = recipeOf(textToImageType, {
   summary: 'text to image: latent diffusion of 64×64 sticker scenes, after stickers-vae and stickers-clip',
   config: {
-    // A cell is two latents across, as many as the denoiser takes together: an object learnt at one position is then known at all.
-    data: { kind: 'scenes', nouns, sizes: 'large', lattice: { cells: 8, sides: [3, 4, 5, 7] } },
+    data: scenes,
     resolution: 64,
     unet: {
       block_out_channels: [48, 96, 192],

@@ -7,23 +7,14 @@ import type { TextToImageEvaluation } from '../evaluation/evaluate-scenes.ts'
 import { frechetTable, guidanceTable, pairTable, scoreTable } from '../evaluation/scene-tables.ts'
 import { inMarkdown } from '../evaluation/tables.ts'
 import { missing } from '../evaluation/text-to-image.ts'
-import type { RecipeJson } from '../open.ts'
 import { fixedPrompts, gridSampling } from '../tasks/text-to-image/fixed-prompts.ts'
 import { enlargedGrid, frontMatter, inWords, runTable, writePng } from './common.ts'
 import { megabytes, type SceneCard, sceneDataSection } from './scene-common.ts'
+import { besideSection } from './side-by-side.ts'
+import { systemOf } from './systems.ts'
 
 /** The parameters in a folder. */
 const countOf = (dir: string): number => [...openWeights(dir).values()].reduce((sum, { shape }) => sum + sizeOf(shape), 0)
-
-/** How the parts came about. */
-function partsSentence({ train_text_encoder: learns, layout_weight: head }: RecipeJson): string {
-  const commands = '`langevin train stickers-vae`, `langevin train stickers-clip`'
-  if (!learns) return `The autoencoder and the text encoder were trained before, and stayed as they were: ${commands}.`
-  const auxiliary = head
-    ? ' An auxiliary head, which is not kept, taught it where named objects stand: it had to tell that from the hidden states of a caption.'
-    : ''
-  return `The autoencoder and the text encoder were trained before: ${commands}. The autoencoder stayed as it was; the text encoder went on learning with the denoiser.${auxiliary}`
-}
 
 /** What captions come true, and how far two pictures of one caption differ, by the strength of guidance. */
 async function writeGuidanceChart(dir: string, { model, sweep }: TextToImageEvaluation): Promise<void> {
@@ -69,17 +60,18 @@ export async function textToImageCard(card: SceneCard, findings: TextToImageFind
   }
   const { guidance, steps, seed, judge, dimension } = evaluation
   const prompts = fixedPrompts.join('; ')
+  const system = systemOf(run.recipe)
   return `${frontMatter({
     license: 'mit',
     library_name: 'diffusers',
     pipeline_tag: 'text-to-image',
-    tags: ['langevin', 'stickers', 'stable-diffusion'],
+    tags: ['langevin', 'stickers', ...system.tags],
   })}
 
 # ${name}
 
-Text to image: a latent diffusion model (Rombach et al. 2022) of 64×64 sticker scenes, every part of which langevin trained in TypeScript from \
-nothing. The denoiser has ${inWords(countOf(join(dir, 'unet')))} parameters; the folder is ${megabytes(dir)} MB. It has the layout of a \`StableDiffusionPipeline\`: langevin and Python's diffusers \
+Text to image: ${system.about} of 64×64 sticker scenes, every part of which langevin trained in TypeScript from nothing. The denoiser has \
+${inWords(countOf(join(dir, system.denoiser)))} parameters; the folder is ${megabytes(dir)} MB. It has the layout of a \`${system.pipeline}\`: langevin and Python's diffusers \
 both load it.
 
 ![Pictures of 32 fixed prompts](pictures/samples.png)
@@ -88,9 +80,7 @@ The first picture of each of 32 prompts, none chosen (${gridSampling.steps} step
 ${gridSampling.seed + fixedPrompts.length - 1}), row by row: ${prompts}.
 
 \`\`\`python
-from diffusers import StableDiffusionPipeline
-pipeline = StableDiffusionPipeline.from_pretrained("zoo/${name}")
-pipeline("a red fox and a slice of pizza on a blue background", height=64, width=64, num_inference_steps=${steps}, guidance_scale=${guidance}).images[0]
+${system.python(`zoo/${name}`, { steps, guidance })}
 \`\`\`
 
 ## Data
@@ -103,7 +93,7 @@ ${inMarkdown(runTable(run), { words: true })}
 
 ![Loss](pictures/loss.png)
 
-${partsSentence(run.recipe)} Everything is in [recipe.json](recipe.json). Again: \`${command}\`
+${system.parts(run.recipe)} Everything is in [recipe.json](recipe.json). Again: \`${command}\`
 
 ## Quality
 
@@ -121,7 +111,7 @@ ${steps} steps, seed ${seed}. In brackets: 95 % intervals by bootstrap over pict
 
 ${inMarkdown(scoreTable(evaluation))}
 
-What is missing in real pictures is the judge's error.${evaluation.latentDeviation === undefined ? '' : ' Real pictures through the autoencoder are what the best denoiser could reach.'} \
+${besideSection(evaluation, run)}What is missing in real pictures is the judge's error.${evaluation.latentDeviation === undefined ? '' : ' Real pictures through the autoencoder are what the best denoiser could reach.'} \
 Captions of other pictures are chance.
 
 Some objects are never together in one picture of training. Captions that name such a pair, in wordings of training; intervals by bootstrap over the \

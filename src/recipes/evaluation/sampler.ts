@@ -2,13 +2,13 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { readJson } from '../../checkpoints/json.ts'
 import { ArgumentError } from '../../core/errors.ts'
-import type { AutoencoderKLConfig } from '../../models/vae/index.ts'
 import {
   type Autoencoder,
   createPromptBatches,
   loadCaptionBatches,
   loadPipeline,
   openComponents,
+  openFlowParts,
   type PromptBatchOptions,
   partsOf,
 } from '../../pipelines/index.ts'
@@ -37,22 +37,31 @@ export interface CaptionSamplerOptions extends CompileOptions {
 }
 
 /**
- * Opens any pipeline that makes pictures from text. A DALL·E and a small Stable Diffusion with one text encoder take their captions in
- * batches, any other model one by one, as it takes a user's.
+ * Opens any pipeline that makes pictures from text. A DALL·E and a small Stable Diffusion, with one text encoder or as the third version
+ * with all three, take their captions in batches, any other model one by one, as it takes a user's.
  */
 export async function openCaptionSampler(model: string, options: CaptionSamplerOptions): Promise<CaptionSampler> {
   const index = join(model, 'model_index.json')
-  const className = existsSync(index) ? readJson(index)._class_name : undefined
+  const className = existsSync(index) ? String(readJson(index)._class_name) : ''
   if (className === 'DallePipeline') return ofTokens(model, options)
-  return (className === 'StableDiffusionPipeline' && (await inBatches(model, options))) || oneByOne(model, options)
+  const parts = await smallParts[className]?.(model)
+  return parts ? inBatches(parts, options) : oneByOne(model, options)
 }
 
-async function inBatches(folder: string, options: CaptionSamplerOptions): Promise<CaptionSampler | undefined> {
-  const components = await openComponents(folder)
-  if (components.text.length !== 1 || !('scaling_factor' in components.vae.config)) return undefined
-  const parts = partsOf(components)
+type SmallParts = Parameters<typeof createPromptBatches>[0]
+
+/** By their pipeline's class, how models are opened whose captions go in batches; nothing for those that have other parts. */
+const smallParts: Readonly<Record<string, (folder: string) => Promise<SmallParts | undefined>>> = {
+  async StableDiffusionPipeline(folder) {
+    const components = await openComponents(folder)
+    return components.text.length === 1 && 'scaling_factor' in components.vae.config ? partsOf(components) : undefined
+  },
+  StableDiffusion3Pipeline: (folder) => openFlowParts(folder),
+}
+
+function inBatches(parts: SmallParts, options: CaptionSamplerOptions): CaptionSampler {
   const batches = createPromptBatches(parts, options)
-  const { scaling_factor: scale } = parts.vae.config as AutoencoderKLConfig
+  const { scaling_factor: scale } = parts.vae.config
   return {
     generate: batches.generate,
     autoencoder: { coder: batches.autoencoder, size: parts.size, scale },

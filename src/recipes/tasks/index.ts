@@ -8,8 +8,10 @@ import { ddpmType } from './ddpm.ts'
 import { discreteAutoencoderType } from './discrete-autoencoder/job.ts'
 import { heartbeatType } from './heartbeat.ts'
 import { judgeType } from './judge.ts'
+import { rectifiedFlowType } from './rectified-flow/job.ts'
 import { scoreType } from './score.ts'
 import { swissRollType } from './swiss-roll.ts'
+import { t5Type } from './t5/t5.ts'
 import { textToImageType } from './text-to-image/job.ts'
 import { upscalerType } from './upscaler/upscaler.ts'
 
@@ -20,8 +22,10 @@ export const recipeTypes: readonly RecipeType[] = [
   classifierType,
   vaeType,
   clipType,
+  t5Type,
   textToImageType,
   classToImageType,
+  rectifiedFlowType,
   judgeType,
   discreteAutoencoderType,
   dalleType,

@@ -1,16 +1,14 @@
-import { input } from '../../../core/tensor.ts'
-import { encodePng, imageGrid } from '../../../images/index.ts'
+import { input, type Tensor } from '../../../core/tensor.ts'
 import { clipText } from '../../../models/clip/index.ts'
 import { unet2dCondition } from '../../../models/unet-condition/index.ts'
 import { Params } from '../../../nn/params.ts'
-import { createPromptBatches, framed, type PromptBatchParts } from '../../../pipelines/index.ts'
+import { framed, type PromptBatchParts } from '../../../pipelines/index.ts'
 import { NdArray } from '../../../runtime/ndarray.ts'
 import { scenesOf } from '../../data.ts'
-import { trainingScenes } from '../../held-out.ts'
 import type { RecipeType } from '../../recipe.ts'
 import { inMemory, valuesIn } from '../../stored.ts'
-import { latentPool } from '../latents/pool.ts'
-import { fixedPrompts, gridSampling } from './fixed-prompts.ts'
+import { captionedLatents } from './captioned-latents.ts'
+import { promptGrid } from './grid.ts'
 import { layoutLoss } from './layout-head.ts'
 import { noising } from './noise.ts'
 import { openParts } from './parts.ts'
@@ -34,7 +32,7 @@ export const textToImageType: RecipeType<typeof textToImageSchema> = {
     checkRecipe(recipe)
     const { data, resolution: size, train_text_encoder: textLearns, layout_weight: layoutWeight } = recipe
     const { vae, text, tokenizerDir, network, unetDir } = openParts(recipe)
-    const dataset = await trainingScenes(data, { size, seed })
+    const pictures = await captionedLatents({ ...recipe, vae, seed })
     // Captions alone, of which no picture is seen: these may be of held-out scenes, in the words of training.
     const layouts = layoutWeight === undefined ? undefined : await scenesOf(data, { size, seed })
     const { noised, weightAt, drawTimes } = noising(recipe)
@@ -51,10 +49,9 @@ export const textToImageType: RecipeType<typeof textToImageSchema> = {
     const errors = predicted.sub(input('target', shape)).square().mean([1, 2, 3])
     const error = errors.mean()
     const weighted = errors.mul(input('weight', [batchSize])).mean()
-    const layout = layouts && layoutLoss({ params, text, encoder, dataset: layouts, batchSize })
+    const states = (tokens: Tensor) => encoder(tokens).lastHiddenState
+    const layout = layouts && layoutLoss({ params, text, encoder: states, dataset: layouts, batchSize })
 
-    const images = async (positions: readonly number[]) => (await dataset.batch(positions)).images
-    const latents = latentPool({ images, vae, count: recipe.pool, stamp: { data, size, seed } })
     /** The whole pipeline, of the weights that learn. */
     const pipelineOf = (weights: ReadonlyMap<string, NdArray>): PromptBatchParts => {
       const own = (keys: Iterable<string>) => new Map([...keys].map((key) => [key, weights.get(key) as NdArray]))
@@ -75,29 +72,21 @@ export const textToImageType: RecipeType<typeof textToImageSchema> = {
         metrics: { error, ...(layout && { layout: layout.loss }) },
         start: new Map([...denoiserStart, ...(textLearns ? textStart : [])]),
         async batch(generator, step) {
-          const positions = Array.from(generator.randint(0, recipe.pool, [batchSize]).data, Number)
-          const captions = positions.map((at) => dataset.captionAt(at, generator.bits()).text)
-          const told = generator.rand([batchSize]).data
-          const kept = captions.map((caption, i) => ((told[i] as number) < recipe.condition_dropout ? '' : caption))
-          const clean = await latents(positions)
+          const { clean, captions } = await pictures.draw(generator, batchSize)
           const times = drawTimes(generator, batchSize, step)
           return {
             ...noised(clean, generator.randn(shape), times),
             weight: NdArray.from(times.map(weightAt)),
-            tokens: framed(text.tokenizer, kept),
+            tokens: framed(text.tokenizer, captions),
             ...layout?.feeds(generator),
           }
         },
       },
-      validation: heldOutErrors(recipe, { error, shape, noised, vae, text }),
-      async preview(weights) {
-        const sampler = createPromptBatches(pipelineOf(weights))
-        const prompts = (recipe.validation_prompts ?? fixedPrompts).slice(0, preview?.num)
-        const steps = Math.min(preview?.steps ?? gridSampling.steps, recipe.scheduler.num_train_timesteps)
-        const pictures = await sampler.generate(prompts, { ...gridSampling, steps })
-        await sampler.release()
-        return encodePng(imageGrid(pictures, { columns: Math.min(8, prompts.length) }))
-      },
+      validation: heldOutErrors({
+        ...{ data, resolution: size, steps: recipe.scheduler.num_train_timesteps, error, shape, noised, vae },
+        told: (captions) => ({ tokens: framed(text.tokenizer, captions) }),
+      }),
+      preview: (weights) => promptGrid(pipelineOf(weights), recipe, preview),
       save: (weights, dir) => savePipeline(dir, pipelineOf(weights), tokenizerDir),
     }
   },

@@ -2,7 +2,6 @@ import { ArgumentError } from '../../../core/errors.ts'
 import { input, type Tensor } from '../../../core/tensor.ts'
 import { labelsOf } from '../../../data/dataset.ts'
 import { type ComposedScene, describedBy, type Noun, type SceneCaption, type SceneDataset } from '../../../data/index.ts'
-import type { ClipText } from '../../../models/clip/index.ts'
 import { crossAttention, gegluFeedForward } from '../../../nn/index.ts'
 import { layerNorm, linear } from '../../../nn/layers.ts'
 import { normal, type Params } from '../../../nn/params.ts'
@@ -20,7 +19,8 @@ interface LayoutLossParts {
   /** Those that learn; the head's are added under `layout`. */
   readonly params: Params
   readonly text: Pick<PromptBatchParts['text'], 'config' | 'tokenizer'>
-  readonly encoder: ClipText
+  /** Tokens → the hidden states that the denoiser reads. */
+  encoder(tokens: Tensor): Tensor
   readonly dataset: SceneDataset
   readonly batchSize: number
 }
@@ -32,7 +32,7 @@ export function layoutLoss({ params, text, encoder, dataset, batchSize }: Layout
   const classes = dataset.nouns.length
   const head = layoutHead(params.at('layout'), text.config.hidden_size, classes)
   const tokens = input('layoutTokens', [count, text.tokenizer.maxLength], 'i64')
-  const logits = head(encoder(tokens).lastHiddenState).reshape([rows, classes])
+  const logits = head(encoder(tokens)).reshape([rows, classes])
   return {
     loss: crossEntropy(logits, input('layout', [rows], 'i64'), input('layoutTold', [rows])),
     feeds(generator: Generator) {

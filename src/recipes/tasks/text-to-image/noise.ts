@@ -2,6 +2,7 @@ import { betaSchedule, GaussianDiffusion, minSnrWeight } from '../../../diffusio
 import { NdArray } from '../../../runtime/ndarray.ts'
 import type { Generator } from '../../../runtime/random.ts'
 import { positionsFrom } from '../../positions.ts'
+import { stageAt } from './fields.ts'
 import type { TextToImage } from './schema.ts'
 
 type Levels = Pick<TextToImage, 'scheduler' | 'snr_gamma' | 'timestep_bias'>
@@ -20,13 +21,7 @@ export function noising({ scheduler, snr_gamma: gamma, timestep_bias: biases }: 
     }),
     weightAt: (time: number) => (gamma === null ? 1 : minSnrWeight(prediction, process.level(time), gamma)),
     /** Timesteps of a batch of the run's step `step`. */
-    drawTimes: (generator: Generator, count: number, step: number) =>
-      spreadTimes(
-        generator,
-        steps,
-        count,
-        biases.findLast(({ from }) => from <= step),
-      ),
+    drawTimes: (generator: Generator, count: number, step: number) => spreadTimes(generator, steps, count, stageAt(biases, step)),
   }
 }
 

@@ -11,7 +11,7 @@ export function openParts(recipe: TextToImage) {
   const before = recipe.pretrained === undefined ? undefined : trainedModel(recipe.pretrained)
   const textDir = before ? join(before, 'text_encoder') : trainedModel(recipe.clip)
   const tokenizerDir = before ? join(before, 'tokenizer') : textDir
-  const text = storedTextEncoder(textDir, tokenizerDir)
+  const text = storedTextEncoder(textDir, { tokenizer: tokenizerDir })
   const unetDir = before && join(before, 'unet')
   const network = unet2dConditionConfig(
     {
