@@ -188,6 +188,12 @@ test('what was made is enlarged, ControlNet and autoencoder may be files, a conf
   expect((await decodePixels(out)).shape).toEqual([64, 64, 3])
   expect(await generate('--from', out, ...sd1, '--upscale', 'none', '--out', out)).toMatchObject({ code: 0 })
   expect((await decodePixels(out)).shape).toEqual([32, 32, 3])
+  const network = fileURLToPath(new URL('../../../parity/fixtures/upscalers/swinir-light-x4.pth', import.meta.url))
+  const [first, second] = [at('first.png'), at('second.png')]
+  for (const file of [first, second])
+    expect(await generate('a fox', ...sd1, '--steps', '1', '--upscale', network, '--out', file)).toMatchObject({ code: 0 })
+  expect((await decodePixels(first)).shape).toEqual([128, 128, 3])
+  expect(readFileSync(second)).toEqual(readFileSync(first))
   const cat = 'a photo of a cat sitting on a wooden table, soft morning light'
   // The sizes of these networks are not those that published files have: that they are read as files is what can be seen here.
   const file = `${folder}/controlnet-a/diffusion_pytorch_model.safetensors`
