@@ -20,6 +20,7 @@ export function partsFor(picture: NdArray<'f32'>, channels: number): NdArray<'f3
 export function fromParts(parts: readonly NdArray<'f32'>[], channels: number, networkChannels: number): NdArray<'f32'> {
   if (networkChannels === 1) return NdArray.concat([...parts], 0)
   const colours = parts[0] as NdArray<'f32'>
+  if (channels === 3) return colours
   const alpha = channels % 2 === 0 ? [grey(parts.at(-1) as NdArray<'f32'>)] : []
   return NdArray.concat([channels >= 3 ? colours : grey(colours), ...alpha], 0)
 }

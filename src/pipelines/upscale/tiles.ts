@@ -83,9 +83,18 @@ function overlapping(side: number, tile: number, overlap: number): { seen: Stret
 const pairs = (rows: readonly { seen: Stretch; kept: Stretch }[], columns: typeof rows): Tile[] =>
   rows.flatMap((row) => columns.map((column): Tile => ({ seen: [row.seen, column.seen], kept: [row.kept, column.kept] })))
 
-/** A part of a picture [C, H, W]. */
-export const cut = (picture: NdArray<'f32'>, rows: Stretch, columns: Stretch): NdArray<'f32'> =>
-  picture.slice(1, rows.start, rows.start + rows.size).slice(2, columns.start, columns.start + columns.size)
+/** A part of a picture [C, H, W], copied once: results can take gigabytes. The whole is the picture itself. */
+export function cut(picture: NdArray<'f32'>, rows: Stretch, columns: Stretch): NdArray<'f32'> {
+  const [channels, height, width] = picture.shape as [number, number, number]
+  if (rows.size === height && columns.size === width) return picture
+  const out = NdArray.zeros([channels, rows.size, columns.size])
+  for (let c = 0; c < channels; c++)
+    for (let y = 0; y < rows.size; y++) {
+      const from = (c * height + rows.start + y) * width + columns.start
+      out.data.set(picture.data.subarray(from, from + columns.size), (c * rows.size + y) * columns.size)
+    }
+  return out
+}
 
 /** Adds a part [C, h, w] to a picture [C, H, W], and counts how many lie at each pixel. */
 function add(picture: NdArray<'f32'>, part: NdArray<'f32'>, top: number, left: number, count: Uint16Array | undefined): void {

@@ -8,7 +8,7 @@ import { type CompileOptions, compile } from '../../runtime/program.ts'
 import { Programs } from '../../runtime/programs.ts'
 import { fromParts, mirrored, partsFor } from './channels.ts'
 import { openUpscaler, type UpscalerNetwork } from './open.ts'
-import { type Enlarge, inTiles, type TileOptions, type TileProgress } from './tiles.ts'
+import { cut, type Enlarge, inTiles, type TileOptions, type TileProgress } from './tiles.ts'
 
 export interface UpscaleOptions {
   /** Pixels a side that one becomes; the network's own unless given. A last Lanczos resize makes the difference. */
@@ -85,7 +85,7 @@ function networkUpscaler(network: UpscalerNetwork, options: CompileOptions): Ups
         const steps = enlarged(network, part, enlarge, options)
         for (let next = await steps.next(); ; next = await steps.next()) {
           if (next.done) {
-            made.push(next.value.clamp(0, 1))
+            made.push(clampInPlace(next.value))
             break
           }
           const { done, total } = next.value
@@ -111,7 +111,14 @@ async function* enlarged(
   const whole = (side: number) => (windows ? Math.floor(side / multiple) + 1 : Math.ceil(side / multiple)) * multiple
   const filled = mirrored(part, whole(height), whole(width), windows)
   const made = yield* inTiles(filled, enlarge, options)
-  return made.slice(1, 0, height * scale).slice(2, 0, width * scale)
+  return cut(made, { start: 0, size: height * scale }, { start: 0, size: width * scale })
+}
+
+/** Values brought into [0, 1] where they lie. */
+function clampInPlace(picture: NdArray<'f32'>): NdArray<'f32'> {
+  const { data } = picture
+  for (let i = 0; i < data.length; i++) data[i] = Math.min(1, Math.max(0, data[i] as number))
+  return picture
 }
 
 const TILE = 256
