@@ -1,3 +1,4 @@
+import type { loadCascade as LoadCascade } from './pipelines/cascade.ts'
 import type { loadDdpm as LoadDdpm } from './pipelines/ddpm/model.ts'
 import type { loadPipeline as LoadPipeline } from './pipelines/load.ts'
 import type { loadStableDiffusion as LoadStableDiffusion } from './pipelines/stable-diffusion/index.ts'
@@ -21,6 +22,9 @@ export type { TrainingTask } from './training/index.ts'
 
 /** As `loadDdpm` of `langevin/pipelines`. */
 export const loadDdpm: typeof LoadDdpm = async (...given) => (await import('./pipelines/ddpm/model.ts')).loadDdpm(...given)
+
+/** As `loadCascade` of `langevin/pipelines`. */
+export const loadCascade: typeof LoadCascade = async (...given) => (await import('./pipelines/cascade.ts')).loadCascade(...given)
 
 /** As `loadPipeline` of `langevin/pipelines`. */
 export const loadPipeline: typeof LoadPipeline = async (...given) => (await import('./pipelines/load.ts')).loadPipeline(...given)

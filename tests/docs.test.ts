@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { ifCheckpoint } from './deepfloyd-if.ts'
 import { unclipCheckpoint } from './unclip.ts'
 
 const root = resolve(import.meta.dirname, '..')
@@ -60,6 +61,7 @@ beforeAll(() => {
   symlinkSync(join(root, 'parity/fixtures/stable-diffusion-3'), join(desk, 'models'), 'junction')
   symlinkSync(join(root, 'parity/fixtures/transformers'), join(desk, 'transformers'), 'junction')
   symlinkSync(join(root, 'parity/fixtures/text'), join(desk, 'language'), 'junction')
+  for (const name of ['one', 'two']) ifCheckpoint(name, join(desk, 'deepfloyd'))
   for (const name of ['karlo', 'kandinsky', 'kandinsky-prior']) unclipCheckpoint(name, join(desk, 'unclip'))
 })
 

@@ -9,6 +9,7 @@ import { latentUpscale } from './latent-upscale/page.ts'
 import type { Page } from './page.ts'
 import { pixart } from './pixart/page.ts'
 import { scoreSde } from './score-sde/page.ts'
+import { sr3 } from './sr3/page.ts'
 import { stableDiffusionPages } from './stable-diffusion/pages.ts'
 import { stableDiffusion3 } from './stable-diffusion-3/page.ts'
 import { text } from './text/page.ts'
@@ -34,4 +35,5 @@ export const pages: readonly Page[] = [
   kandinsky,
   kandinskyPriorPage,
   latentUpscale,
+  sr3,
 ]

@@ -63,6 +63,12 @@ interface Defaults {
   readonly noiseLevel?: number
 }
 
+/** Classes of our own, for stages whose network is not diffusers': those whose defaults they have. */
+export const alike: Readonly<Record<'base' | 'superResolution', string>> = {
+  base: 'ImagenPipeline',
+  superResolution: 'ImagenSuperResolutionPipeline',
+}
+
 /** diffusers' classes with the defaults of their `__call__` (v0.42). */
 export const bases = {
   IFPipeline: { steps: 100, guidance: 7 },

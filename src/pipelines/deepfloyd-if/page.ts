@@ -1,5 +1,5 @@
 import { type Page, page } from '../page.ts'
-import { type BaseSettings, baseOptions, bases, type IfPlan, inWords, planOf } from './options.ts'
+import { alike, type BaseSettings, baseOptions, bases, type IfPlan, inWords, planOf } from './options.ts'
 import { startingMask, startingPicture } from './pictures.ts'
 import { checkSize, openStage, runStage, type Stage, schedulerOf, stageParts, startFrom } from './stage.ts'
 
@@ -20,7 +20,7 @@ const planned = (stage: Stage, settings: BaseSettings): IfPlan => {
  * with a picture its `IFImg2ImgPipeline`, and with a mask its `IFInpaintingPipeline`.
  */
 export const deepFloydIf: Page = page({
-  classes: Object.keys(bases),
+  classes: [...Object.keys(bases), alike.base],
   output: 'pictures',
   parts: stageParts,
   options: baseOptions,

@@ -14,13 +14,13 @@ import { type LatentRun, noised, type Prepared, sampleLatents } from '../samplin
 import { scheduleOf } from '../sampling/schedule.ts'
 import { schedulerFor } from '../sampling/schedulers.ts'
 import type { BaseSettings, IfPlan } from './options.ts'
-import { entriesOf } from './text.ts'
+import { entriesOf, TOKENS } from './text.ts'
 import { marked, type Watermark, watermark } from './watermark.ts'
 
-/** What every folder of DeepFloyd IF has; people leave the text encoder out of later stages. */
+/** What every folder of DeepFloyd IF has, and of Imagen's stages that `langevin train` makes; people leave the text encoder out of later stages. */
 export const stageParts = {
   text_encoder: optional(t5TextEncoder('tokenizer')),
-  unet: network(['UNet2DConditionModel']),
+  unet: network(['UNet2DConditionModel', 'EfficientUNet']),
   watermarker: optional(watermark()),
   scheduler: scheduler(),
 }
@@ -35,6 +35,8 @@ export interface Stage extends Releasable {
   /** The picture's shorter side, in pixels. */
   readonly side: number
   readonly text: WorkingT5Encoder | undefined
+  /** Tokens that a text is cut or padded to. */
+  readonly tokens: number
   readonly network: Denoiser
   readonly mark: Watermark | undefined
   readonly scheduler: SchedulerConfig
@@ -47,7 +49,9 @@ export function openStage(
   { source, load, compile, done }: Opened,
   seen: 1 | 2,
 ): Stage {
-  const { config, place } = unet as OpenedNetwork<'UNet2DConditionModel'>
+  // The Efficient U-Net is called alike, and has the fields that are read here.
+  const own = unet as OpenedNetwork<'UNet2DConditionModel'>
+  const { config, place } = own
   const { in_channels: inputs, out_channels: outputs, sample_size: side } = config
   const channels = inputs / seen
   const fault = (text: string) => new ArgumentError(`${place}: ${text}`)
@@ -60,9 +64,12 @@ export function openStage(
   if (text_encoder && text_encoder.config.d_model !== width)
     throw fault(`the network takes texts of ${width} channels, and the text encoder gives ${text_encoder.config.d_model}`)
   const text = text_encoder && t5Encoder(text_encoder, compile)
-  const working = denoiser(unet, traceUnet, compile, { quantize: load.quantize })
+  const { max_length: tokens = TOKENS } = source.fields
+  if (typeof tokens !== 'number' || !Number.isInteger(tokens) || tokens < 1)
+    throw new ArgumentError(`${source.place}: max_length is ${tokens}; expected a number of tokens`)
+  const working = denoiser(own, traceUnet, compile, { quantize: load.quantize })
   return {
-    ...{ place, config, channels, side, text, scheduler, done },
+    ...{ place, config, channels, side, text, tokens, scheduler, done },
     className: source.className,
     network: working,
     mark: watermarker,
@@ -144,7 +151,11 @@ export async function* runStage(
   const { scheduler, grid, guidance, start } = plan
   const { seed, num, signal, eta } = settings
   const guided = guidance > 1
-  const texts = await entriesOf({ text, width: widthOf(config), place: stage.place }, settings, guided || settings.handsOn)
+  const texts = await entriesOf(
+    { text, tokens: stage.tokens, width: widthOf(config), place: stage.place },
+    settings,
+    guided || settings.handsOn,
+  )
   if (text) await done(text)
   const labels = level === undefined ? {} : levelLabels(config, level)
   const pictures = yield* sampleLatents({

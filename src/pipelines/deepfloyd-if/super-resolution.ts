@@ -3,6 +3,7 @@ import { scheduler } from '../open/parts.ts'
 import { type Page, page } from '../page.ts'
 import { noiserOf } from '../sampling/noising.ts'
 import {
+  alike,
   type IfPlan,
   inWords,
   planOf,
@@ -31,7 +32,7 @@ const planned = (stage: Stage, settings: SuperResolutionSettings): IfPlan => {
  * its `IFInpaintingSuperResolutionPipeline`.
  */
 export const deepFloydIfSuperResolution: Page = page({
-  classes: Object.keys(superResolutions),
+  classes: [...Object.keys(superResolutions), alike.superResolution],
   output: 'pictures',
   parts: { ...stageParts, image_noising_scheduler: scheduler() },
   options: superResolutionOptions,

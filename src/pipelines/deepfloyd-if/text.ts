@@ -4,8 +4,8 @@ import { cleanCaption, plainCaption } from '../../text/index.ts'
 import type { BatchEntry } from '../parts/denoiser.ts'
 import type { WorkingT5Encoder } from '../parts/t5-encoder.ts'
 
-/** Tokens that IF's networks were trained with. */
-const TOKENS = 77
+/** Tokens that IF's networks were trained with; `max_length` in a folder's `model_index.json` says other numbers. */
+export const TOKENS = 77
 
 interface Texts {
   readonly prompt: string
@@ -18,13 +18,18 @@ interface Texts {
 
 interface Reader {
   readonly text: WorkingT5Encoder | undefined
+  readonly tokens: number
   /** Width of the states that the network takes. */
   readonly width: number
   readonly place: string
 }
 
 /** What the prompts come to: the network's context, the negative's first where there is guidance. @throws ArgumentError */
-export async function entriesOf({ text, width, place }: Reader, texts: Texts, guided: boolean): Promise<BatchEntry[]> {
+export async function entriesOf(
+  { text, tokens: most, width, place }: Reader,
+  texts: Texts,
+  guided: boolean,
+): Promise<BatchEntry[]> {
   const { prompt, negative = '', clean, promptEmbeds, negativePromptEmbeds, signal } = texts
   const read = async (words: string, length: number): Promise<BatchEntry> => {
     if (!text)
@@ -42,7 +47,7 @@ export async function entriesOf({ text, width, place }: Reader, texts: Texts, gu
       throw new ArgumentError(`${name}: expected [1, tokens, ${width}], got [${states.shape.join(', ')}]`)
     return { context: states.cast('f32') }
   }
-  const positive = promptEmbeds ? given('promptEmbeds', promptEmbeds) : await read(prompt, TOKENS)
+  const positive = promptEmbeds ? given('promptEmbeds', promptEmbeds) : await read(prompt, most)
   if (!guided) return [positive]
   const tokens = positive.context?.shape[1] as number
   const other = negativePromptEmbeds ? given('negativePromptEmbeds', negativePromptEmbeds) : await read(negative, tokens)

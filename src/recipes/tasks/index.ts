@@ -7,9 +7,11 @@ import { dalleType } from './dalle/job.ts'
 import { ddpmType } from './ddpm.ts'
 import { discreteAutoencoderType } from './discrete-autoencoder/job.ts'
 import { heartbeatType } from './heartbeat.ts'
+import { imagenType } from './imagen/job.ts'
 import { judgeType } from './judge.ts'
 import { rectifiedFlowType } from './rectified-flow/job.ts'
 import { scoreType } from './score.ts'
+import { sr3Type } from './sr3/job.ts'
 import { swissRollType } from './swiss-roll.ts'
 import { t5Type } from './t5/t5.ts'
 import { textToImageType } from './text-to-image/job.ts'
@@ -30,6 +32,8 @@ export const recipeTypes: readonly RecipeType[] = [
   discreteAutoencoderType,
   dalleType,
   upscalerType,
+  imagenType,
+  sr3Type,
   swissRollType,
   heartbeatType,
 ]
