@@ -60,6 +60,7 @@ beforeAll(() => {
   symlinkSync(join(root, 'parity/fixtures/stable-diffusion'), join(desk, 'checkpoints'), 'junction')
   symlinkSync(join(root, 'parity/fixtures/stable-diffusion-3'), join(desk, 'models'), 'junction')
   symlinkSync(join(root, 'parity/fixtures/transformers'), join(desk, 'transformers'), 'junction')
+  symlinkSync(join(root, 'parity/fixtures/dalle'), join(desk, 'dalle'), 'junction')
   symlinkSync(join(root, 'parity/fixtures/text'), join(desk, 'language'), 'junction')
   for (const name of ['one', 'two']) ifCheckpoint(name, join(desk, 'deepfloyd'))
   for (const name of ['karlo', 'kandinsky', 'kandinsky-prior']) unclipCheckpoint(name, join(desk, 'unclip'))

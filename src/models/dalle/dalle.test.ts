@@ -79,7 +79,7 @@ test.each(transformers)('%s: a token at a time, with what came before kept, give
   const layers = Array.from({ length: depth }, (_, i) => i)
   const branches = shifts ? Array.from({ length: 2 * depth }, (_, i) => i) : []
   const past = {
-    keys: layers.map((i) => input(`keys ${i}`, [2, heads, width, inputs])),
+    keys: layers.map((i) => input(`keys ${i}`, [2, heads, inputs, width])),
     values: layers.map((i) => input(`values ${i}`, [2, heads, inputs, width])),
     shifts: branches.map((i) => input(`shifts ${i}`, [2, 1, dim / 2])),
   }
@@ -106,7 +106,7 @@ test.each(transformers)('%s: a token at a time, with what came before kept, give
         .slice(1, at, at + 1)
         .reshape([2]),
       at: new NdArray(BigInt64Array.of(BigInt(at)), [1], 'i64'),
-      ...Object.fromEntries(layers.map((i) => [`keys ${i}`, split(history(`keys ${i}`)).permute([0, 2, 3, 1])])),
+      ...Object.fromEntries(layers.map((i) => [`keys ${i}`, split(history(`keys ${i}`)).permute([0, 2, 1, 3])])),
       ...Object.fromEntries(layers.map((i) => [`values ${i}`, split(history(`values ${i}`)).permute([0, 2, 1, 3])])),
       ...Object.fromEntries(branches.map((i) => [`shifts ${i}`, shiftOf(history(`shifts ${i}`))])),
     })

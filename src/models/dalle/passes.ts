@@ -103,9 +103,8 @@ export function wholePass(config: DalleConfig, N: number, { seen, cos, sin }: Ta
 
 /** What a step is given of the tokens before it. */
 export interface Past {
-  /** For each layer [B, heads, dim_head, inputs]: with the channels before the tokens, as the scores take them. */
+  /** For each layer [B, heads, inputs, dim_head], both. */
   readonly keys: readonly Tensor[]
-  /** For each layer [B, heads, inputs, dim_head]. */
   readonly values: readonly Tensor[]
   /** For each branch the first quarter of the token above and the second of the one to the left, [B, 1, dim/2]; 0 where there is none. */
   readonly shifts: readonly Tensor[]
@@ -135,7 +134,7 @@ export function stepPass(config: DalleConfig, past: Past, position: Tensor, { be
       const own = scaled.mul(K).sum(3, true)
       // Its own place in the past is empty: it sees itself beside it.
       const hidden = before(type).gather(position, 0).reshape([1, 1, 1, inputs])
-      const shares = concat([scaled.matmul(keys).add(hidden), own], 3).softmax(3)
+      const shares = concat([scaled.matmul(keys, { transB: true }).add(hidden), own], 3).softmax(3)
       const seen = shares.slice(3, 0, inputs).matmul(values).add(shares.slice(3, inputs).mul(V))
       return seen.reshape([B, 1, heads * dim_head])
     },

@@ -24,26 +24,28 @@ export function keptOf(config: DalleConfig, start: Outputs, entryOf: readonly nu
   const layers = range(depth)
   const made = () => layers.map(() => new Float32Array(rows * size))
   const [keys, values] = [made(), made()]
-  /** Rows of [rows, tokens, heads · width] into a row's place of both arrays, from token `at` on. */
-  const write = (found: Outputs, layer: number, tokens: number, at: number, into: (row: number) => number) => {
-    const [k, v] = [found[`new keys ${layer}`], found[`new values ${layer}`]].map((array) => (array as NdArray<'f32'>).data) as [
-      Float32Array,
-      Float32Array,
-    ]
-    const [ownKeys, ownValues] = [keys[layer] as Float32Array, values[layer] as Float32Array]
-    const all = k.length / (tokens * heads * width)
+  /** [rows, tokens, heads · width] into those rows of [rows, heads, inputs, width], from token `at` on. */
+  const write = (from: Float32Array, to: Float32Array, tokens: number, at: number, into: (row: number) => number) => {
+    const all = from.length / (tokens * heads * width)
+    let read = 0
     for (let row = 0; row < all; row++)
       for (let token = 0; token < tokens; token++)
         for (let head = 0; head < heads; head++) {
-          const from = ((row * tokens + token) * heads + head) * width
-          const begin = into(row) * size + head * width * inputs
-          ownValues.set(v.subarray(from, from + width), begin + (at + token) * width)
-          for (let c = 0; c < width; c++) ownKeys[begin + c * inputs + at + token] = k[from + c] as number
+          let place = into(row) * size + (head * inputs + at + token) * width
+          // A loop of its own: views and `set` cost more than so few numbers.
+          for (const end = place + width; place < end; ) to[place++] = from[read++] as number
         }
+  }
+  const both = (found: Outputs, layer: number, tokens: number, at: number, into: (row: number) => number) => {
+    for (const [name, kept] of [
+      ['keys', keys],
+      ['values', values],
+    ] as const)
+      write((found[`new ${name} ${layer}`] as NdArray<'f32'>).data, kept[layer] as Float32Array, tokens, at, into)
   }
   for (const layer of layers) {
     // Once for each text, in the first row that has it; the others copy that.
-    write(start, layer, words, 0, (entry) => entryOf.indexOf(entry))
+    both(start, layer, words, 0, (entry) => entryOf.indexOf(entry))
     for (const array of [keys[layer], values[layer]] as Float32Array[])
       for (const [row, entry] of entryOf.entries()) {
         const first = entryOf.indexOf(entry)
@@ -68,7 +70,7 @@ export function keptOf(config: DalleConfig, start: Outputs, entryOf: readonly nu
   return {
     feeds: (at) => ({
       ...Object.fromEntries(
-        layers.map((i) => [`keys ${i}`, new NdArray(keys[i] as Float32Array, [rows, heads, width, inputs], 'f32')]),
+        layers.map((i) => [`keys ${i}`, new NdArray(keys[i] as Float32Array, [rows, heads, inputs, width], 'f32')]),
       ),
       ...Object.fromEntries(
         layers.map((i) => [`values ${i}`, new NdArray(values[i] as Float32Array, [rows, heads, inputs, width], 'f32')]),
@@ -76,7 +78,7 @@ export function keptOf(config: DalleConfig, start: Outputs, entryOf: readonly nu
       ...Object.fromEntries(branches.map((i) => [`shifts ${i}`, shiftOf(i, at)])),
     }),
     keep(found, at) {
-      for (const layer of layers) write(found, layer, 1, words + at, (row) => row)
+      for (const layer of layers) both(found, layer, 1, words + at, (row) => row)
       for (const i of branches) {
         read[i]?.set(at, (found[`new shifts ${i}`] as NdArray<'f32'>).data)
         read[i]?.delete(at - side)

@@ -63,7 +63,7 @@ export function tokenSampler({ config, weights }: Network<DalleConfig>, options:
     const output = whole
       ? network.whole(input('text', [B, words], 'i64'))
       : network.step(input('token', [B], 'i64'), input('at', [1], 'i64'), {
-          keys: range(depth).map((i) => input(`keys ${i}`, [B, heads, width, inputs])),
+          keys: range(depth).map((i) => input(`keys ${i}`, [B, heads, inputs, width])),
           values: range(depth).map((i) => input(`values ${i}`, [B, heads, inputs, width])),
           shifts: branches.map((i) => input(`shifts ${i}`, [B, 1, dim / 2])),
         })
