@@ -28,6 +28,16 @@ const parts: Readonly<Record<string, Part>> = {
       'It knows the words of the captions, and no others; every word beyond them is cut into bytes that it has hardly seen.',
     ],
   },
+  t5: {
+    title: 'T5',
+    about:
+      "An encoder and a decoder of texts about stickers, trained by span corruption: the decoder tells what was cut out (Raffel et al. 2020; in the form of v1.1). It has transformers' `T5ForConditionalGeneration` layout and a unigram vocabulary learnt from its texts (Kudo 2018), which are captions of scenes and phrases with the names of stickers.",
+    tags: ['t5'],
+    limits: [
+      'It knows captions and the names of stickers. It has no knowledge of the world, and no English beyond these.',
+      'Of what was cut out much cannot be known, such as the colour of a background: no model tells all of it.',
+    ],
+  },
   judge: {
     title: 'judge',
     about:

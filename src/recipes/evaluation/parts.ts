@@ -15,6 +15,8 @@ import { recallAt1 } from '../tasks/clip.ts'
 import { storedDiscreteAutoencoder } from '../tasks/dalle/folder.ts'
 import { discreteAutoencoderSchema } from '../tasks/discrete-autoencoder/job.ts'
 import { perplexityOf } from '../tasks/discrete-autoencoder/usage.ts'
+import { t5RecipeSchema } from '../tasks/t5/t5.ts'
+import { toldTokens } from '../tasks/t5/told.ts'
 import { bootstrapRates, type Rate } from './bootstrap.ts'
 import { measureBounds } from './bounds.ts'
 import { facts, type Rates, ratesOf, scoreScene } from './scoring.ts'
@@ -40,7 +42,13 @@ export interface PartQuality {
 /** The parts that are measured apart from the whole, by their recipe's type. */
 export const partMeasures: Readonly<
   Record<string, (folder: string, num: number, data: ScenesConfig, engine: CompileOptions) => Promise<PartQuality>>
-> = { autoencoder: measureAutoencoder, 'discrete-autoencoder': measureDiscrete, clip: measureClip, judge: measureJudge }
+> = {
+  autoencoder: measureAutoencoder,
+  'discrete-autoencoder': measureDiscrete,
+  clip: measureClip,
+  t5: measureT5,
+  judge: measureJudge,
+}
 
 /** How well pictures survive, beside a picture made four times smaller and larger again by bicubic kernels. */
 async function measureAutoencoder(folder: string, num: number, data: ScenesConfig, engine: CompileOptions): Promise<PartQuality> {
@@ -141,6 +149,32 @@ async function measureClip(folder: string, num: number, data: ScenesConfig, engi
     num: count,
     splits,
     rows: [{ name: 'the own caption is first of 64 (chance 1.6 %)', unit: 'share', values: found }],
+  }
+}
+
+/** How often a T5 tells the tokens that were cut out of captions, beside always guessing the commonest of those. */
+async function measureT5(folder: string, num: number, data: ScenesConfig, engine: CompileOptions): Promise<PartQuality> {
+  const recipe = t5RecipeSchema.parse(readJson(join(folder, recipeFile)))
+  const splits = ['phrasings', 'pairs', 'grounds'] as const
+  const told: Rate[] = []
+  const guessed: Rate[] = []
+  const losses: number[] = []
+  for (const split of splits) {
+    const dataset = await heldOutScenes(data, 1, split)
+    const texts = positionsFrom(0, num).map((position) => dataset.captionAt(position).text)
+    const { right, common, asked, loss } = await toldTokens(folder, texts, recipe, engine)
+    told.push(shareOf(right, asked))
+    guessed.push(shareOf(common, asked))
+    losses.push(loss)
+  }
+  return {
+    num,
+    splits,
+    rows: [
+      { name: 'a token that was cut out is told', unit: 'share', values: told },
+      { name: 'the commonest token is guessed always', unit: 'share', values: guessed },
+      { name: 'cross-entropy of what was cut out', unit: 'nats', values: losses },
+    ],
   }
 }
 

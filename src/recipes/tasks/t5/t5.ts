@@ -6,16 +6,15 @@ import { saveModel } from '../../../checkpoints/index.ts'
 import { input } from '../../../core/tensor.ts'
 import { t5, t5Config } from '../../../models/t5/index.ts'
 import { Params } from '../../../nn/params.ts'
-import { NdArray } from '../../../runtime/ndarray.ts'
 import { compile } from '../../../runtime/program.ts'
 import { Generator } from '../../../runtime/random.ts'
-import { type ScoredPiece, saveT5Tokenizer, sentinel, T5Tokenizer, trainUnigram } from '../../../text/index.ts'
+import { type ScoredPiece, saveT5Tokenizer, T5Tokenizer, trainUnigram } from '../../../text/index.ts'
 import { scenesSchema } from '../../data.ts'
 import { positionsFrom } from '../../positions.ts'
 import type { RecipeType } from '../../recipe.ts'
 import { crossEntropy } from '../classifier.ts'
 import { networkFields } from '../clip.ts'
-import { corruptSpans, longestTarget } from './span-corruption.ts'
+import { corruptedTexts } from './batch.ts'
 import { heldOutTexts, textSources, textsOf } from './texts.ts'
 
 /** A T5 of texts and its tokenizer. Fields of the network are transformers'; those of the vocabulary come from the tokenizer. */
@@ -74,8 +73,7 @@ export const t5Type: RecipeType<typeof t5RecipeSchema> = {
     const params = new Params()
     const { encode, decode, logits } = t5(params, config)
     const long = made.max_length
-    const options = { density: noise.noise_density, meanLength: noise.mean_noise_span_length, sentinel: sentinelOf(tokenizer) }
-    const answer = longestTarget(long - 1, options) + 1
+    const { answer, batch: batchOf } = corruptedTexts(tokenizer, long, noise)
     const given = (name: string, length: number) => input(name, [batchSize, length], 'i64')
     const mask = given('mask', long)
     const states = encode(given('source', long), mask)
@@ -86,30 +84,6 @@ export const t5Type: RecipeType<typeof t5RecipeSchema> = {
     const loss = crossEntropy(rows, labels, counts)
     const right = rows.argmax(1).eq(labels).cast('f32')
     const accuracy = right.mul(counts).sum().div(counts.sum())
-
-    const batchOf = (texts: readonly string[], generator: Generator) => {
-      const [source, masks, before, target, counts]: number[][] = [[], [], [], [], []]
-      for (const text of texts) {
-        const corrupted = corruptSpans(tokenizer.encode(text).slice(0, long - 1), options, generator)
-        const [from, to] = [tokenizer.frame(corrupted.source, long), tokenizer.frame(corrupted.target, answer)]
-        // Some systems hide the padding from their readers, others do not: it learns both.
-        const hidden = generator.bits() < 2 ** 31
-        source?.push(...from.ids)
-        masks?.push(...(hidden ? from.mask : from.mask.map(() => 1)))
-        before?.push(config.decoder_start_token_id, ...to.ids.slice(0, -1))
-        target?.push(...to.ids)
-        counts?.push(...to.mask)
-      }
-      const whole = (values: number[] | undefined, shape: number[]) =>
-        new NdArray(BigInt64Array.from(values ?? [], BigInt), shape, 'i64')
-      return {
-        source: whole(source, [batchSize, long]),
-        mask: whole(masks, [batchSize, long]),
-        before: whole(before, [batchSize, answer]),
-        labels: whole(target, [batchSize * answer]),
-        counts: NdArray.from(counts ?? []),
-      }
-    }
 
     return {
       task: {
@@ -155,10 +129,6 @@ export const t5Type: RecipeType<typeof t5RecipeSchema> = {
       },
     }
   },
-}
-
-function sentinelOf(tokenizer: T5Tokenizer) {
-  return (i: number): number => tokenizer.idOf(sentinel(i)) as number
 }
 
 function startingHead({ vocab_size: V, d_model: D }: { vocab_size: number; d_model: number }, seed: number) {
