@@ -19,6 +19,7 @@ const layers = [
   'recipes',
   'jobs',
   'server',
+  'ai-sdk',
   'cli',
 ]
 

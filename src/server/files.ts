@@ -1,5 +1,5 @@
-import { Readable } from 'node:stream'
 import type { Hono } from 'hono'
+import { bodyOf } from './answers.ts'
 import type { Api, Ctx, Env } from './env.ts'
 import { ApiError } from './errors.ts'
 import { bytesOf, formOf, upload, uploadFrom } from './uploads.ts'
@@ -43,5 +43,5 @@ async function content({ service }: Api, c: Ctx, owner: string): Promise<Respons
   c.header('cache-control', 'private, max-age=31536000, immutable')
   c.header('x-content-type-options', 'nosniff')
   c.header('content-security-policy', "default-src 'none'; sandbox")
-  return c.body(Readable.toWeb(found.body) as ReadableStream)
+  return c.body(bodyOf(found.body))
 }

@@ -41,8 +41,9 @@ export function linksOf(secret: string): Links {
   }
 }
 
-/** The secret of a data folder, made where there is none: addresses outlive the server that gave them. */
+/** `LANGEVIN_SECRET`, which several servers share, or the data folder's, made where there is none: addresses outlive the server that gave them. */
 export function secretIn(data: string): string {
+  if (process.env.LANGEVIN_SECRET) return process.env.LANGEVIN_SECRET
   const file = join(data, 'secret')
   try {
     return readFileSync(file, 'utf8').trim()

@@ -5,6 +5,7 @@ import { serve } from '@hono/node-server'
 import { type Logger, pino } from 'pino'
 import { ArgumentError } from '../core/errors.ts'
 import { openService, type Service, type ServiceSettings } from '../jobs/service.ts'
+import { sweep } from '../jobs/sweep.ts'
 import type { WorkerEvent } from '../jobs/worker.ts'
 import { createApp } from './app.ts'
 import { Decoder } from './decoder/decoder.ts'
@@ -28,6 +29,8 @@ export interface ServerSettings extends Omit<ServiceSettings, 'onError'> {
   readonly moderate?: Moderate
   readonly limits?: Partial<Limits>
   readonly log?: Logger
+  /** Most bytes of files that are kept; the oldest jobs that have ended go first. */
+  readonly keepBytes?: number | undefined
 }
 
 export interface LangevinServer {
@@ -86,6 +89,7 @@ export async function startServer(settings: ServerSettings): Promise<LangevinSer
       },
       admission,
     )
+    const sweeping = new Sweeping(service, { keep: settings.keep ?? WEEK, bytes: settings.keepBytes ?? Infinity }, log)
     const http = await listening(app.fetch, host, port)
     const { port: own } = http.address() as AddressInfo
     return {
@@ -93,6 +97,7 @@ export async function startServer(settings: ServerSettings): Promise<LangevinSer
       url: `http://${host.includes(':') ? `[${host}]` : host}:${own}`,
       async close(deadline = 0) {
         draining = true
+        sweeping.stop()
         // Those that wait for a picture get it, while no job more begins.
         await service.drain(deadline)
         const closed = new Promise((end) => http.close(end))
@@ -135,4 +140,31 @@ async function firstModel({ catalogue }: Service): Promise<string> {
   const found = all.find(({ output, page }) => output === 'pictures' && 'prompt' in page.options.shape) ?? all[0]
   if (!found) throw new ArgumentError('no model to serve: name a folder of them with --models')
   return found.id
+}
+
+const WEEK = 7 * 24 * 3600 * 1000
+const SWEEP = 10 * 60 * 1000
+
+/** Removes what is kept no longer, now and then, one sweep after another. */
+class Sweeping {
+  #timer: NodeJS.Timeout | undefined
+  #stopped = false
+
+  constructor({ queue, store }: Service, settings: { readonly keep: number; readonly bytes: number }, log: Logger) {
+    const run = async () => {
+      try {
+        const removed = await sweep(queue, store, settings)
+        if (removed.jobs > 0 || removed.bytes > 0) log.info(removed, 'removed what is kept no longer')
+      } catch (error) {
+        log.warn({ err: error }, 'nothing was removed')
+      }
+      if (!this.#stopped) this.#timer = setTimeout(run, SWEEP).unref()
+    }
+    this.#timer = setTimeout(run, SWEEP / 10).unref()
+  }
+
+  stop(): void {
+    this.#stopped = true
+    clearTimeout(this.#timer)
+  }
 }

@@ -38,9 +38,9 @@ const listed = z
 
 /** Keys and whose they are. Without one, everybody is the local user. */
 export class Users {
-  readonly #keys: readonly { readonly digest: Buffer; readonly user: User }[]
+  readonly #keys: readonly { readonly digest: Uint8Array; readonly user: User }[]
 
-  constructor(keys: readonly { readonly digest: Buffer; readonly user: User }[]) {
+  constructor(keys: readonly { readonly digest: Uint8Array; readonly user: User }[]) {
     this.#keys = keys
   }
 

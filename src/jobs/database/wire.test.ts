@@ -16,6 +16,16 @@ class Recorder implements Engine {
   #open = false
 
   async execProtocolRaw(given: Uint8Array): Promise<Uint8Array> {
+    const answers: Uint8Array[] = []
+    for (let at = 0; at < given.length; ) {
+      const end = at + 1 + Buffer.from(given).readUInt32BE(at + 1)
+      answers.push(await this.#run(given.subarray(at, end)))
+      at = end
+    }
+    return Buffer.concat(answers)
+  }
+
+  async #run(given: Uint8Array): Promise<Uint8Array> {
     await new Promise((later) => setTimeout(later, 1))
     const type = String.fromCharCode(given[0] as number)
     const query = type === 'Q' || type === 'P' ? Buffer.from(given.subarray(5)).toString().replaceAll('\0', '').trim() : ''

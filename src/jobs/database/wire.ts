@@ -3,7 +3,7 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 
 /** What runs messages of PostgreSQL's protocol: PGlite. */
 export interface Engine {
-  /** Runs frontend messages, and gives the bytes of the answer. */
+  /** Runs frontend messages, one after another, and gives the bytes of the answer. */
   execProtocolRaw(message: Uint8Array): Promise<Uint8Array>
   isInTransaction(): boolean
 }
@@ -11,7 +11,7 @@ export interface Engine {
 /** Messages of one connection that belong together, up to the one that asks for the answer. */
 interface Batch {
   readonly from: Connection
-  readonly messages: readonly Uint8Array[]
+  readonly messages: Uint8Array
 }
 
 const SSL_REQUEST = 80877103
@@ -85,9 +85,9 @@ export class WireServer {
   }
 
   async #run({ from, messages }: Batch): Promise<void> {
-    const answers: Uint8Array[] = []
+    let answer: Uint8Array
     try {
-      for (const message of messages) answers.push(await this.#engine.execProtocolRaw(message))
+      answer = await this.#engine.execProtocolRaw(messages)
     } catch (error) {
       // The engine's own failure, not a query's: the client learns of it by its connection.
       from.end(error as Error)
@@ -95,7 +95,7 @@ export class WireServer {
       return
     }
     this.#owner = this.#engine.isInTransaction() ? from : undefined
-    const { own, notifications } = parted(Buffer.concat(answers))
+    const { own, notifications } = parted(Buffer.from(answer.buffer, answer.byteOffset, answer.length))
     from.answer(own)
     if (notifications.length > 0) for (const one of this.#connections) one.notify(notifications)
   }
@@ -105,14 +105,14 @@ export class WireServer {
     for (let i = this.#waiting.length - 1; i >= 0; i--) if (this.#waiting[i]?.from === connection) this.#waiting.splice(i, 1)
     if (this.#owner !== connection) return
     // A transaction whose connection is gone is rolled back, then the others go on.
-    this.#waiting.unshift({ from: connection, messages: [simpleQuery('ROLLBACK')] })
+    this.#waiting.unshift({ from: connection, messages: simpleQuery('ROLLBACK') })
     void this.#work()
   }
 }
 
 interface Handlers {
   isPassword(given: Buffer): boolean
-  run(messages: readonly Uint8Array[]): void
+  run(messages: Uint8Array): void
   closed(): void
 }
 
@@ -203,7 +203,8 @@ class Connection {
     if (type !== 'S' && type !== 'Q') return
     const messages = this.#batch
     this.#batch = []
-    this.#handlers.run(messages)
+    // A copy: PGlite takes arrays of their own.
+    this.#handlers.run(new Uint8Array(Buffer.concat(messages)))
   }
 }
 

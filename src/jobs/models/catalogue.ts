@@ -134,8 +134,9 @@ function modelsIn(source: string): CatalogueModel[] {
 
 function modelAt(path: string): CatalogueModel | undefined {
   const info = statSync(path, { throwIfNoEntry: false })
-  const index = join(path, 'model_index.json')
-  if (info?.isDirectory() && existsSync(index))
+  // A language model's folder is its network's, with a config alone.
+  const index = ['model_index.json', 'config.json'].map((name) => join(path, name)).find(existsSync)
+  if (info?.isDirectory() && index !== undefined && upscalerAt(path).length === 0)
     return { id: basename(path), path, load: {}, created: Math.round(statSync(index).mtimeMs) }
   if (info?.isFile() && single.includes(extname(path)))
     return { id: basename(path, extname(path)), path, load: {}, created: Math.round(info.mtimeMs) }

@@ -3,10 +3,10 @@ import type { Page } from '../../pipelines/page.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
 import { JobError } from '../errors.ts'
 
-/** A picture in a job's options. `mask`: which of its parts are repainted, where it is a mask. */
+/** A picture in a job's options. `mask`: which of its parts are repainted, where it is a mask: those that are bright unless said otherwise. */
 export const pictureRef = z.strictObject({
   file: z.string().regex(/^[0-9a-f]{64}$/, 'expected the id of a file'),
-  mask: z.enum(['luminance', 'transparent', 'opaque']).optional(),
+  mask: z.enum(['luminance', 'transparent', 'opaque', 'inverted']).optional(),
 })
 export type PictureRef = z.infer<typeof pictureRef>
 

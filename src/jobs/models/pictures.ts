@@ -22,7 +22,7 @@ export async function readOptions(
     if (!stored) throw new JobError('invalid_options', `${param}: no file ${file}; upload it again`, { param })
     try {
       const name = { name: param }
-      if (place[0] === 'mask' || mask) return await decodeMask(stored.bytes, { ...name, ...(mask && { alpha: mask }) })
+      if (place[0] === 'mask' || mask) return await readMask(stored.bytes, mask, param)
       if (properties[place[0] as string]?.media === 'map')
         return await decodeImage(stored.bytes, { ...name, channels: 1, depth: 16 })
       return await decodeImage(stored.bytes, { ...name, depth: place[0] === 'controls' ? 16 : 8 })
@@ -39,6 +39,11 @@ export async function readOptions(
   })
   await Promise.all(waiting)
   return (await settled(later)) as Record<string, unknown>
+}
+
+async function readMask(bytes: Uint8Array, mask: PictureRef['mask'], name: string) {
+  if (mask === 'inverted') return (await decodeMask(bytes, { name })).mul(-1)
+  return decodeMask(bytes, { name, ...(mask && { alpha: mask }) })
 }
 
 /** Replaces each promise by what it gave. */

@@ -1,4 +1,3 @@
-import type { EventEmitter } from 'node:events'
 import type { BackendFactory, IQueueBackend } from 'bullmq'
 import { ArgumentError } from '../../core/errors.ts'
 import { SEARCH_PATH } from '../database/open.ts'
@@ -85,7 +84,10 @@ async function redis(url: string, onError: (error: Error) => void): Promise<Back
 }
 
 /** BullMQ's objects emit errors, which end a process where nobody listens. */
-export function heard<T extends EventEmitter>(emitter: T, onError: (error: Error) => void): T {
+export function heard<T extends { on(name: 'error', listener: (error: Error) => void): unknown }>(
+  emitter: T,
+  onError: (error: Error) => void,
+): T {
   emitter.on('error', onError)
   return emitter
 }

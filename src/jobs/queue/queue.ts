@@ -25,6 +25,8 @@ const typesOf: Readonly<Record<JobState, JobType[]>> = {
   cancelled: ['delayed'],
 }
 
+/** Milliseconds between two counts of what waits. */
+const RECOUNT = 5000
 /** Jobs of one state that are looked through for those of one user. */
 const SCAN = 2000
 
@@ -100,8 +102,10 @@ export class JobQueue {
   }
 
   async get(id: string): Promise<Job | undefined> {
+    // The state first: what a job has by then, its error among it, the job that is read after it has too.
+    const state = await this.#queue.getJobState(id)
     const job: BullJob<Kept> | undefined = await this.#queue.getJob(id)
-    return job && jobOf(job, await job.getState())
+    return job && jobOf(job, state)
   }
 
   /** The newest first, or as they will run where only those that wait are asked for. */
@@ -245,12 +249,13 @@ export class JobQueue {
       this.#listeners.tell({ type: 'failed', id: jobId })
     })
     on('ended', ({ jobId }) => this.#listeners.tell({ type: 'cancelled', id: jobId }))
-    // Other servers add and end jobs too: the count is set right again.
-    const timer = setInterval(() => {
-      if (this.#closed) clearInterval(timer)
-      else this.counts().catch(() => {})
-    }, 2000)
-    timer.unref()
+    // Other servers add and end jobs too: the count is set right again, one look after the other.
+    const recount = () => {
+      if (this.#closed) return
+      const again = () => setTimeout(recount, RECOUNT).unref()
+      this.counts().then(again, again)
+    }
+    recount()
   }
 }
 

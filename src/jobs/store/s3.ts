@@ -1,4 +1,3 @@
-import type { Readable } from 'node:stream'
 import { ArgumentError, LangevinError } from '../../core/errors.ts'
 import { fileId, isFileId, keyOf, parseKey, type Store } from './store.ts'
 
@@ -51,7 +50,7 @@ export async function s3Store(address: string): Promise<Store> {
       const found = await fetched(owner, id)
       if (!found?.Body) return undefined
       return {
-        body: found.Body as Readable,
+        body: found.Body as unknown as AsyncIterable<Uint8Array>,
         bytes: found.ContentLength ?? 0,
         type: found.ContentType ?? 'application/octet-stream',
       }

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto'
-import { Readable } from 'node:stream'
 
 /** A file's bytes and what they are. */
 export interface StoredFile {
@@ -17,7 +16,7 @@ export interface Store {
   stream(
     owner: string,
     id: string,
-  ): Promise<{ readonly body: Readable; readonly bytes: number; readonly type: string } | undefined>
+  ): Promise<{ readonly body: AsyncIterable<Uint8Array>; readonly bytes: number; readonly type: string } | undefined>
   has(owner: string, id: string): Promise<boolean>
   /** Every file with its size and when it was last put, in milliseconds since 1970. */
   list(): AsyncGenerator<{ readonly owner: string; readonly id: string; readonly bytes: number; readonly at: number }>
@@ -71,5 +70,3 @@ export function parseKey(key: string): { owner: string; id: string } | undefined
   const [, folder, id] = /^([\w-]+)\/[0-9a-f]{2}\/([0-9a-f]{64})\.\w+$/.exec(key) ?? []
   return folder === undefined || id === undefined ? undefined : { owner: nameOf(folder), id }
 }
-
-export const streamOf = (bytes: Uint8Array): Readable => Readable.from([bytes])

@@ -1,21 +1,16 @@
 import OpenAI, { APIError, toFile } from 'openai'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { decodePixels, encodePng, formatOf, readSettings } from '../../src/images/index.ts'
 import { NdArray } from '../../src/runtime/ndarray.ts'
-import { KEY, type Served, startServe, until } from './process.ts'
+import { KEY, until } from './process.ts'
+import { served } from './shared.ts'
 
 // OpenAI's own client against a server process: what it sends, what it makes of answers, errors and streams.
 
-// A picture takes a second; on a machine that does other things it waits for its turn.
-vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 })
-
-let served: Served
 let client: OpenAI
-beforeAll(async () => {
-  served = await startServe(['--limit', '4', '--alias', 'gpt-image-1=stickers-t2i'])
+beforeAll(() => {
   client = new OpenAI({ baseURL: `${served.url}/v1`, apiKey: KEY, maxRetries: 0 })
 })
-afterAll(() => served?.stop())
 
 /** A request that takes few steps; what is langevin's own is passed through by the client. */
 const asked = (more: object = {}) =>
