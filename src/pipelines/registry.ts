@@ -3,6 +3,7 @@ import { ddpm } from './ddpm/page.ts'
 import { deepFloydIf } from './deepfloyd-if/page.ts'
 import { deepFloydIfSuperResolution } from './deepfloyd-if/super-resolution.ts'
 import { dit } from './dit/page.ts'
+import { glidePage } from './glide/page.ts'
 import { kandinsky } from './kandinsky/page.ts'
 import { kandinskyPriorPage } from './kandinsky/prior-page.ts'
 import { latentUpscale } from './latent-upscale/page.ts'
@@ -36,4 +37,5 @@ export const pages: readonly Page[] = [
   kandinskyPriorPage,
   latentUpscale,
   sr3,
+  glidePage,
 ]

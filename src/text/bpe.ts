@@ -21,7 +21,9 @@ const byteCharacters: readonly string[] = (() => {
   return Array.from({ length: 256 }, (_, byte) => String.fromCodePoint(prints(byte) ? byte : next++))
 })()
 /** The bytes in the order in which CLIP's vocabulary numbers them: those that print first. */
-const numbered = [...byteCharacters].sort((a, b) => (a.codePointAt(0) as number) - (b.codePointAt(0) as number))
+export const clipBytes: readonly string[] = [...byteCharacters].sort(
+  (a, b) => (a.codePointAt(0) as number) - (b.codePointAt(0) as number),
+)
 
 /** How CLIP cuts a text into words. */
 const words = /'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\p{White_Space}\p{L}\p{N}]+/gu
@@ -34,7 +36,7 @@ const words = /'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\p{White_Space}\p{L}\p{N}]
  * @throws ArgumentError for a size that the bytes alone exceed
  */
 export function trainBytePairs(texts: Iterable<string>, { size }: { readonly size: number }): BytePairs {
-  const base = [...numbered, ...numbered.map((character) => character + endOfWord)]
+  const base = [...clipBytes, ...clipBytes.map((character) => character + endOfWord)]
   if (!Number.isInteger(size) || size < base.length + 2)
     throw new ArgumentError(`trainBytePairs: expected a size of ${base.length + 2} or more, got ${size}`)
   const counts = new Map<string, number>()

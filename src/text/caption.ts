@@ -155,3 +155,6 @@ function fixed(text: string): string {
     })
     .join('')
 }
+
+/** Names of characters as the characters, in what was mended of a wrong encoding. */
+export const unescapeText = (text: string): string => unescapeHtml(unescapeHtml(fixed(text)))

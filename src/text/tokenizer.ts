@@ -5,7 +5,7 @@ import { ConfigError } from '../checkpoints/errors.ts'
 import { isObject, type Json, readJson } from '../checkpoints/json.ts'
 import { ArgumentError } from '../core/errors.ts'
 import { inWords } from '../core/system-error.ts'
-import type { BytePairs } from './bpe.ts'
+import { type BytePairs, clipBytes, endOfText, startOfText } from './bpe.ts'
 import { checkLength, PromptError } from './errors.ts'
 
 /** A token that is matched whole in a text, before the words are cut. */
@@ -113,6 +113,20 @@ export class ClipTokenizer {
     const length = Number(config.model_max_length)
     const maxLength = length > 2 && length < 1e6 ? length : 77
     return new ClipTokenizer({ vocab, merges, added: [...added.values()], start, end, pad, maxLength })
+  }
+
+  /**
+   * OpenAI's own form of CLIP's vocabulary, `bpe_simple_vocab_16e6.txt`: the bytes, the bytes that end words, what each pair makes, and
+   * the two tokens at a text's ends.
+   */
+  static ofMerges(merges: readonly string[], maxLength = 77): ClipTokenizer {
+    const made = merges.map((pair) => pair.replace(' ', ''))
+    const tokens = [...clipBytes, ...clipBytes.map((byte) => `${byte}</w>`), ...made, startOfText, endOfText]
+    const vocab = Object.fromEntries(tokens.map((token, i) => [token, i]))
+    const added = [startOfText, endOfText].map((content) => ({
+      ...{ id: vocab[content] as number, content, special: true, normalized: false },
+    }))
+    return new ClipTokenizer({ vocab, merges, added, start: startOfText, end: endOfText, pad: endOfText, maxLength })
   }
 
   /**
