@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { ifCheckpoint } from './deepfloyd-if.ts'
+import { glideCheckpoint } from './glide.ts'
 import { unclipCheckpoint } from './unclip.ts'
 
 const root = resolve(import.meta.dirname, '..')
@@ -65,6 +66,10 @@ beforeAll(() => {
   for (const name of ['one', 'two']) ifCheckpoint(name, join(desk, 'deepfloyd'))
   for (const name of ['karlo', 'kandinsky', 'kandinsky-prior']) unclipCheckpoint(name, join(desk, 'unclip'))
 })
+  glideCheckpoint(join(desk, 'glide'))
+  symlinkSync(join(root, 'parity/fixtures/unclip/inputs'), join(desk, 'inputs'), 'junction')
+  for (const name of ['karlo', 'karlo-variation', 'kandinsky', 'kandinsky-prior']) unclipCheckpoint(name, join(desk, 'unclip'))
+}, 60_000)
 
 afterAll(() => {
   runner?.child.kill()

@@ -170,6 +170,9 @@ const isGiven = (value: unknown): boolean =>
  */
 export async function fromPicture(given: Given, io: Io): Promise<Options> {
   const file = given.from
+  // With a text to go to, it is the text to come from.
+  if (file !== undefined && given.to !== undefined)
+    return { ...given, from: undefined, fromText: file, model: given.model ?? 'stickers-t2i' }
   if (file === undefined) return { ...given, model: given.model ?? 'stickers-t2i' }
   const { readSettings } = await import('../../images/index.ts')
   const found = await readSettings(file)

@@ -64,7 +64,8 @@ const opening = {
 /** What a run takes from files, and runs after one another. */
 const running = {
   from: file.optional().meta({
-    description: "a picture whose file says how it was made (also AUTOMATIC1111's and ComfyUI's): what is not given is as there",
+    description:
+      "a picture whose file says how it was made (also AUTOMATIC1111's and ComfyUI's): what is not given is as there. With --to: a text that the picture is changed away from",
   }),
   wildcards: file.optional().meta({
     description: 'a folder of lists, NAME.txt: __NAME__ in a prompt is one of its lines, {a|b} one of these, by the seed',

@@ -79,6 +79,7 @@ export async function runOptionsOf(given: Options): Promise<Record<string, unkno
   const regions = await Promise.all(given.region.map(regionOf))
   return {
     ...found,
+    ...(given.fromText !== undefined && { fromText: given.fromText }),
     ...filesOf(given),
     ...(controls.length > 0 && { controls }),
     ...(imagePrompts.length > 0 && { imagePrompts }),

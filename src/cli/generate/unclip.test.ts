@@ -65,3 +65,15 @@ test("a decoder with another folder's prior; a prior alone, whose embeddings a d
   ] as const)
     expect((await generate(decoder, ...flags)).err).toMatch(message)
 })
+
+test('--from and --to are two texts where a picture is changed by them', { timeout }, async () => {
+  const model = unclipCheckpoint('karlo-variation')
+  const out = join(desk, 'edited.png')
+  const flags = ['--image', unclipInput('fox'), '--steps', '3', '--super-res-steps', '2', '--out', out]
+  const texts = ['--from', 'a red fox', '--to', 'two frogs', '--amount', '0.5', '--num', '2']
+  expect(await generate(model, ...texts, ...flags)).toMatchObject({ code: 0 })
+  expect((await run('info', out)).out).toMatch(/Edit: "\\?"a red fox\\?" to \\?"two frogs\\?""/)
+  expect(existsSync(join(desk, 'edited-1.png'))).toBe(true)
+  expect(await generate(model, '--interpolate', unclipInput('owl'), ...flags)).toMatchObject({ code: 0 })
+  expect(await generate(model, '--vary', '--eta', '0.5', ...flags)).toMatchObject({ code: 0 })
+})

@@ -1,21 +1,17 @@
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, expect, test } from 'vitest'
 import { fixture, maxDifference, tensorOf } from '../../../tests/fixture.ts'
-import { type Described, disagreements, keysOf, weightsOf } from '../../../tests/networks.ts'
-import { writeSafetensors } from '../../checkpoints/index.ts'
-import { readJson } from '../../checkpoints/json.ts'
+import { glideCheckpoint, glideParams, glideSeed } from '../../../tests/glide.ts'
+import { type Described, disagreements, keysOf } from '../../../tests/networks.ts'
 import { LangevinError } from '../../core/errors.ts'
 import { input, type Tensor } from '../../core/tensor.ts'
 import { spacedTimesteps } from '../../diffusion/index.ts'
 import { decodeImage, decodeMask, imagesOf, toPixels } from '../../images/index.ts'
-import { Params } from '../../nn/params.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
 import { ClipTokenizer, GlideTokenizer, mergesIn } from '../../text/index.ts'
 import { finish, loadPipeline } from '../index.ts'
-import { type ClassName, networkClasses } from '../open/classes.ts'
 import { glideSource } from '../open/glide.ts'
 import { openNetwork } from '../open/network.ts'
 import { noisedClip } from './clip.ts'
@@ -24,50 +20,13 @@ const fixtures = fileURLToPath(new URL('../../../parity/fixtures/glide', import.
 const networks = fixture('glide/networks')
 const pictures = fixture('glide/pictures')
 const keys = JSON.parse(networks.metadata.keys as string) as Record<string, Omit<Described, 'config'>>
-const drawn = readJson(join(fixtures, 'drawn.json')) as Record<string, { seed: number; factors?: Record<string, number> }>
 interface Case extends Readonly<Record<string, unknown>> {
   readonly name: string
   readonly mask?: boolean
 }
 const cases = JSON.parse(pictures.metadata.cases as string) as Case[]
 
-const classes: Readonly<Record<string, [component: string, ClassName]>> = {
-  base: ['base', 'GlideText2Im'],
-  upsample: ['upsample', 'GlideText2Im'],
-  base_inpaint: ['base_inpaint', 'GlideText2Im'],
-  upsample_inpaint: ['upsample_inpaint', 'GlideText2Im'],
-  clip_image_enc: ['clip_image', 'GlideClipImage'],
-  clip_text_enc: ['clip_text', 'GlideClipText'],
-}
-
-/** The folder with the networks' files, their weights drawn again. */
-function folder(): string {
-  const dir = mkdtempSync(join(tmpdir(), 'langevin-glide-'))
-  cpSync(fixtures, dir, { recursive: true })
-  for (const [file, { seed, factors = {} }] of Object.entries(drawn)) {
-    const weights = [...weightsOf(paramsOf(file), seed)]
-    writeSafetensors(
-      join(dir, `${file}.pt`),
-      weights.map(([key, value]) => [key, value.mul(factors[key] ?? 1).cast('f32')]),
-    )
-  }
-  return dir
-}
-function configOf(file: string): unknown {
-  const all = readJson(join(fixtures, 'config.json')) as Record<string, object>
-  if (file.startsWith('clip')) return all.clip
-  const enlarges = file.startsWith('upsample')
-  return { ...(enlarges ? all.upsample : all.base), inpaint: file.endsWith('inpaint') }
-}
-function paramsOf(file: string, then?: (built: never) => void): Params {
-  const { config, build } = networkClasses[(classes[file] as [string, ClassName])[1]]
-  const p = new Params()
-  const built = (build as (p: Params, config: unknown) => never)(p, config(configOf(file)))
-  then?.(built)
-  return p
-}
-
-const dir = folder()
+const dir = glideCheckpoint()
 const opening = loadPipeline(dir, { threads: 1 })
 afterAll(async () => {
   await (await opening).release()
@@ -82,7 +41,7 @@ test.each(Object.keys(keys))('%s: keys, outputs and gradients of the reference',
     return symbol
   }
   let made: Tensor | undefined
-  const p = paramsOf(file, (built) => {
+  const p = glideParams(file, (built) => {
     const f = built as unknown as {
       text: (t: Tensor, m: Tensor) => never
       predict: (x: Tensor, t: Tensor, text: never) => Tensor
@@ -101,7 +60,7 @@ test.each(Object.keys(keys))('%s: keys, outputs and gradients of the reference',
   })
   const { keys: count, parameters, sha256 } = keys[file] as Omit<Described, 'config'>
   expect(keysOf(p)).toEqual({ keys: count, parameters, sha256 })
-  const seed = String((drawn[file] as { seed: number }).seed)
+  const seed = String(glideSeed(file))
   const scaled = { ...networks, metadata: { ...networks.metadata, seed } }
   expect(await disagreements(scaled, file, { p, symbols, outputs: { made: made as Tensor } })).toEqual([])
 })
@@ -168,7 +127,7 @@ test('timesteps as OpenAI spreads them', () => {
 test('without the enlarging network the small picture is the result; what is not there is named', {
   timeout: 60_000,
 }, async () => {
-  const small = folder()
+  const small = glideCheckpoint()
   for (const file of ['upsample', 'base_inpaint', 'clip_text_enc']) rmSync(join(small, `${file}.pt`))
   const pipeline = await loadPipeline(small, { threads: 1 })
   const result = await finish(pipeline.generate({ prompt: 'the red Fox, a photo', steps: 20, seed: 0 }))

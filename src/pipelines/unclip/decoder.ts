@@ -8,6 +8,7 @@ import { NdArray } from '../../runtime/ndarray.ts'
 import { type CompileOptions, compile } from '../../runtime/program.ts'
 import { Programs } from '../../runtime/programs.ts'
 import type { Generator } from '../../runtime/random.ts'
+import { asBatch, fitted, levelsOf } from '../images/fit.ts'
 import { build } from '../open/classes.ts'
 import type { OpenedNetwork } from '../open/network.ts'
 import { network, type PartsOf, scheduler } from '../open/parts.ts'
@@ -37,6 +38,15 @@ export interface Decoder extends Releasable {
   /** Pixels a side. */
   readonly side: number
   decode(run: DecoderRun): AsyncGenerator<Progress, NdArray<'f32'>, void>
+  /**
+   * The noise that DDIM decodes pictures from (Ramesh et al. 2022, section 3): what their embeddings leave open.
+   *
+   * @param pictures levels of any size, cut to squares
+   */
+  invert(
+    pictures: readonly NdArray[],
+    run: Omit<DecoderRun, 'start' | 'superResSteps'>,
+  ): AsyncGenerator<Progress, NdArray<'f32'>, void>
 }
 
 export interface DecoderRun {
@@ -47,6 +57,8 @@ export interface DecoderRun {
   readonly steps: number
   readonly guidance: number
   readonly superResSteps: number
+  /** DDIM from these states [num, C, s, s], with this share of DDPM's noise; else from noise by the model's own scheduler. */
+  readonly start?: { readonly states: NdArray<'f32'>; readonly eta: number } | undefined
   /** The number of the first of the two stages. */
   readonly stage: number
   readonly generators: readonly Generator[]
@@ -78,23 +90,45 @@ export function openDecoder(parts: PartsOf<typeof decoderParts>, { load, compile
       `${decoder.place}: out_channels is ${decoder.config.out_channels}; expected ${channels}, or with a scheduler of learned_range ${2 * channels}`,
     )
   const pictures = async (found: NdArray<'f32'>) => ({ type: 'pictures', pictures: found }) as const
+  const entriesOf = async (embeds: NdArray<'f32'>, prompts: readonly EncodedPrompt[]) => {
+    const entries: BatchEntry[][] = []
+    for (let k = 0; k < (embeds.shape[0] as number); k++) entries.push(await project.entries(embeds.slice(0, k, k + 1), prompts))
+    await done(project)
+    return { entries: entries[0] as BatchEntry[], entriesAt: (_: number, k: number) => entries[k] as BatchEntry[] }
+  }
+  const { num_train_timesteps } = decoding.options
+  const ddim = (className: string) =>
+    schedulerFromConfig({ _class_name: className, beta_schedule: 'squaredcos_cap_v2', num_train_timesteps })
+  /** Without its variances. */
+  const mean = (guidance: number) => (output: NdArray<'f32'>) => guidedBy(guidance)(output.slice(1, 0, channels))
   return {
     text,
     side: large,
-    async *decode({ embeds, prompts, steps, guidance, superResSteps, stage, generators, signal }) {
-      const num = generators.length
-      const run = { signal, generators, seed: 0, num, preview: pictures }
-      const entries: BatchEntry[][] = []
-      for (let k = 0; k < num; k++) entries.push(await project.entries(embeds.slice(0, k, k + 1), prompts))
-      await done(project)
+    async *invert(given, { embeds, prompts, steps, stage, generators, signal }) {
+      const data = given.map((picture) => asBatch(fitted(levelsOf(picture), { height: small, width: small, mode: 'crop' })))
+      const run = { signal, generators, seed: 0, num: given.length, preview: pictures, denoiser: network }
+      const inverse = { scheduler: ddim('DDIMInverseScheduler'), schedule: { steps }, combine: mean(1) }
+      const conditions = await entriesOf(embeds, prompts.slice(-1))
+      const prepare = (_: Generator, k: number) => ({ x: data[k] as NdArray<'f32'> })
+      return yield* ofStage(stage, sampleLatents({ ...run, ...inverse, ...conditions, prepare }))
+    },
+    async *decode({ embeds, prompts, steps, guidance, superResSteps, start, stage, generators, signal }) {
+      const run = { signal, generators, seed: 0, num: generators.length, preview: pictures }
+      const own = {
+        ...{ scheduler: decoding, schedule: { steps } },
+        combine: learns ? guidedWithVariances(guidance, channels) : guidedBy(guidance),
+      }
+      const deterministic = start && {
+        ...{ scheduler: ddim('DDIMScheduler'), schedule: { steps, eta: start.eta }, combine: mean(guidance) },
+      }
       const smalls = yield* ofStage(
         stage,
         sampleLatents({
-          ...{ ...run, denoiser: network, scheduler: decoding, schedule: { steps } },
-          entries: entries[0] as BatchEntry[],
-          entriesAt: (_, picture) => entries[picture] as BatchEntry[],
-          combine: learns ? guidedWithVariances(guidance, channels) : guidedBy(guidance),
-          prepare: (generator, _, initialSigma) => ({ x: generator.randn([1, channels, small, small]).mul(initialSigma) }),
+          ...{ ...run, ...(deterministic ?? own), denoiser: network },
+          ...(await entriesOf(embeds, prompts)),
+          prepare: (generator, k, initialSigma) => ({
+            x: start?.states.slice(0, k, k + 1) ?? generator.randn([1, channels, small, small]).mul(initialSigma),
+          }),
         }),
       )
       await done(network)

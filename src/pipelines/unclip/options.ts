@@ -30,8 +30,19 @@ export const textOptions = z.object({
 
 export const variationOptions = z.object({
   image: picture.meta({ media: 'picture', description: 'a picture to vary' }),
+  vary: z.boolean().default(false).meta({
+    description:
+      "start from the noise that the picture itself comes from: what its embedding leaves open stays, but for --eta's share",
+  }),
+  interpolate: picture.optional().meta({ media: 'picture', description: 'another picture: --num pictures on the way there' }),
+  to: z.string().optional().meta({ description: 'a text that the picture is changed towards, away from the text of --from' }),
+  /** The text that the picture is changed away from; nothing in particular unless given. */
+  fromText: z.string().optional().meta({ apart: true }),
+  amount: z.number().min(0).max(1).default(0.35).meta({ description: 'of --to: how far; of several pictures, how far the last' }),
+  eta: z.number().min(0).max(1).default(0).meta({ description: 'noise that ddim and tcd renew' }),
   ...decoderOptions,
 })
+export type VariationSettings = z.output<typeof variationOptions>
 
 const pixels = z.int().positive().optional()
 const stable = {

@@ -3,6 +3,7 @@ import { type Page, page } from '../page.ts'
 import { clipImageEncoder, imageEncoder } from '../parts/image-encoder.ts'
 import { generatorsOf, ofStage } from '../sampling/run.ts'
 import { decoderParts, openDecoder } from './decoder.ts'
+import { checkEdit, editOf } from './edit.ts'
 import { textOptions, variationOptions } from './options.ts'
 import { workingPrior } from './prior.ts'
 import { encodePrompts } from './texts.ts'
@@ -78,17 +79,31 @@ export const unclipVariation: Page = page({
       },
     }
   },
-  plan: ({ decoder }, settings) => ({
-    className: 'UnCLIPImageVariationPipeline',
-    settings: inWords(decoder.side, settings),
-  }),
-  async *generate({ decoder, sees, done }, { image, seed, num, signal, ...settings }) {
-    const prompts = await encodePrompts(decoder.text, settings.guidance > 1 ? ['', ''] : [''], signal)
+  plan({ decoder }, settings) {
+    checkEdit(settings)
+    const { to, fromText, amount, eta, interpolate, vary } = settings
+    return {
+      className: 'UnCLIPImageVariationPipeline',
+      settings: {
+        ...inWords(decoder.side, settings),
+        Edit: interpolate ? 'interpolated' : to !== undefined ? `"${fromText ?? ''}" to "${to}"` : vary ? 'varied' : undefined,
+        Amount: to === undefined ? undefined : amount,
+        Eta: eta === 0 ? undefined : eta,
+      },
+    }
+  },
+  async *generate({ decoder, sees, done }, { signal, ...settings }) {
+    checkEdit(settings)
+    const { seed, num, guidance } = settings
+    const prompts = await encodePrompts(decoder.text, guidance > 1 ? ['', ''] : [''], signal)
+    const generators = generatorsOf(seed, num)
+    const edit = await editOf(settings, { decoder, sees, done, signal })
     await done(decoder.text)
-    const own = await sees.embed(image)
     await done(sees)
-    const embeds = own.expand([num, ...own.shape.slice(1)])
-    const run = { ...settings, prompts, embeds, stage: 0, generators: generatorsOf(seed, num), signal }
-    return { type: 'pictures', pictures: yield* decoder.decode(run) }
+    const { steps, superResSteps } = settings
+    const run = { steps, guidance, superResSteps, prompts, generators, signal }
+    const start = edit.starts && { states: yield* edit.starts(run), eta: settings.eta }
+    const pictures = yield* decoder.decode({ ...run, embeds: edit.embeds, start, stage: start ? 1 : 0 })
+    return { type: 'pictures', pictures }
   },
 })

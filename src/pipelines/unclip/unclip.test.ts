@@ -89,6 +89,44 @@ test('with networks freed after their work the pictures are the same', { timeout
   await pipeline.release()
 })
 
+test('a picture by way of its embedding: to another, towards a text, varied', { timeout: 120_000 }, async () => {
+  const pipeline = await pipelineOf('karlo-variation')
+  const [image, other] = [await decodeImage(unclipInput('fox')), await decodeImage(unclipInput('owl'))]
+  const run = { steps: 4, superResSteps: 3, guidance: 1, seed: 2 }
+  const made = async (options: Record<string, unknown>) => {
+    const stages = new Set<number | undefined>()
+    const result = await finish(pipeline.generate({ ...run, ...options }), ({ stage }) => stages.add(stage))
+    if (result.type !== 'pictures') throw new Error('no pictures')
+    return { pictures: imagesOf(result.pictures), stages: [...stages] }
+  }
+  const away = (a: NdArray, b: NdArray) => a.sub(b).abs().mean().item()
+  const [fox, owl] = [await made({ image, vary: true }), await made({ image: other, vary: true, seed: 4 })]
+  expect(fox.stages).toEqual([0, 1, 2])
+  const between = await made({ image, interpolate: other, num: 3 })
+  // The way begins at the one picture, each with the noise of its own, and ends at the other.
+  expect(away(between.pictures[0] as NdArray, fox.pictures[0] as NdArray)).toBeLessThan(1e-4)
+  expect(away(between.pictures[2] as NdArray, owl.pictures[0] as NdArray)).toBeLessThan(1e-4)
+  expect(away(between.pictures[1] as NdArray, fox.pictures[0] as NdArray)).toBeGreaterThan(0.01)
+  const texts = { image, fromText: 'a red fox', to: 'two frogs' }
+  const none = await made({ ...texts, amount: 0 })
+  expect(away(none.pictures[0] as NdArray, fox.pictures[0] as NdArray)).toBeLessThan(1e-4)
+  const far = await made({ ...texts, amount: 1, num: 2 })
+  expect(away(far.pictures[0] as NdArray, fox.pictures[0] as NdArray)).toBeLessThan(1e-4)
+  expect(away(far.pictures[1] as NdArray, fox.pictures[0] as NdArray)).toBeGreaterThan(0.01)
+  // With a share of DDPM's noise each picture is another.
+  const varied = await made({ image, vary: true, eta: 0.8, num: 2 })
+  expect(away(varied.pictures[0] as NdArray, varied.pictures[1] as NdArray)).toBeGreaterThan(0.01)
+  for (const [options, message] of [
+    [{ image, interpolate: other, to: 'a' }, /interpolate and to/],
+    [{ image, fromText: 'a' }, /needs one in to/],
+    [{ image, eta: 0.5 }, /eta: it renews noise/],
+  ] as const)
+    expect(() => pipeline.plan(options)).toThrow(message)
+  await expect(finish(pipeline.generate({ ...run, image, fromText: 'a', to: 'a' }))).rejects.toThrow(
+    /both texts have one embedding/,
+  )
+})
+
 test('what a run cannot do is refused before it begins', async () => {
   const image = await decodeImage(unclipInput('fox'))
   const refusals: [string, Record<string, unknown>, RegExp][] = [
