@@ -32,7 +32,7 @@ export { createDetector, type Finding, type FoundObject, loadDetector, type Scen
 export { type ClassBatches, type ClassBatchParts, createClassBatches } from './dit/class-batches.ts'
 export { loadPipeline, type Pipeline, type RunInput } from './load.ts'
 export { type ClassName, type NetworkClass, networkClasses } from './open/classes.ts'
-export { type Network, type OpenedNetwork, openNetwork, openNetworkAt } from './open/network.ts'
+export { type Network, type OpenedNetwork, openNetwork, openNetworkAt, storedIn } from './open/network.ts'
 export { autoencoder, network, optional, type Part, type PartsOf, type PartTable, scheduler } from './open/parts.ts'
 export type { ModelSource } from './open/source.ts'
 export { bundledModels, modelFolder } from './open/zoo.ts'
@@ -88,4 +88,7 @@ export {
   sdeSamplerNames,
 } from './score-sde/model.ts'
 export * from './stable-diffusion/index.ts'
+export { type AutoregressiveSampler, autoregressiveSampler } from './unclip/autoregressive.ts'
+export { likeliest, type WorkingPrior, workingPrior } from './unclip/prior.ts'
+export type { EncodedPrompt } from './unclip/texts.ts'
 export * from './upscale/index.ts'

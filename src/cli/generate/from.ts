@@ -40,6 +40,7 @@ const known: Readonly<Record<string, readonly [option: string, read: Read]>> = {
   Spacing: ['spacing', word],
   'CLIP guidance': ['clipGuidance', number],
   'Super-resolution spacing': ['superResSpacing', word],
+  'Prior candidates': ['priorCandidates', number],
   'Prior strength': ['priorStrength', number],
   'Super-resolution steps': ['superResSteps', number],
   'Clip skip': ['clipSkip', (text) => (Number(text) >= 1 ? Number(text) - 1 : undefined)],

@@ -48,7 +48,7 @@ export function priorTransformer(p: Params, config: PriorConfig): Prior {
   const projectStates = linear(p.at('encoder_hidden_states_proj'), D, width)
   const positions = p.get('positional_embedding', [1, length, width], uniform(0.02))
   const query = p.get('prd_embedding', [1, 1, width], uniform(0.02))
-  const blocks = Array.from({ length: config.num_layers }, (_, i) => block(p.at('transformer_blocks', i), width, heads))
+  const blocks = Array.from({ length: config.num_layers }, (_, i) => priorBlock(p.at('transformer_blocks', i), width, heads))
   const normIn = config.norm_in_type ? layerNorm(p.at('norm_in'), width) : (x: Tensor) => x
   const normOut = layerNorm(p.at('norm_out'), width)
   const projectOut = linear(p.at('proj_to_clip_embeddings'), width, out)
@@ -63,7 +63,7 @@ export function priorTransformer(p: Params, config: PriorConfig): Prior {
       const embedded = time2(activations[config.time_embed_act_fn](time1(encoded)))
       const tokens = [projectText(normText(textEmbeds)), embedded, projectIn(sample)].map((token) => token.unsqueeze(1))
       const sequence = concat([projectStates(context), ...tokens, query.expand([B, 1, width])], 1)
-      const mask = causal(length).add(hidden(contextMask, config))
+      const mask = causalScores(length).add(hidden(contextMask, config))
       const y = blocks.reduce((x, layer) => layer(x, mask), normIn(sequence.add(positions)))
       return projectOut(normOut(y.slice(1, length - 1, length).squeeze(1)))
     },
@@ -72,7 +72,7 @@ export function priorTransformer(p: Params, config: PriorConfig): Prior {
 }
 
 /** Attention and feed-forward, each after a norm and with its residual. */
-function block(p: Params, width: number, heads: number) {
+export function priorBlock(p: Params, width: number, heads: number) {
   const [norm1, norm3] = [layerNorm(p.at('norm1'), width), layerNorm(p.at('norm3'), width)]
   const attend = tokenAttention(p.at('attn1'), { width, heads })
   const feed = feedForward(p.at('ff'), width)
@@ -84,7 +84,7 @@ function block(p: Params, width: number, heads: number) {
 }
 
 /** No token sees those behind it: [1, 1, N, N]. */
-function causal(length: number): Tensor {
+export function causalScores(length: number): Tensor {
   const scores = Float32Array.from({ length: length * length }, (_, i) => (i % length > Math.floor(i / length) ? HIDDEN : 0))
   return constant(scores, [1, 1, length, length])
 }

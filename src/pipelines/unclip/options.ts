@@ -25,6 +25,9 @@ export const decoderOptions = {
 export const textOptions = z.object({
   prompt: z.string().meta({ description: 'what the picture shows' }),
   ...priorOptions(),
+  priorCandidates: z.int().positive().default(1).meta({
+    description: 'embeddings that the prior draws for a picture, of which the nearest to the prompt is kept; DALL·E 2 draws two',
+  }),
   ...decoderOptions,
 })
 

@@ -5,8 +5,8 @@ import { generatorsOf, ofStage } from '../sampling/run.ts'
 import { decoderParts, openDecoder } from './decoder.ts'
 import { checkEdit, editOf } from './edit.ts'
 import { textOptions, variationOptions } from './options.ts'
-import { workingPrior } from './prior.ts'
-import { encodePrompts } from './texts.ts'
+import { likeliest, workingPrior } from './prior.ts'
+import { type EncodedPrompt, encodePrompts } from './texts.ts'
 
 /** What both take to a picture's metadata. */
 const inWords = (side: number, { steps, guidance, superResSteps }: Pick<RunWords, 'steps' | 'guidance' | 'superResSteps'>) => ({
@@ -38,25 +38,35 @@ export const unclip: Page = page({
       },
     }
   },
-  plan: ({ decoder }, { priorSteps, priorGuidance, ...settings }) => ({
+  plan: ({ decoder }, { priorSteps, priorGuidance, priorCandidates, ...settings }) => ({
     className: 'UnCLIPPipeline',
-    settings: { ...inWords(decoder.side, settings), 'Prior steps': priorSteps, 'Prior CFG scale': priorGuidance },
+    settings: {
+      ...inWords(decoder.side, settings),
+      'Prior steps': priorSteps,
+      'Prior CFG scale': priorGuidance,
+      ...(priorCandidates > 1 && { 'Prior candidates': priorCandidates }),
+    },
   }),
-  async *generate({ decoder, prior, done }, { prompt, priorSteps, priorGuidance, seed, num, signal, ...settings }) {
+  async *generate(
+    { decoder, prior, done },
+    { prompt, priorSteps, priorGuidance, priorCandidates, seed, num, signal, ...settings },
+  ) {
     // Either guidance makes both parts run with the empty prompt, as in diffusers.
     const guided = priorGuidance > 1 || settings.guidance > 1
     const prompts = await encodePrompts(decoder.text, guided ? ['', prompt] : [prompt], signal)
     await done(decoder.text)
     const generators = generatorsOf(seed, num)
-    const embeds = yield* ofStage(
+    const own = prompts.at(-1) as EncodedPrompt
+    const times = <T>(value: T): T[] => Array<T>(priorCandidates).fill(value)
+    const drawn = yield* ofStage(
       0,
       prior.sample({
-        ...{ texts: prompts.slice(-1), from: guided ? prompts.slice(0, 1) : undefined, generators, signal },
+        ...{ texts: times(own), from: guided ? times(prompts[0] as EncodedPrompt) : undefined, generators, signal },
         ...{ guidance: priorGuidance, steps: priorSteps },
       }),
     )
     await done(prior)
-    const decoded = { ...settings, prompts, embeds: embeds.reshape([num, -1]), stage: 1, generators, signal }
+    const decoded = { ...settings, prompts, embeds: likeliest(drawn, own.textEmbeds), stage: 1, generators, signal }
     return { type: 'pictures', pictures: yield* decoder.decode(decoded) }
   },
 })

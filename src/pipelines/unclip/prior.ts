@@ -58,6 +58,25 @@ const sideBySide = (texts: readonly EncodedPrompt[]): BatchEntry => {
   return { textEmbeds: all('textEmbeds'), context: all('context'), contextMask: all('contextMask') }
 }
 
+/**
+ * Of several embeddings drawn for a text, the one nearest to it, as DALL·E 2 keeps one of two (Ramesh et al. 2022, section 2.2): drawn
+ * [num, K, D], the text's [1, D] → [num, D].
+ */
+export function likeliest(drawn: NdArray<'f32'>, textEmbeds: NdArray): NdArray<'f32'> {
+  const [num, K, D] = drawn.shape as [number, number, number]
+  const rows = Array.from({ length: num }, (_, picture) => {
+    const own = Array.from({ length: K }, (_, k) =>
+      drawn
+        .slice(0, picture, picture + 1)
+        .slice(1, k, k + 1)
+        .reshape([1, D]),
+    )
+    const near = own.map((one) => one.dot(textEmbeds))
+    return own[near.indexOf(Math.max(...near))] as NdArray<'f32'>
+  })
+  return NdArray.concat(rows)
+}
+
 /** @throws ArgumentError where it predicts embeddings of another width than it takes */
 export function workingPrior(
   prior: OpenedNetwork<'PriorTransformer'>,

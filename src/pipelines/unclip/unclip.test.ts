@@ -7,8 +7,8 @@ import { type UnclipCase, unclipCases, unclipCheckpoint, unclipInput, unclipPict
 import { readJson } from '../../checkpoints/json.ts'
 import { LangevinError } from '../../core/errors.ts'
 import { decodeImage, decodeMask, imagesOf, toPixels } from '../../images/index.ts'
-import type { NdArray } from '../../runtime/ndarray.ts'
-import { finish, loadPipeline, type Pipeline, type Result } from '../index.ts'
+import { NdArray } from '../../runtime/ndarray.ts'
+import { finish, likeliest, loadPipeline, type Pipeline, type Result } from '../index.ts'
 
 const scratch = mkdtempSync(join(tmpdir(), 'langevin-unclip-'))
 const folders = new Map<string, string>()
@@ -80,6 +80,12 @@ test('previews on the way, of the prior its embedding; a signal ends a run', asy
   ])
   stop.abort(new Error('enough'))
   await expect(run.next()).rejects.toThrow('enough')
+})
+
+test('of several embeddings the nearest to the text is kept', () => {
+  const drawn = NdArray.from([1, 0, 0, 2, 3, 0, 0, 1], [2, 2, 2])
+  expect([...likeliest(drawn, NdArray.from([0, 1], [1, 2])).data]).toEqual([0, 2, 0, 1])
+  expect([...likeliest(drawn, NdArray.from([1, 0], [1, 2])).data]).toEqual([1, 0, 3, 0])
 })
 
 test('with networks freed after their work the pictures are the same', { timeout: 60_000 }, async () => {

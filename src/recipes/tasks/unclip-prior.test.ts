@@ -1,0 +1,77 @@
+import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, expect, test } from 'vitest'
+import { saveModel } from '../../checkpoints/index.ts'
+import { clip, clipConfig } from '../../models/clip/index.ts'
+import { Params } from '../../nn/params.ts'
+import { finish, loadPipeline } from '../../pipelines/index.ts'
+import { Generator } from '../../runtime/random.ts'
+import { runTraining } from '../../training/run.ts'
+import { parseRecipe, prepare } from '../index.ts'
+
+const desk = mkdtempSync(join(tmpdir(), 'langevin-unclip-prior-'))
+afterAll(() => rmSync(desk, { recursive: true }))
+
+/** A CLIP that has learnt nothing, of texts and pictures of 16 channels. */
+function clipFolder(hidden: number): string {
+  const dir = join(desk, `clip-${hidden}`)
+  cpSync(fileURLToPath(new URL('../../../parity/fixtures/tokenizer/sd1', import.meta.url)), dir, { recursive: true })
+  const text = { hidden_size: hidden, intermediate_size: 24, num_hidden_layers: 1, num_attention_heads: 2, vocab_size: 1000 }
+  const ends = { max_position_embeddings: 16, eos_token_id: 2 }
+  const vision = {
+    hidden_size: 16,
+    intermediate_size: 24,
+    num_hidden_layers: 1,
+    num_attention_heads: 2,
+    image_size: 16,
+    patch_size: 8,
+  }
+  const fields = { projection_dim: 16, text_config: { ...text, ...ends }, vision_config: vision }
+  const p = new Params()
+  clip(p, clipConfig(fields, 'clip'))
+  saveModel(dir, { architectures: ['CLIPModel'], model_type: 'clip', ...fields }, p.initialise(new Generator(1)))
+  return dir
+}
+const recipe = {
+  data: { kind: 'scenes', styles: ['noto'], nouns: ['fox', 'star', 'donut'], lattice: { cells: 4, sides: [3, 4] } },
+  clip: clipFolder(16),
+  pool: 16,
+  prior: { num_layers: 1, num_attention_heads: 2, attention_head_dim: 8 },
+  training: { learning_rate: 0.01, train_batch_size: 8, max_train_steps: 30, validation_steps: 30, lr_warmup_steps: 2, threads: 1, ema_decay: 0 },
+}
+async function trained(name: string, recipe: object) {
+  const { job, config } = await prepare(parseRecipe(recipe, name))
+  const dir = join(desk, name)
+  await runTraining(job, config, { dir, stream: { write: () => {} } })
+  const rows = readFileSync(join(dir, 'log.csv'), 'utf8').trim().split('\n')
+  const measured = readFileSync(join(dir, 'validation.csv'), 'utf8')
+  return { model: join(dir, 'model'), measured, losses: rows.slice(1).map((row) => Number(row.split(',')[1])) }
+}
+const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length
+
+test('a diffusion prior learns embeddings; its folder draws them', { timeout: 120_000 }, async () => {
+  const { model, measured, losses } = await trained('prior', { recipe: 'unclip-prior', ...recipe })
+  expect(mean(losses.slice(20))).toBeLessThan(mean(losses.slice(0, 3)) - 0.05)
+  expect(measured).toMatch(/cos_prior/)
+  const prior = await loadPipeline(model, { threads: 1 })
+  expect(prior.className).toBe('KandinskyV22PriorPipeline')
+  const made = await finish(prior.generate({ prompt: 'a fox', priorSteps: 3 }))
+  if (made.type !== 'latents') throw new Error('no embeddings')
+  expect([made.latents.shape, made.latents.allFinite()]).toEqual([[1, 2, 16], true])
+  await prior.release()
+})
+
+test('an autoregressive prior learns their codes', { timeout: 120_000 }, async () => {
+  const own = { ...recipe.prior, components: 4, buckets: 8, likeness_buckets: 4 }
+  const { model, losses } = await trained('codes', { recipe: 'unclip-ar-prior', ...recipe, prior: own })
+  // Below a guess of one of 8.
+  expect(mean(losses.slice(20))).toBeLessThan(Math.min(Math.log(8), mean(losses.slice(0, 3)) - 0.05))
+  expect(readFileSync(join(model, 'prior', 'codes.safetensors')).length).toBeGreaterThan(100)
+})
+
+test('a CLIP of two widths is refused', async () => {
+  const job = async () => (await prepare(parseRecipe({ recipe: 'unclip-prior', ...recipe, clip: clipFolder(12) }, 'x'))).job
+  await expect(job()).rejects.toThrow(/states of 12 channels and embeddings of 16/)
+})
