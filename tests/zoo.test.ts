@@ -1,6 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { largeScenes, sceneDataset } from '../src/data/index.ts'
+import { resize } from '../src/images/index.ts'
 import {
   bundledModels,
   finish,
@@ -9,6 +11,7 @@ import {
   loadDetector,
   loadPipeline,
   loadStableDiffusion,
+  loadUpscaler,
   modelFolder,
 } from '../src/pipelines/index.ts'
 import { stickersSchema } from '../src/recipes/data.ts'
@@ -48,6 +51,23 @@ test.each(ofClass('StableDiffusionPipeline'))('%s draws what it is told, the sam
   const redness = (pictures: typeof red) => pictures.slice(1, 0, 1).mean().item() - pictures.slice(1, 2, 3).mean().item()
   expect(redness(red)).toBeGreaterThan(redness(blue) + 0.2)
 })
+
+test.each(bundledModels().filter((model) => JSON.parse(read(model, 'recipe.json')).recipe === 'upscaler'))(
+  '%s enlarges stickers that training did not show better than a bicubic filter',
+  async (model) => {
+    const scenes = await sceneDataset({ size: 64, split: 'icons', seed: 5 })
+    const large = await largeScenes(256)([0, 1].map(scenes.sceneAt))
+    const small = resize(large, { width: 64, height: 64, kernel: 'bicubic', range: [-1, 1] })
+    const unit = (x: NdArray<'f32'>) => x.map((value) => Math.round((value + 1) * 127.5) / 255)
+    const psnr = (made: NdArray<'f32'>) => -10 * Math.log10(made.sub(unit(large)).square().mean().item())
+    const bicubic = resize(unit(small), { width: 256, height: 256, kernel: 'bicubic', range: [0, 1] })
+    const upscaler = loadUpscaler(model, { threads: 1 })
+    const made: NdArray<'f32'>[] = []
+    for (const picture of [0, 1].map((i) => unit(small).row(i))) made.push(await finish(upscaler.upscale(picture)))
+    await upscaler.release()
+    expect(psnr(NdArray.stack(made))).toBeGreaterThan(psnr(bicubic) + 0.5)
+  },
+)
 
 test.each(ofClass('DiTPipeline'))('%s draws the class that it is told, the same for the same seed', async (model) => {
   const dit = await loadPipeline(model)

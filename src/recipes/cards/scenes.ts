@@ -32,7 +32,7 @@ export async function publishScenes(
     const { num, photographs, classifier } = evaluate
     const asked = { num: Math.min(num, MOST_PICTURES), photographs, classifier, upscalers: [dir] }
     const evaluation = await evaluateUpscalers(asked, watch)
-    return save(evaluation, upscalerCard(card, evaluation))
+    return save({ ...evaluation, model: name }, upscalerCard(card, evaluation))
   }
   const found = await evaluateTextToImage(dir, data, evaluate, watch)
   save(found.evaluation, await textToImageCard(card, found))
