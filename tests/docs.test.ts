@@ -64,8 +64,6 @@ beforeAll(() => {
   symlinkSync(join(root, 'parity/fixtures/dalle'), join(desk, 'dalle'), 'junction')
   symlinkSync(join(root, 'parity/fixtures/text'), join(desk, 'language'), 'junction')
   for (const name of ['one', 'two']) ifCheckpoint(name, join(desk, 'deepfloyd'))
-  for (const name of ['karlo', 'kandinsky', 'kandinsky-prior']) unclipCheckpoint(name, join(desk, 'unclip'))
-})
   glideCheckpoint(join(desk, 'glide'))
   symlinkSync(join(root, 'parity/fixtures/unclip/inputs'), join(desk, 'inputs'), 'junction')
   for (const name of ['karlo', 'karlo-variation', 'kandinsky', 'kandinsky-prior']) unclipCheckpoint(name, join(desk, 'unclip'))
