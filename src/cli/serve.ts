@@ -37,7 +37,16 @@ export const serve = defineCommand({
     const board = terminal ? new Board(io, () => waiting()) : undefined
     const server = await startServer({
       ...settings,
-      ...{ host: given.host, port: given.port, users, log, limit: given.limit, keepBytes: given.keepSize === undefined ? undefined : given.keepSize * 1e9, processes: given.workers, model: given.model },
+      ...{
+        host: given.host,
+        port: given.port,
+        users,
+        log,
+        limit: given.limit,
+        keepBytes: given.keepSize === undefined ? undefined : given.keepSize * 1e9,
+        processes: given.workers,
+        model: given.model,
+      },
       ...{ hosts: given.allowHost, origins: given.allowOrigin, aliases: aliasesOf(given.alias) },
       ...(given.moderation !== undefined && { moderate: await moderationIn(given.moderation) }),
       ...(board && { onJob: board.tell }),

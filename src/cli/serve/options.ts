@@ -55,7 +55,11 @@ export const serving = {
   limit: z.int().positive().default(100).meta({ description: 'jobs that may wait; more are answered 429' }),
   allowHost: z.array(z.string()).default([]).meta({ description: 'a host name that requests may be for, as behind a proxy' }),
   allowOrigin: z.array(z.string()).default([]).meta({ description: 'pages that may ask, as https://studio.example; * for any' }),
-  keepSize: z.number().positive().optional().meta({ description: 'GB of files that are kept; the oldest jobs that have ended go first' }),
+  keepSize: z
+    .number()
+    .positive()
+    .optional()
+    .meta({ description: 'GB of files that are kept; the oldest jobs that have ended go first' }),
   moderation: z.string().optional().meta({ description: 'a module whose default export refuses requests by giving a reason' }),
   log: z.string().optional().meta({ description: 'a file for the log, or - for standard error' }),
 }

@@ -39,7 +39,15 @@ const recipe = {
   clip: clipFolder(16),
   pool: 16,
   prior: { num_layers: 1, num_attention_heads: 2, attention_head_dim: 8 },
-  training: { learning_rate: 0.01, train_batch_size: 8, max_train_steps: 30, validation_steps: 30, lr_warmup_steps: 2, threads: 1, ema_decay: 0 },
+  training: {
+    learning_rate: 0.01,
+    train_batch_size: 8,
+    max_train_steps: 30,
+    validation_steps: 30,
+    lr_warmup_steps: 2,
+    threads: 1,
+    ema_decay: 0,
+  },
 }
 async function trained(name: string, recipe: object) {
   const { job, config } = await prepare(parseRecipe(recipe, name))
