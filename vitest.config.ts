@@ -4,16 +4,13 @@ import { defineConfig } from 'vitest/config'
 
 const all = ['src/**/*.test.ts', 'tests/**/*.test.ts']
 const slow = ['**/*.slow.test.ts']
-const faults = ['**/*.faults.test.ts']
 const cache = join(import.meta.dirname, '.cache/tests')
 
-/** `npm test` runs the quick tests, `npm run test:slow` those named `*.slow.test.ts`, `npm run test:faults` those named `*.faults.test.ts`. */
+/** `npm test` runs the quick tests, `npm run test:slow` (mode `slow`) those named `*.slow.test.ts`. */
 export default defineConfig(({ mode }) => ({
   test: {
     pool: 'forks',
-    ...(mode === 'slow' || mode === 'faults'
-      ? { include: mode === 'slow' ? slow : faults, testTimeout: 600_000, fileParallelism: mode === 'slow' }
-      : { include: all, exclude: [...slow, ...faults], testTimeout: 30_000 }),
+    ...(mode === 'slow' ? { include: slow, testTimeout: 600_000 } : { include: all, exclude: slow, testTimeout: 30_000 }),
     hookTimeout: 60_000,
     // A file of tests a core, ONNX Runtime on one: its threads would wait for each other longer than they work.
     maxWorkers: availableParallelism(),

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 
@@ -82,50 +82,5 @@ export async function until<T>(
     if (found) return found
     if (Date.now() - began > patience) throw new Error(`not so within ${patience} ms: ${look}`)
     await new Promise((later) => setTimeout(later, 50))
-  }
-}
-
-/** The number of a process's child whose command line has a word. */
-export function childOf(parent: number, word: string): number
-export function childOf(parent: number, word: string, optional: true): number | undefined
-export function childOf(parent: number, word: string, optional = false): number | undefined {
-  for (const name of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
-    try {
-      const ppid = Number(readFileSync(`/proc/${name}/stat`, 'utf8').split(') ').at(-1)?.split(' ')[1])
-      if (ppid === parent && readFileSync(`/proc/${name}/cmdline`, 'utf8').includes(word)) return Number(name)
-    } catch {
-      // It has ended meanwhile.
-    }
-  }
-  if (optional) return undefined
-  throw new Error(`process ${parent} has no child with ${word}`)
-}
-
-/** A `langevin worker` beside a server of this host. */
-export async function startWorker(
-  data: string,
-  flags: readonly string[] = [],
-  env: NodeJS.ProcessEnv = {},
-): Promise<{ readonly child: ChildProcess; stop(): Promise<void> }> {
-  const main = resolve(import.meta.dirname, '../../src/cli/main.ts')
-  const child = spawn(process.execPath, [main, 'worker', '--data', data, ...flags], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-    env: { ...process.env, ...env },
-  })
-  const ended = new Promise((end) => child.once('exit', end))
-  let log = ''
-  await new Promise<void>((ready, failed) => {
-    child.stderr?.on('data', (chunk: Buffer) => {
-      log += chunk
-      if (log.includes('takes jobs')) ready()
-    })
-    child.once('exit', (code) => failed(new Error(`langevin worker ended with ${code}: ${log}`)))
-  })
-  return {
-    child,
-    async stop() {
-      if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL')
-      await ended
-    },
   }
 }
