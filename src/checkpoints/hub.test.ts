@@ -143,7 +143,7 @@ test('a single file, a folder and a file on the disk, and names that cannot be',
   mkdirSync(join(cache, 'mine'))
   expect(await resolveModel(join(cache, 'mine'))).toEqual({ kind: 'folder', path: join(cache, 'mine') })
   expect(await resolveModel(file.path)).toEqual({ kind: 'file', path: file.path })
-  for (const name of ['nothing', '../x', 'a/..', 'org/name/../../x', '/etc/none/here'])
+  for (const name of ['nothing', '../no-such-folder', 'a/..', 'org/name/../../x', '/etc/none/here'])
     await expect(resolveModel(name, { endpoint, cache })).rejects.toThrow(HubError)
 })
 
