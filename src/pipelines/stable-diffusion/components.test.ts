@@ -93,7 +93,7 @@ test('a class that is not known is told with those that are', async () => {
   expect(scheduler).toContain('unknown scheduler class OtherScheduler; known classes: DDPMScheduler')
   const field = await told((dir) =>
     json(join(dir, 'unet/config.json'), (fields) => {
-      fields.down_block_types = ['KDownBlock2D', 'DownBlock2D']
+      fields.down_block_types = ['OtherBlock2D', 'DownBlock2D']
     }),
   )
   expect(field).toContain('DIR/unet')
