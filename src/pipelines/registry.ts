@@ -4,6 +4,7 @@ import { deepFloydIf } from './deepfloyd-if/page.ts'
 import { deepFloydIfSuperResolution } from './deepfloyd-if/super-resolution.ts'
 import { dit } from './dit/page.ts'
 import { glidePage } from './glide/page.ts'
+import { imagen2 } from './imagen2/page.ts'
 import { kandinsky } from './kandinsky/page.ts'
 import { kandinskyPriorPage } from './kandinsky/prior-page.ts'
 import { latentUpscale } from './latent-upscale/page.ts'
@@ -36,6 +37,7 @@ export const pages: readonly Page[] = [
   kandinsky,
   kandinskyPriorPage,
   latentUpscale,
+  imagen2,
   sr3,
   glidePage,
 ]

@@ -46,6 +46,7 @@ export function describe(
       Size: Size ?? size,
       Model: publicName(given.model).replace(/\.safetensors$/, ''),
       ...more,
+      References: names(given.reference),
       ControlNet: names(given.controlnet),
       'IP-Adapter': given.ipAdapter.map(weighted).join('; ') || undefined,
       'T2I-Adapter': given.adapter.map(weighted).join('; ') || undefined,

@@ -95,6 +95,7 @@ const needing: Readonly<Record<string, string>> = {
   ControlNet: '--controlnet and --control',
   'IP-Adapter': '--ip-adapter and --ip-adapter-image',
   'T2I-Adapter': '--adapter and --adapter-image',
+  References: '--reference',
   'Initial noise': '--latents',
   'Prompt embeddings': '--prompt-embeds',
   'Picture embeddings': '--image-embeds',

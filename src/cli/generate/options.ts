@@ -23,6 +23,9 @@ const opening = {
   ipAdapter: files.meta({ description: 'an IP-Adapter, FILE or FILE:SCALE; several each with its --ip-adapter-image' }),
   ipAdapterImage: files.meta({ description: 'the picture that an IP-Adapter shows the model beside the prompt' }),
   imageEncoder: z.string().optional().meta({ description: "the IP-Adapters' image encoder, where none is beside them" }),
+  reference: files.meta({
+    description: 'a picture that the prompt names, the first [ref#1], the second [ref#2], for models that mix text and pictures',
+  }),
   adapter: files.meta({ description: 'a T2I-Adapter, DIR or DIR:SCALE; several each with its --adapter-image' }),
   adapterImage: files.meta({ description: 'the control image of a T2I-Adapter' }),
   region: z.array(z.string()).default([]).meta({

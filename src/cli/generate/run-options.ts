@@ -76,6 +76,7 @@ export async function runOptionsOf(given: Options): Promise<Record<string, unkno
     )
   const imagePrompts = await shown(given.ipAdapter, given.ipAdapterImage)
   const adapters = await shown(given.adapter, given.adapterImage)
+  const references = await Promise.all(given.reference.map((path) => decodeImage(path)))
   const regions = await Promise.all(given.region.map(regionOf))
   return {
     ...found,
@@ -84,6 +85,7 @@ export async function runOptionsOf(given: Options): Promise<Record<string, unkno
     ...(controls.length > 0 && { controls }),
     ...(imagePrompts.length > 0 && { imagePrompts }),
     ...(adapters.length > 0 && { adapters }),
+    ...(references.length > 0 && { references }),
     ...(regions.length > 0 && { regions }),
   }
 }

@@ -6,7 +6,7 @@ import type { Generator } from '../../runtime/random.ts'
 import type { OpenedNetwork } from '../open/network.ts'
 import { network, optional, type PartsOf, scheduler } from '../open/parts.ts'
 import type { Generation, Opened, Releasable } from '../page.ts'
-import { type Denoiser, denoiser } from '../parts/denoiser.ts'
+import { type BatchEntry, type Denoiser, denoiser } from '../parts/denoiser.ts'
 import { t5Encoder, t5TextEncoder, type WorkingT5Encoder } from '../parts/t5-encoder.ts'
 import { traceUnet } from '../parts/unet.ts'
 import { type Combine, guidedBy } from '../sampling/guidance.ts'
@@ -140,12 +140,19 @@ export function startFrom(
   return { x: picture, blend: (x, level, call) => within(begun(x, level, call)), postprocess: within }
 }
 
+interface StageRun extends Pick<LatentRun, 'prepare'> {
+  /** Of the small picture's noise. */
+  readonly level?: number
+  /** What the network sees besides the texts. */
+  seeing?(entries: readonly BatchEntry[]): readonly BatchEntry[]
+}
+
 /** Samples a stage's pictures. */
 export async function* runStage(
   stage: Stage,
   plan: IfPlan,
   settings: Omit<BaseSettings, 'image'>,
-  { prepare, level }: Pick<LatentRun, 'prepare'> & { readonly level?: number },
+  { prepare, level, seeing = (entries) => entries }: StageRun,
 ): Generation {
   const { text, network, channels, config, mark, side, done } = stage
   const { scheduler, grid, guidance, start } = plan
@@ -160,7 +167,7 @@ export async function* runStage(
   const labels = level === undefined ? {} : levelLabels(config, level)
   const pictures = yield* sampleLatents({
     ...{ denoiser: network, scheduler, seed, num, signal },
-    entries: (guided ? texts : texts.slice(-1)).map((entry) => ({ ...entry, ...labels })),
+    entries: seeing(guided ? texts : texts.slice(-1)).map((entry) => ({ ...entry, ...labels })),
     schedule: scheduleOf(scheduler, { ...grid, start, eta }),
     combine: combined(channels, guidance, learns(scheduler)),
     prepare,

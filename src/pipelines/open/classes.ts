@@ -49,6 +49,8 @@ import {
   pixartTransformer,
   priorConfig,
   priorTransformer,
+  referenceEncoder,
+  referenceEncoderConfig,
   renameClipText,
   renameClipVision,
   renameDalle,
@@ -105,6 +107,7 @@ const entry = <C, F>(spec: NetworkClass<C, F>) => spec
 export const networkClasses = {
   UNet2DModel: entry({ config: unet2dConfig, build: (p, config) => unet2d(p, config), rename: renameAttention }),
   UNet2DConditionModel: entry({ config: unet2dConditionConfig, build: (p, config) => unet2dCondition(p, config) }),
+  ReferenceEncoder: entry({ config: referenceEncoderConfig, build: referenceEncoder }),
   EfficientUNet: entry({ config: efficientUnetConfig, build: (p, config) => efficientUnet(p, config) }),
   ControlNetModel: entry({ config: controlNetConfig, build: controlNet }),
   SD3ControlNetModel: entry({ config: sd3ControlNetConfig, build: sd3ControlNet }),

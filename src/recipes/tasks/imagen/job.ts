@@ -7,7 +7,7 @@ import { t5Encoder } from '../../../models/t5/index.ts'
 import { Params } from '../../../nn/params.ts'
 import { alignedBilinear } from '../../../pipelines/images/bilinear.ts'
 import { NdArray } from '../../../runtime/ndarray.ts'
-import type { Generator } from '../../../runtime/random.ts'
+import { Generator } from '../../../runtime/random.ts'
 import { cleanCaption } from '../../../text/index.ts'
 import { scenesOf } from '../../data.ts'
 import { heldOutSet } from '../../held-out.ts'
@@ -16,6 +16,7 @@ import { trainedModel, valuesIn } from '../../stored.ts'
 import { cropped, keptPictures, SMALL, sceneDrawer, shrunk } from '../cascade/pictures.ts'
 import { picturesBy } from '../cascade/preview.ts'
 import { fixedPrompts } from '../text-to-image/fixed-prompts.ts'
+import { styleReferences } from './references.ts'
 import { type Imagen, imagenSchema, scaleOf } from './schema.ts'
 import { frozenText, saveStage, stageNetwork } from './stage.ts'
 
@@ -43,7 +44,11 @@ export const imagenType: RecipeType<typeof imagenSchema> = {
     const params = new Params()
     const shape = [batchSize, 3, crop, crop]
     const ids = (name: string) => input(name, [batchSize, tokens], 'i64')
-    const context = t5Encoder(Params.frozen(text.weights), text.config)(ids('tokens'), ids('mask'))
+    const states = t5Encoder(Params.frozen(text.weights), text.config)(ids('tokens'), ids('mask'))
+    const { references: fields } = recipe
+    const references =
+      fields && (await styleReferences({ fields, params, width: text.config.d_model, batchSize, data, seed, pool }))
+    const context = references ? references.context(states) : states
     const x = input('x', shape)
     const told = augmentation.kind === 'noise' && scale !== undefined ? { classLabels: input('level', [batchSize]) } : {}
     const sample = scale === undefined ? x : concat([x, input('small', shape)], 1)
@@ -51,11 +56,12 @@ export const imagenType: RecipeType<typeof imagenSchema> = {
       .build(params)(sample, input('t', [batchSize]), context, told)
       .slice(1, 0, 3)
     const error = predicted.sub(input('target', shape)).square().mean()
-    const save = (weights: ReadonlyMap<string, NdArray>, dir: string) => saveStage(dir, { network, weights, text, recipe })
+    const save = (weights: ReadonlyMap<string, NdArray>, dir: string) =>
+      saveStage(dir, { network, weights, text, recipe, references })
 
     /** Texts as the encoder takes them. */
     const framed = (texts: readonly string[]) => {
-      const all = texts.map((one) => text.tokenizer.frame(text.tokenizer.encode(cleanCaption(one)), tokens))
+      const all = texts.map((one) => text.tokenizer.frame(text.tokenizer.encode(one), tokens))
       const rows = (of: 'ids' | 'mask') =>
         new NdArray(
           BigInt64Array.from(
@@ -67,6 +73,8 @@ export const imagenType: RecipeType<typeof imagenSchema> = {
         )
       return { tokens: rows('ids'), mask: rows('mask') }
     }
+    const before = recipe.pretrained === undefined ? undefined : trainedModel(recipe.pretrained)
+    const seen = (all: readonly (boolean | undefined)[]) => NdArray.from(all.map(Number), [batchSize, 1, 1])
     const uniform = (generator: Generator) => Array.from(generator.rand([batchSize]).data, (u) => 1 / steps + u * (1 - 1 / steps))
 
     return {
@@ -74,12 +82,15 @@ export const imagenType: RecipeType<typeof imagenSchema> = {
         params,
         loss: error,
         metrics: { error },
-        ...(recipe.pretrained !== undefined && { start: valuesIn(join(trainedModel(recipe.pretrained), 'unet'), params) }),
+        ...(before !== undefined && { start: references?.start(before) ?? valuesIn(join(before, 'unet'), params) }),
         async batch(generator) {
-          const positions = Array.from({ length: batchSize }, () => generator.bits() % pool)
-          const captions = positions.map((at) => dataset.captionAt(at, generator.bits()).text)
+          const first = Array.from({ length: batchSize }, () => generator.bits() % pool)
+          const shown = await references?.draw(dataset, first, generator)
+          const positions = shown?.positions ?? first
+          const captions = shown?.texts ?? positions.map((at) => cleanCaption(dataset.captionAt(at, generator.bits()).text))
           const left = generator.rand([batchSize]).data
-          const kept = captions.map((caption, i) => ((left[i] as number) < recipe.condition_dropout ? '' : caption))
+          const told = positions.map((_, i) => (left[i] as number) >= recipe.condition_dropout)
+          const kept = captions.map((caption, i) => (told[i] ? caption : ''))
           const parts: NdArray<'f32'>[][] = []
           for (const position of positions) {
             const large = await pictureAt(position)
@@ -93,6 +104,7 @@ export const imagenType: RecipeType<typeof imagenSchema> = {
             t: numbered(times),
             target: diffusion.target(prediction, clean, noise, times),
             ...framed(kept),
+            ...(shown && { reference: shown.pictures, referenceTold: seen(shown.named.map((named, i) => named && told[i])) }),
           }
           if (scale === undefined) return feeds
           if (augmentation.kind !== 'noise') return { ...feeds, small: all(1) }
@@ -104,6 +116,15 @@ export const imagenType: RecipeType<typeof imagenSchema> = {
         const count = Math.min(preview?.num ?? 8, 32)
         const options = { steps: Math.min(preview?.steps ?? 20, steps), guidance: 3, seed: 0 }
         const written = (dir: string) => save(weights, dir)
+        if (references) {
+          const positions = Array.from({ length: count }, (_, i) => i)
+          const { prompts, pictures, named } = await references.draw(dataset, positions, new Generator(seed))
+          const each = prompts.map((prompt, i) => {
+            const picture = pictures.slice(0, i, i + 1)
+            return { prompt, references: named[i] ? [picture.reshape(picture.shape.slice(2))] : [] }
+          })
+          return encodePng(imageGrid(await picturesBy(written, undefined, options, each), { columns: Math.min(8, count) }))
+        }
         if (low === undefined) {
           const prompts = (recipe.validation_prompts ?? fixedPrompts).slice(0, count).map((prompt) => ({ prompt }))
           return encodePng(imageGrid(await picturesBy(written, undefined, options, prompts), { columns: Math.min(8, count) }))

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { ArgumentError } from '../../../core/errors.ts'
 import { scenesSchema } from '../../data.ts'
+import { referencesSchema } from './references.ts'
 
 /** One stage of a cascade from texts that a frozen T5 reads. Fields of the networks are diffusers'. */
 export const imagenSchema = z.object({
@@ -11,14 +12,16 @@ export const imagenSchema = z.object({
   low_resolution: z.int().positive().optional(),
   /** Pixels a side of the parts of pictures that one step of such a stage sees; the whole picture unless given. */
   crop: z.int().positive().optional(),
-  /** A folder with `text_encoder/`, a T5, and `tokenizer/`; its folder or name. It does not learn. */
-  text: z.string(),
+  /** A T5, or a folder with `text_encoder/`, a T5, and `tokenizer/`: its folder or name. It does not learn. */
+  text: z.string().default('stickers-t5'),
   /** Tokens that a text is cut or padded to. */
   tokens: z.int().positive().default(77),
   /** The network: a `UNet2DConditionModel`, with the blocks of DeepFloyd IF unless others are named, or an `EfficientUNet`. */
   unet: z.looseObject({ _class_name: z.enum(['UNet2DConditionModel', 'EfficientUNet']).default('UNet2DConditionModel') }),
   /** A trained stage of the same network to go on from, by its folder or name. */
   pretrained: z.string().optional(),
+  /** Of a first stage: prompts name a picture beside the words, from which the style is taken (a reconstruction of Imagen 2). */
+  references: referencesSchema.optional(),
   scheduler: z
     .strictObject({
       num_train_timesteps: z.int().positive().default(1000),
@@ -43,7 +46,8 @@ export const imagenSchema = z.object({
 export type Imagen = z.infer<typeof imagenSchema>
 
 /** How many times a stage enlarges; undefined for the first. @throws ArgumentError for sizes that do not go together */
-export function scaleOf({ resolution, low_resolution: low, crop }: Imagen): number | undefined {
+export function scaleOf({ resolution, low_resolution: low, crop, references }: Imagen): number | undefined {
+  if (references && low !== undefined) throw new ArgumentError('references: only a first stage takes pictures that prompts name')
   if (low === undefined) {
     if (crop !== undefined) throw new ArgumentError('crop: the first stage makes whole pictures: leave it out')
     return undefined

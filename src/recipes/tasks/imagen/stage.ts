@@ -1,4 +1,4 @@
-import { cpSync } from 'node:fs'
+import { cpSync, existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { loadConfig, matchWeights, openWeights, saveConfig, saveModel, writeModelIndex } from '../../../checkpoints/index.ts'
 import type { Tensor } from '../../../core/tensor.ts'
@@ -9,23 +9,33 @@ import { Params } from '../../../nn/params.ts'
 import type { NdArray } from '../../../runtime/ndarray.ts'
 import { T5Tokenizer } from '../../../text/index.ts'
 import { inMemory } from '../../stored.ts'
+import { saveT5Encoder, storedT5 } from '../text-to-image/pipeline-folder.ts'
+import type { StyleReferences } from './references.ts'
 import type { Imagen } from './schema.ts'
 
 /** A T5 that does not learn, with its tokenizer. */
 export interface FrozenText {
   readonly dir: string
+  /** Whether the folder is a T5's, decoder and all, and not a pipeline's. */
+  readonly whole: boolean
   readonly config: T5Config
   readonly weights: ReadonlyMap<string, NdArray>
   readonly tokenizer: T5Tokenizer
 }
 
+/** From a pipeline's folder with `text_encoder/` and `tokenizer/`, or a whole T5's. */
 export function frozenText(dir: string): FrozenText {
-  const place = join(dir, 'text_encoder')
+  const own = join(dir, 'text_encoder')
+  if (!existsSync(own) && existsSync(join(dir, 'tokenizer.json'))) {
+    const { config, weights, tokenizer } = storedT5(dir)
+    return { dir, whole: true, config, weights: inMemory(weights), tokenizer }
+  }
+  const place = own
   const config = t5Config(loadConfig(place), join(place, 'config.json'))
   const p = new Params()
   t5Encoder(p, config)
   const weights = inMemory(matchWeights(p.tensors, t5EncoderWeights(openWeights(place)), { place }))
-  return { dir, config, weights, tokenizer: T5Tokenizer.open(join(dir, 'tokenizer')) }
+  return { dir, whole: false, config, weights, tokenizer: T5Tokenizer.open(join(dir, 'tokenizer')) }
 }
 
 /** The network of a stage: what it is called with, and the config that its folder has. */
@@ -76,7 +86,14 @@ export function saveStage(
     weights,
     text,
     recipe,
-  }: { network: StageNetwork; weights: ReadonlyMap<string, NdArray>; text: FrozenText; recipe: Imagen },
+    references,
+  }: {
+    network: StageNetwork
+    weights: ReadonlyMap<string, NdArray>
+    text: FrozenText
+    recipe: Imagen
+    references: StyleReferences | undefined
+  },
 ): void {
   const { className, config } = network
   const enlarges = recipe.low_resolution !== undefined
@@ -87,8 +104,14 @@ export function saveStage(
     : className === 'EfficientUNet'
       ? 'ImagenPipeline'
       : 'IFPipeline'
-  saveModel(join(dir, 'unet'), { _class_name: className, ...config }, weights, { dtype: 'f16' })
-  for (const part of ['text_encoder', 'tokenizer']) cpSync(join(text.dir, part), join(dir, part), { recursive: true })
+  const own = references?.apart(weights)
+  saveModel(join(dir, 'unet'), { _class_name: className, ...config }, own?.unet ?? weights, { dtype: 'f16' })
+  if (references && own)
+    saveModel(join(dir, 'reference_encoder'), { _class_name: 'ReferenceEncoder', ...references.config }, own.encoder, {
+      dtype: 'f16',
+    })
+  if (text.whole) saveT5Encoder(dir, { ...text, folder: text.dir })
+  else for (const part of ['text_encoder', 'tokenizer']) cpSync(join(text.dir, part), join(dir, part), { recursive: true })
   const levels = { num_train_timesteps: recipe.scheduler.num_train_timesteps, beta_schedule: 'squaredcos_cap_v2' }
   const scheduler = {
     ...{ _class_name: 'DDPMScheduler', ...levels, prediction_type: recipe.scheduler.prediction_type },
@@ -102,13 +125,14 @@ export function saveStage(
   const part = (library: string, name: string) => ({ library, className: name })
   const noising = enlarges ? [['image_noising_scheduler', part('diffusers', 'DDPMScheduler')] as const] : []
   writeModelIndex(dir, {
-    _class_name: pipeline,
+    _class_name: references ? 'Imagen2Pipeline' : pipeline,
     components: new Map([
       ['unet', part('diffusers', className)],
       ['text_encoder', part('transformers', 'T5EncoderModel')],
       ['tokenizer', part('transformers', 'T5Tokenizer')],
       ['scheduler', part('diffusers', 'DDPMScheduler')],
       ...noising,
+      ...(references ? [['reference_encoder', part('langevin', 'ReferenceEncoder')] as const] : []),
       ...['safety_checker', 'feature_extractor', 'watermarker'].map((name) => [name, null] as const),
     ]),
     options: { requires_safety_checker: false, ...(recipe.tokens !== 77 && { max_length: recipe.tokens }) },

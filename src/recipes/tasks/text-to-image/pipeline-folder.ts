@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { loadConfig, matchWeights, openWeights, saveConfig, saveModel, writeModelIndex } from '../../../checkpoints/index.ts'
 import type { SchedulerConfig } from '../../../diffusion/index.ts'
 import { clipText, clipTextConfig, clipTextWithProjection } from '../../../models/clip/index.ts'
-import { t5Config, t5Encoder, t5EncoderWeights } from '../../../models/t5/index.ts'
+import { type T5Config, t5Config, t5Encoder, t5EncoderWeights } from '../../../models/t5/index.ts'
 import { type AutoencoderKLConfig, autoencoderKL, autoencoderKLConfig } from '../../../models/vae/index.ts'
 import { Params } from '../../../nn/params.ts'
 import type { FlowBatchParts, PromptBatchParts } from '../../../pipelines/index.ts'
@@ -82,14 +82,7 @@ export function saveFlowPipeline(
     saveTextEncoder(join(dir, `text_encoder${number}`), text, projected)
     copyTokenizer(tokenizers.clips[i] as string, join(dir, `tokenizer${number}`), clipFiles, text.tokenizer.maxLength)
   }
-  const { model_type, ...fields } = t5.config
-  saveModel(
-    join(dir, 'text_encoder_3'),
-    { architectures: ['T5EncoderModel'], model_type, ...networkFields(fields) },
-    t5.weights,
-    half,
-  )
-  copyTokenizer(tokenizers.t5, join(dir, 'tokenizer_3'), t5Files)
+  saveT5Encoder(dir, { ...t5, folder: tokenizers.t5 }, '_3')
   saveConfig(join(dir, 'scheduler'), { ...scheduler }, 'scheduler_config.json')
   writeModelIndex(dir, {
     ...own('StableDiffusion3Pipeline'),
@@ -111,6 +104,18 @@ export function saveFlowPipeline(
     ]),
     options: {},
   })
+}
+
+/** A T5's encoder and its tokenizer as a pipeline has them, from the folder of a whole T5. */
+export function saveT5Encoder(
+  dir: string,
+  { config, weights, folder }: { readonly config: T5Config; readonly weights: Weights; readonly folder: string },
+  number = '',
+): void {
+  const { model_type, ...fields } = config
+  const encoder = { architectures: ['T5EncoderModel'], model_type, ...networkFields(fields) }
+  saveModel(join(dir, `text_encoder${number}`), encoder, weights, half)
+  copyTokenizer(folder, join(dir, `tokenizer${number}`), t5Files)
 }
 
 const component = (library: string, className: string) => ({ library, className })
