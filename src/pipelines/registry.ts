@@ -15,6 +15,8 @@ import { sr3 } from './sr3/page.ts'
 import { stableDiffusionPages } from './stable-diffusion/pages.ts'
 import { stableDiffusion3 } from './stable-diffusion-3/page.ts'
 import { text } from './text/page.ts'
+import { codePriorPage } from './unclip/code-prior-page.ts'
+import { latentUnclip } from './unclip/latent-page.ts'
 import { unclip, unclipVariation } from './unclip/page.ts'
 import { stableUnclip, stableUnclipImage } from './unclip/stable-page.ts'
 
@@ -38,6 +40,8 @@ export const pages: readonly Page[] = [
   kandinskyPriorPage,
   latentUpscale,
   imagen2,
+  codePriorPage,
+  latentUnclip,
   sr3,
   glidePage,
 ]

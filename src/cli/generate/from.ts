@@ -42,6 +42,8 @@ const known: Readonly<Record<string, readonly [option: string, read: Read]>> = {
   'Super-resolution spacing': ['superResSpacing', word],
   'Prior candidates': ['priorCandidates', number],
   'Prior strength': ['priorStrength', number],
+  'Prior temperature': ['priorTemperature', number],
+  'Text dropped': ['dropText', yes],
   'Super-resolution steps': ['superResSteps', number],
   'Clip skip': ['clipSkip', (text) => (Number(text) >= 1 ? Number(text) - 1 : undefined)],
   'Prompt syntax': ['syntax', word],

@@ -42,7 +42,10 @@ const opening = {
     .meta({ description: 'of --hires: latent (unless given), lanczos, or a model of langevin upscale' }),
   inversion: files.meta({ description: 'a textual-inversion embedding, FILE or FILE:TOKEN' }),
   vae: z.string().optional().meta({ description: "another autoencoder than the model's" }),
-  prior: z.string().optional().meta({ description: "Kandinsky: the prior's folder, or its name on the hub" }),
+  prior: z
+    .string()
+    .optional()
+    .meta({ description: "of a decoder without one, or in place of its own: the prior's folder, or its name on the hub" }),
   refiner: z.string().optional().meta({ description: 'XL: a second model that makes the last steps' }),
   tokenizer: z.string().optional().meta({ description: "for single files: a folder with the family's tokenizer/" }),
   prediction: z.enum(['epsilon', 'v_prediction']).optional().meta({ description: 'for single files of Stable Diffusion 2' }),

@@ -1,24 +1,18 @@
 import { ArgumentError } from '../../core/errors.ts'
-import { concat } from '../../core/functions.ts'
-import { input } from '../../core/tensor.ts'
 import { schedulerFromConfig } from '../../diffusion/index.ts'
 import { resize } from '../../images/index.ts'
-import { Params } from '../../nn/params.ts'
-import { NdArray } from '../../runtime/ndarray.ts'
-import { type CompileOptions, compile } from '../../runtime/program.ts'
-import { Programs } from '../../runtime/programs.ts'
+import type { NdArray } from '../../runtime/ndarray.ts'
 import type { Generator } from '../../runtime/random.ts'
 import { asBatch, fitted, levelsOf } from '../images/fit.ts'
-import { build } from '../open/classes.ts'
 import type { OpenedNetwork } from '../open/network.ts'
 import { network, type PartsOf, scheduler } from '../open/parts.ts'
 import type { Opened, Progress, Releasable } from '../page.ts'
 import { type BatchEntry, type Denoiser, denoiser } from '../parts/denoiser.ts'
 import { clipTextEncoder, textEncoder, type WorkingTextEncoder } from '../parts/text-encoder.ts'
-import { turns } from '../parts/turns.ts'
 import { traceUnet } from '../parts/unet.ts'
 import { guidedBy, guidedWithVariances } from '../sampling/guidance.ts'
 import { ofStage, sampleLatents } from '../sampling/run.ts'
+import { projection } from './projection.ts'
 import type { EncodedPrompt } from './texts.ts'
 
 /** What both of Karlo's pipelines have. */
@@ -37,16 +31,13 @@ export interface Decoder extends Releasable {
   readonly text: WorkingTextEncoder
   /** Pixels a side. */
   readonly side: number
-  decode(run: DecoderRun): AsyncGenerator<Progress, NdArray<'f32'>, void>
+  decode(run: DecoderRun & { readonly superResSteps: number }): AsyncGenerator<Progress, NdArray<'f32'>, void>
   /**
    * The noise that DDIM decodes pictures from (Ramesh et al. 2022, section 3): what their embeddings leave open.
    *
    * @param pictures levels of any size, cut to squares
    */
-  invert(
-    pictures: readonly NdArray[],
-    run: Omit<DecoderRun, 'start' | 'superResSteps'>,
-  ): AsyncGenerator<Progress, NdArray<'f32'>, void>
+  invert(pictures: readonly NdArray[], run: Omit<DecoderRun, 'start'>): AsyncGenerator<Progress, NdArray<'f32'>, void>
 }
 
 export interface DecoderRun {
@@ -56,7 +47,6 @@ export interface DecoderRun {
   readonly prompts: readonly EncodedPrompt[]
   readonly steps: number
   readonly guidance: number
-  readonly superResSteps: number
   /** DDIM from these states [num, C, s, s], with this share of DDPM's noise; else from noise by the model's own scheduler. */
   readonly start?: { readonly states: NdArray<'f32'>; readonly eta: number } | undefined
   /** The number of the first of the two stages. */
@@ -170,34 +160,3 @@ const lastBy = (first: Denoiser, last: Denoiser): Denoiser => ({
     }
   },
 })
-
-/** Embeddings as the decoder's entries, a program for the prompt alone and one with the empty prompt before it. */
-function projection({ config, weights }: OpenedNetwork<'UnCLIPTextProjModel'>, options: CompileOptions) {
-  const turn = turns()
-  const programs = new Programs((key: string) => {
-    const [count, tokens] = JSON.parse(key) as [number, number]
-    const D = config.clip_embeddings_dim
-    const { project, unconditional } = build('UnCLIPTextProjModel', new Params(), config)
-    const embeds = input('embeds', [1, D])
-    const images = count === 1 ? embeds : concat([unconditional, embeds], 0)
-    const made = project(images, input('textEmbeds', [count, D]), input('states', [count, tokens, D]))
-    return compile({ outputs: { ...made }, weights }, options)
-  }, 1)
-  return {
-    entries: (embeds: NdArray<'f32'>, prompts: readonly EncodedPrompt[]) =>
-      turn(async (): Promise<BatchEntry[]> => {
-        const [textEmbeds, states] = [prompts.map((one) => one.textEmbeds), prompts.map((one) => one.context)].map((all) =>
-          NdArray.concat(all),
-        ) as [NdArray<'f32'>, NdArray<'f32'>]
-        const program = await programs.get(JSON.stringify([prompts.length, states.shape[1]]))
-        const { context, time } = (await program.run({ embeds, textEmbeds, states })) as Record<string, NdArray<'f32'>>
-        const own = NdArray.full([1, config.clip_extra_context_tokens], 1)
-        return prompts.map(({ contextMask }, i) => ({
-          context: context?.slice(0, i, i + 1),
-          classLabels: time?.slice(0, i, i + 1),
-          contextMask: NdArray.concat([own, contextMask], 1),
-        }))
-      }),
-    release: () => turn(() => programs.release()),
-  }
-}

@@ -4,7 +4,7 @@ import { NdArray } from '../../runtime/ndarray.ts'
 import type { Progress, Releasable } from '../page.ts'
 import type { WorkingImageEncoder } from '../parts/image-encoder.ts'
 import type { Decoder, DecoderRun } from './decoder.ts'
-import type { VariationSettings } from './options.ts'
+import type { EditSettings } from './options.ts'
 import { encodePrompts } from './texts.ts'
 
 /** A picture's changes by way of its embedding (Ramesh et al. 2022, section 3). */
@@ -16,7 +16,7 @@ export interface Edit {
 }
 
 /** @throws ArgumentError for changes that contradict each other */
-export function checkEdit({ interpolate, to, fromText, vary, eta }: VariationSettings): void {
+export function checkEdit({ interpolate, to, fromText, vary, eta }: EditSettings): void {
   if (interpolate && to !== undefined)
     throw new ArgumentError('interpolate and to: a picture goes to another or towards a text: give one')
   if (fromText !== undefined && to === undefined)
@@ -26,14 +26,14 @@ export function checkEdit({ interpolate, to, fromText, vary, eta }: VariationSet
 }
 
 interface Parts {
-  readonly decoder: Decoder
+  readonly decoder: Pick<Decoder, 'text' | 'invert'>
   readonly sees: WorkingImageEncoder
   readonly done: (part: Releasable) => Promise<void>
   readonly signal: AbortSignal | undefined
 }
 
 /** What a run changes: nothing, all that the embedding leaves open, towards another picture, or towards a text. */
-export async function editOf(settings: VariationSettings, { decoder, sees, signal }: Parts): Promise<Edit> {
+export async function editOf(settings: EditSettings, { decoder, sees, signal }: Parts): Promise<Edit> {
   const { image, interpolate, to, fromText = '', amount, vary, num } = settings
   const own = await sees.embed(image)
   /** How far the k-th picture goes; one alone goes all the way of a text, and half of that to a picture. */

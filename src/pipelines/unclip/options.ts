@@ -31,8 +31,8 @@ export const textOptions = z.object({
   ...decoderOptions,
 })
 
-export const variationOptions = z.object({
-  image: picture.meta({ media: 'picture', description: 'a picture to vary' }),
+/** What may be done to a picture by way of its embedding. */
+const editOptions = {
   vary: z.boolean().default(false).meta({
     description:
       "start from the noise that the picture itself comes from: what its embedding leaves open stays, but for --eta's share",
@@ -43,9 +43,45 @@ export const variationOptions = z.object({
   fromText: z.string().optional().meta({ apart: true }),
   amount: z.number().min(0).max(1).default(0.35).meta({ description: 'of --to: how far; of several pictures, how far the last' }),
   eta: z.number().min(0).max(1).default(0).meta({ description: 'noise that ddim and tcd renew' }),
+}
+
+export const variationOptions = z.object({
+  image: picture.meta({ media: 'picture', description: 'a picture to vary' }),
+  ...editOptions,
   ...decoderOptions,
 })
-export type VariationSettings = z.output<typeof variationOptions>
+/** What an edit needs of them. */
+export type EditSettings = Pick<
+  z.output<typeof variationOptions>,
+  'image' | 'vary' | 'interpolate' | 'to' | 'fromText' | 'amount' | 'eta' | 'num'
+>
+
+/** Of a prior that draws codes one after another. */
+export const codePriorOptions = {
+  priorTemperature: z.number().min(0.01).default(0.5).meta({
+    description: 'of an autoregressive prior: less is nearer to the likeliest embedding',
+  }),
+}
+
+/** What a decoder of latents takes: a prompt, by way of the prior, or a picture. */
+export const latentOptions = z.object({
+  prompt: z.string().optional().meta({ description: 'what the picture shows' }),
+  image: picture.optional().meta({ media: 'picture', description: 'a picture to vary, instead of what the prior draws' }),
+  ...editOptions,
+  ...priorOptions(),
+  priorGuidance: z.number().default(2).meta({ description: 'how strongly the prompt guides the prior; 1 or less is not at all' }),
+  priorCandidates: z.int().positive().default(2).meta({
+    description: 'embeddings that the prior draws for a picture, of which the nearest to the prompt is kept',
+  }),
+  ...codePriorOptions,
+  steps: stepsOption.default(20),
+  guidance: z.number().default(2).meta({ description: 'how strongly embedding and prompt guide; 1 or less is not at all' }),
+  dropText: z.boolean().default(false).meta({ description: 'decode the embedding alone, without the prompt' }),
+  scheduler: schedulerOption,
+  seed: seedOption,
+  num: numOption,
+})
+export type LatentSettings = z.output<typeof latentOptions>
 
 const pixels = z.int().positive().optional()
 const stable = {

@@ -15,8 +15,8 @@ import { sr3Type } from './sr3/job.ts'
 import { swissRollType } from './swiss-roll.ts'
 import { t5Type } from './t5/t5.ts'
 import { textToImageType } from './text-to-image/job.ts'
-import { unclipArPriorType } from './unclip-ar-prior.ts'
-import { unclipPriorType } from './unclip-prior.ts'
+import { unclipArPriorType } from './unclip/ar-prior.ts'
+import { unclipPriorType } from './unclip/prior.ts'
 import { upscalerType } from './upscaler/upscaler.ts'
 
 /** The types of models that can be trained. */

@@ -101,6 +101,26 @@ export function tokenPool({ dvae, stamp, ...options }: TokenPoolOptions): TokenP
   return encodedPool({ ...options, stamp: whole }, () => tokenCoder(dvae, { batch: CHUNK })) as TokenPool
 }
 
+export interface EmbeddingPoolOptions extends PoolOptions {
+  /** Pictures to embeddings [N, D], by these weights. */
+  readonly clip: { readonly weights: Weights; pictures(images: NdArray<'f32'>): Promise<NdArray<'f32'>> }
+}
+
+/** Pictures' embeddings at positions of a pool: [positions, D]. */
+export type EmbeddingPool = (positions: readonly number[]) => Promise<NdArray<'f32'>>
+
+/** A pool of CLIP's embeddings, kept apart from latents, of which they are a hundredth. */
+export function embeddingPool({
+  clip,
+  stamp,
+  folder = cacheFolder('embeddings'),
+  ...options
+}: EmbeddingPoolOptions): EmbeddingPool {
+  const whole = { ...stamp, embeddings: true, count: options.count, CHUNK, weights: digestOf(clip.weights) }
+  const encoder = { encode: clip.pictures, release: async () => {} }
+  return encodedPool({ ...options, folder, stamp: whole }, () => encoder) as EmbeddingPool
+}
+
 /** Of the files that the weights lie in; values in memory are digested themselves. */
 function digestOf(weights: Weights): string {
   const hash = createHash('sha256')

@@ -3,21 +3,25 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, expect, test } from 'vitest'
-import { saveModel } from '../../checkpoints/index.ts'
-import { clip, clipConfig } from '../../models/clip/index.ts'
-import { Params } from '../../nn/params.ts'
-import { finish, loadPipeline } from '../../pipelines/index.ts'
-import { Generator } from '../../runtime/random.ts'
-import { runTraining } from '../../training/run.ts'
-import { parseRecipe, prepare } from '../index.ts'
+import { maxDifference } from '../../../../tests/fixture.ts'
+import { saveModel } from '../../../checkpoints/index.ts'
+import { clip, clipConfig } from '../../../models/clip/index.ts'
+import { Params } from '../../../nn/params.ts'
+import { finish, loadPipeline } from '../../../pipelines/index.ts'
+import { NdArray } from '../../../runtime/ndarray.ts'
+import { Generator } from '../../../runtime/random.ts'
+import { runTraining } from '../../../training/run.ts'
+import { parseRecipe, prepare } from '../../index.ts'
+import { embeddingQuality } from './prior-quality.ts'
 
 const desk = mkdtempSync(join(tmpdir(), 'langevin-unclip-prior-'))
+process.env.LANGEVIN_CACHE = join(desk, 'cache')
 afterAll(() => rmSync(desk, { recursive: true }))
 
 /** A CLIP that has learnt nothing, of texts and pictures of 16 channels. */
 function clipFolder(hidden: number): string {
   const dir = join(desk, `clip-${hidden}`)
-  cpSync(fileURLToPath(new URL('../../../parity/fixtures/tokenizer/sd1', import.meta.url)), dir, { recursive: true })
+  cpSync(fileURLToPath(new URL('../../../../parity/fixtures/tokenizer/sd1', import.meta.url)), dir, { recursive: true })
   const text = { hidden_size: hidden, intermediate_size: 24, num_hidden_layers: 1, num_attention_heads: 2, vocab_size: 1000 }
   const ends = { max_position_embeddings: 16, eos_token_id: 2 }
   const vision = {
@@ -36,7 +40,8 @@ function clipFolder(hidden: number): string {
 }
 const recipe = {
   data: { kind: 'scenes', styles: ['noto'], nouns: ['fox', 'star', 'donut'], lattice: { cells: 4, sides: [3, 4] } },
-  clip: clipFolder(16),
+  // Texts' states are wider than embeddings: zeros fill these.
+  clip: clipFolder(20),
   pool: 16,
   prior: { num_layers: 1, num_attention_heads: 2, attention_head_dim: 8 },
   training: {
@@ -67,7 +72,7 @@ test('a diffusion prior learns embeddings; its folder draws them', { timeout: 12
   expect(prior.className).toBe('KandinskyV22PriorPipeline')
   const made = await finish(prior.generate({ prompt: 'a fox', priorSteps: 3 }))
   if (made.type !== 'latents') throw new Error('no embeddings')
-  expect([made.latents.shape, made.latents.allFinite()]).toEqual([[1, 2, 16], true])
+  expect([made.latents.shape, made.latents.allFinite()]).toEqual([[1, 2, 20], true])
   await prior.release()
 })
 
@@ -76,10 +81,31 @@ test('an autoregressive prior learns their codes', { timeout: 120_000 }, async (
   const { model, losses } = await trained('codes', { recipe: 'unclip-ar-prior', ...recipe, prior: own })
   // Below a guess of one of 8.
   expect(mean(losses.slice(20))).toBeLessThan(Math.min(Math.log(8), mean(losses.slice(0, 3)) - 0.05))
-  expect(readFileSync(join(model, 'prior', 'codes.safetensors')).length).toBeGreaterThan(100)
+  const prior = await loadPipeline(model, { threads: 1 })
+  const draw = async (prompt: string, seed: number) => {
+    const made = await finish(prior.generate({ prompt, num: 2, seed }))
+    if (made.type !== 'latents') throw new Error('no embeddings')
+    return made.latents
+  }
+  const first = await draw('a fox', 1)
+  expect([first.shape, first.allFinite()]).toEqual([[2, 20], true])
+  // Codes stand for embeddings of the CLIP, whose last channels are zeros.
+  expect(first.slice(1, 16).abs().max().item()).toBeLessThan(1e-6)
+  // The second of two is the first of the next seed.
+  expect(maxDifference((await draw('a fox', 2)).slice(0, 0, 1), first.slice(0, 1, 2))).toBe(0)
+  await prior.release()
+  rmSync(join(model, 'prior', 'codes.safetensors'))
+  await expect(loadPipeline(model)).rejects.toThrow(/has no prior\/codes.safetensors/)
 })
 
-test('a CLIP of two widths is refused', async () => {
+test('embeddings beside the pictures’ own: cosine, and how often the own is nearest', () => {
+  const eye = NdArray.from([1, 0, 0, 0, 1, 0, 0, 0, 1], [3, 3])
+  expect(embeddingQuality(eye, eye)).toEqual({ cosine: 1, first: 1 })
+  const turned = NdArray.concat([eye.slice(0, 1, 3), eye.slice(0, 0, 1)])
+  expect(embeddingQuality(turned, eye)).toEqual({ cosine: 0, first: 0 })
+})
+
+test('a CLIP whose embeddings are wider than its texts is refused', async () => {
   const job = async () => (await prepare(parseRecipe({ recipe: 'unclip-prior', ...recipe, clip: clipFolder(12) }, 'x'))).job
   await expect(job()).rejects.toThrow(/states of 12 channels and embeddings of 16/)
 })

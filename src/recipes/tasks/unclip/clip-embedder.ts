@@ -1,12 +1,14 @@
-import { input } from '../../core/tensor.ts'
-import { clipTextWithProjection, clipVisionWithProjection } from '../../models/clip/index.ts'
-import { Params } from '../../nn/params.ts'
-import { clipNormalised, openNetwork, storedIn } from '../../pipelines/index.ts'
-import { NdArray } from '../../runtime/ndarray.ts'
-import { compile } from '../../runtime/program.ts'
-import { Programs } from '../../runtime/programs.ts'
-import type { Weights } from '../../runtime/weights.ts'
-import { ClipTokenizer } from '../../text/index.ts'
+import { ArgumentError } from '../../../core/errors.ts'
+import { input } from '../../../core/tensor.ts'
+import { clipTextWithProjection, clipVisionWithProjection } from '../../../models/clip/index.ts'
+import { Params } from '../../../nn/params.ts'
+import { clipNormalised, openNetwork, storedIn } from '../../../pipelines/index.ts'
+import { NdArray } from '../../../runtime/ndarray.ts'
+import { compile } from '../../../runtime/program.ts'
+import { Programs } from '../../../runtime/programs.ts'
+import type { Weights } from '../../../runtime/weights.ts'
+import { ClipTokenizer } from '../../../text/index.ts'
+import { inMemory } from '../../stored.ts'
 
 /** Texts as a prior takes them: [N, D], [N, M, D], and 1 for a text's own tokens in [N, M]. */
 export interface EmbeddedTexts {
@@ -15,24 +17,34 @@ export interface EmbeddedTexts {
   readonly contextMask: NdArray<'f32'>
 }
 
-/** A CLIP whose embeddings are a model's data, with its length left as it is. */
+/**
+ * A CLIP whose embeddings are a model's data, with its length left as it is. Priors and decoders need embeddings as wide as texts' states:
+ * where a CLIP's are narrower, zeros fill them, which changes no product of two.
+ */
 export interface ClipEmbedder {
   readonly place: string
   /** Width of embeddings, and of texts' states; tokens of a text; pixels a side. */
   readonly width: number
-  readonly states: number
   readonly length: number
   readonly side: number
   texts(texts: readonly string[]): Promise<EmbeddedTexts>
   /** Pictures [N, 3, S, S] in [−1, 1] → [N, D]. */
   pictures(images: NdArray<'f32'>): Promise<NdArray<'f32'>>
+  readonly weights: Weights
   /** Both halves as transformers' models with projections. */
   readonly stored: Record<'text' | 'vision', { readonly config: Readonly<Record<string, unknown>>; readonly weights: Weights }>
 }
 
+/** @throws ArgumentError for a CLIP whose embeddings are wider than its texts' states */
 export function openClipEmbedder(folder: string): ClipEmbedder {
-  const { config, weights, place } = openNetwork(storedIn(folder, ['CLIPModel']))
-  const { projection_dim, initializer_factor, text_config, vision_config } = config
+  const { config, weights: stored, place } = openNetwork(storedIn(folder, ['CLIPModel']))
+  const { initializer_factor, text_config, vision_config } = config
+  const projection_dim = text_config.hidden_size
+  if (projection_dim < config.projection_dim)
+    throw new ArgumentError(
+      `${place}: its texts have states of ${projection_dim} channels and embeddings of ${config.projection_dim}; a prior needs both alike: train a CLIP whose projection_dim is its hidden_size, or less`,
+    )
+  const weights = projection_dim === config.projection_dim ? stored : widened(stored, projection_dim)
   const tokenizer = ClipTokenizer.open(folder)
   const text = { ...text_config, projection_dim, initializer_factor }
   const vision = { ...vision_config, projection_dim, initializer_factor }
@@ -53,7 +65,7 @@ export function openClipEmbedder(folder: string): ClipEmbedder {
   const { initializer_factor: _, ...textFields } = text
   const { initializer_factor: __, ...visionFields } = vision
   return {
-    ...{ place, width: projection_dim, states: text.hidden_size, length, side: vision.image_size },
+    ...{ place, weights, width: projection_dim, length, side: vision.image_size },
     async texts(texts) {
       const coded = texts.map((one) => tokenizer.encode(one))
       const ids = coded.flatMap((one) => tokenizer.frame(one, length))
@@ -78,4 +90,16 @@ export function openClipEmbedder(folder: string): ClipEmbedder {
       },
     },
   }
+}
+
+/** Rows of zeros under both projections, so that they give embeddings of that width. */
+function widened(weights: Weights, width: number): Weights {
+  return new Map(
+    [...weights].map(([key, value]) => {
+      if (!/^(text|visual)_projection\.weight$/.test(key)) return [key, value]
+      const [own] = inMemory(new Map([[key, value]])).values()
+      const [rows, columns] = (own as NdArray).shape as [number, number]
+      return [key, NdArray.concat([own as NdArray, NdArray.zeros([width - rows, columns])])]
+    }),
+  )
 }
