@@ -13,6 +13,7 @@ const layers = [
   'checkpoints',
   'text',
   'images',
+  'video',
   'data',
   'training',
   'pipelines',

@@ -10,12 +10,12 @@ import { aliases, type Given, options } from './generate/options.ts'
 import { finished } from './generate/progress.ts'
 import { candidatesOf, ranking } from './generate/rank.ts'
 import { checkCounts, checkOptions, runOptionsOf, takenBy } from './generate/run-options.ts'
-import { type Made, numbered, write } from './generate/write.ts'
-import { writable } from './outputs.ts'
+import { numbered, targetFor, writableTarget } from './generate/target.ts'
+import { type Made, write } from './generate/write.ts'
 
 export const generate = defineCommand({
   name: 'generate',
-  summary: 'pictures from a prompt, by any model that has a pipeline here',
+  summary: 'pictures and films from a prompt, by any model that has a pipeline here',
   description:
     "Makes what diffusers would make of a checkpoint for the same settings and seed: from a prompt, from a picture (--image), where a mask is white (--mask), by a control image (--controlnet, --control). The model's class, and what is given, say which pipeline it is, and that pipeline's defaults hold; what it has no use for is refused. The settings are in the file: langevin info shows them, and --from takes them.",
   positional: ['prompt'],
@@ -31,11 +31,15 @@ export const generate = defineCommand({
     ['langevin generate --from fox.png --model path/to/model --seed 3', "by a picture's settings, with another seed"],
     ['langevin generate "a fox" --candidates 16 --num 2 --rank path/to/clip', 'the two of 16 that CLIP finds to fit best'],
     ['langevin generate "a fox" --model IF-I --then IF-II --then "x4-upscaler; noise-level=100"', 'a cascade: each enlarges'],
+    [
+      'langevin generate "a fox runs" --model path/to/latte --frames 16 --fps 8 --out fox.mp4',
+      'a film; also .webm, .webp, .gif, DIR/',
+    ],
     ['langevin generate "a fox" --xyz "steps=10,20; guidance=1,4"', 'a grid of all four'],
   ],
   async run(flags, io) {
     const given = await fromPicture(flags as Given, io)
-    const target = writable(given.out)
+    if (given.out !== undefined) writableTarget(given.out)
     checkCounts(given)
     const [{ loadCascade, loadPipeline }, { chooseDevice }] = await Promise.all([
       import('../pipelines/index.ts'),
@@ -54,6 +58,7 @@ export const generate = defineCommand({
     const upscaler = enlarging(given, signal)
     const ranks = ranking(given, pipeline, { signal, hub: hubOf(signal, io) })
     try {
+      const target = targetFor(given.out, pipeline.output)
       const taken = takenBy(pipeline, settings, given, io)
       const own = ranks === undefined ? taken : { ...taken, num: candidatesOf(pipeline, taken, given) }
       const jobs = prompts.flatMap((prompt) => combinations(axes).map((job): Job => ({ ...own, ...job, ...prompt })))
@@ -62,7 +67,7 @@ export const generate = defineCommand({
       const keep = ranks && !(sideBySide && axes.length === 0) ? best : Infinity
       const all = runs.reduce((sum, { num }) => sum + Math.min(num, keep), 0)
       const grid = (sideBySide || axes.length > 0) && all > 1
-      for (let k = 0; k < (grid ? 1 : all); k++) writable(numbered(target, k))
+      for (let k = 0; k < (grid ? 1 : all); k++) writableTarget(numbered(target, k))
       const made: Made[] = []
       for (const { options, plan, seed, num } of runs) {
         const result = await finished(pipeline, { ...options, signal }, { io, preview: given.json ? undefined : given.preview })

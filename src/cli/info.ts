@@ -49,10 +49,10 @@ export const info = defineCommand({
   name: 'info',
   summary: 'what this machine offers, or how a picture was made',
   description:
-    'Prints the versions, the processor, the memory and the devices that langevin finds, what each device is good for, and why one cannot be used. A GPU is tried for a second, in a process of its own. With a PNG, JPEG or WebP, prints the text in it instead: pictures made by langevin and most other programs carry their settings.',
+    'Prints the versions, the processor, the memory and the devices that langevin finds, what each device is good for, and why one cannot be used. A GPU is tried for a second, in a process of its own. With a PNG, JPEG, WebP, MP4 or WebM, prints the text in it instead: pictures made by langevin and most other programs carry their settings.',
   positional: ['file'],
   options: z.object({
-    file: z.string().optional().meta({ description: 'a PNG, JPEG or WebP' }),
+    file: z.string().optional().meta({ description: 'a PNG, JPEG or WebP; an MP4 or WebM' }),
     json: z.boolean().default(false).meta({ description: 'print one line of JSON' }),
   }),
   examples: [
@@ -67,6 +67,10 @@ export const info = defineCommand({
       return printResult(io, json, { ...environment(), devices }, table)
     }
     const { readPictureText } = await import('../images/settings.ts')
-    printResult(io, json, Object.fromEntries(readPictureText(readBytes(file), file)), pictureText)
+    const bytes = readBytes(file)
+    const texts = /\.(mp4|webm)$/i.test(file)
+      ? await (await import('../video/index.ts')).readFilmText(bytes, file)
+      : readPictureText(bytes, file)
+    printResult(io, json, Object.fromEntries(texts), pictureText)
   },
 })

@@ -49,14 +49,18 @@ export async function encodeWebp(
   return withWebpComment(bytes, parameters, { width: W, height: H })
 }
 
+export interface AnimationOptions extends LossyOptions {
+  /** Milliseconds a picture, one for all or one each. */
+  readonly delay?: number | readonly number[]
+  readonly format?: 'webp' | 'gif'
+}
+
 /**
- * WebP bytes of a film: pictures of one size, each shown for its milliseconds, forever again.
- *
- * @param delay milliseconds a picture, one for all or one each
+ * WebP or GIF bytes of a film: pictures of one size, each shown for its milliseconds, forever again. A GIF has no place for settings.
  */
 export async function encodeAnimation(
   frames: readonly Picture[],
-  { delay = 50, quality = 80 }: LossyOptions & { readonly delay?: number | readonly number[] } = {},
+  { delay = 50, quality = 80, parameters, format = 'webp' }: AnimationOptions = {},
 ): Promise<Uint8Array> {
   const all = frames.map((frame) => toRgb(pixelsOf(frame)))
   const [H, W] = all[0]?.shape ?? []
@@ -68,7 +72,10 @@ export async function encodeAnimation(
     raw: { width: W, height: H * all.length, channels: 3, pageHeight: H },
     limitInputPixels: false,
   })
-  return stacked.webp({ quality, loop: 0, delay: typeof delay === 'number' ? all.map(() => delay) : [...delay] }).toBuffer()
+  const times = { loop: 0, delay: typeof delay === 'number' ? all.map(() => delay) : [...delay] }
+  if (format === 'gif') return stacked.gif(times).toBuffer()
+  const bytes = await stacked.webp({ quality, ...times }).toBuffer()
+  return parameters === undefined ? bytes : withWebpComment(bytes, parameters, { width: W, height: H })
 }
 
 export interface PlaneOptions extends PngOptions {

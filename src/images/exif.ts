@@ -94,7 +94,8 @@ function webpChunk(type: string, data: Uint8Array): Buffer {
   return Buffer.concat([head, data, Buffer.alloc(data.length % 2)])
 }
 
-function* webpChunks(bytes: Uint8Array, place: string): Generator<{ type: string; data: Uint8Array }> {
+/** The chunks of a WebP, one after another. @throws ImageError */
+export function* webpChunks(bytes: Uint8Array, place: string): Generator<{ type: string; data: Uint8Array }> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   for (let at = 12; at + 8 <= bytes.length; ) {
     const length = view.getUint32(at + 4, true)

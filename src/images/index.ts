@@ -19,6 +19,7 @@ export {
   readHeader,
 } from './decode.ts'
 export {
+  type AnimationOptions,
   encodeAnimation,
   encodeJpeg,
   encodePlanes,

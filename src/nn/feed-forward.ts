@@ -34,6 +34,17 @@ export interface FeedForwardOptions {
   readonly bias?: boolean
 }
 
+/** Feed-forward layers by the names that diffusers' configs have for them (`activation_fn`). */
+export const feedForwards = {
+  gelu: { activation: 'gelu' },
+  'gelu-approximate': { activation: 'gelu_tanh' },
+  geglu: { activation: 'gelu', gated: true },
+  swiglu: { activation: 'silu', gated: true },
+  'linear-silu': { activation: 'silu' },
+} as const satisfies Record<string, FeedForwardOptions>
+export type FeedForwardName = keyof typeof feedForwards
+export const feedForwardNames = Object.keys(feedForwards) as FeedForwardName[]
+
 /**
  * Feed-forward layer of a transformer under diffusers' keys `net.0.proj` and `net.2`: x [B, N, D] → [B, N, D].
  * diffusers' `gelu-approximate` is `{ activation: 'gelu_tanh' }`, `geglu` is `{ gated: true }`, `swiglu`

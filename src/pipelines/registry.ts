@@ -8,6 +8,7 @@ import { imagen2 } from './imagen2/page.ts'
 import { kandinsky } from './kandinsky/page.ts'
 import { kandinskyPriorPage } from './kandinsky/prior-page.ts'
 import { latentUpscale } from './latent-upscale/page.ts'
+import { latte } from './latte/page.ts'
 import type { Page } from './page.ts'
 import { pixart } from './pixart/page.ts'
 import { scoreSde } from './score-sde/page.ts'
@@ -28,6 +29,7 @@ export const pages: readonly Page[] = [
   scoreSde,
   dit,
   pixart,
+  latte,
   dalle,
   deepFloydIf,
   deepFloydIfSuperResolution,

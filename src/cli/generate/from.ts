@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import type { PictureSettings } from '../../images/index.ts'
 import type { Io } from '../command.ts'
@@ -83,6 +83,9 @@ const known: Readonly<Record<string, readonly [option: string, read: Read]>> = {
   'Hires upscaler': ['hiresUpscaler', (text) => (text === 'Latent' ? 'latent' : text)],
   Upscaler: ['upscale', word],
   'Prompt cleaned': ['clean', no],
+  Frames: ['frames', number],
+  FPS: ['fps', number],
+  'Temporal attention': ['temporal', no],
   Watermark: ['watermark', no],
 }
 
@@ -178,8 +181,7 @@ export async function fromPicture(given: Given, io: Io): Promise<Options> {
   if (file !== undefined && given.to !== undefined)
     return { ...given, from: undefined, fromText: file, model: given.model ?? 'stickers-t2i' }
   if (file === undefined) return { ...given, model: given.model ?? 'stickers-t2i' }
-  const { readSettings } = await import('../../images/index.ts')
-  const found = await readSettings(file)
+  const found = await settingsIn(file)
   if (!found) throw new UsageError(`--from: ${file} says nothing of how it was made`)
   const { options, notes } = await remembered(found, given)
   const model = given.model ?? (await modelNamed(found.settings.Model, file))
@@ -189,6 +191,15 @@ export async function fromPicture(given: Given, io: Io): Promise<Options> {
   if (given.promptText !== undefined) delete all.prompt
   for (const note of [...notes, ...files.notes]) io.err.write(`--from ${basename(file)}: ${note}\n`)
   return { ...given, ...all, ...flags, model, remembered: Object.keys(all).filter((name) => !(name in flags)) }
+}
+
+/** The settings in a picture's or a film's file. */
+async function settingsIn(file: string): Promise<PictureSettings | undefined> {
+  const { parseParameters, readSettings } = await import('../../images/index.ts')
+  if (!/\.(mp4|webm)$/i.test(file) || !existsSync(file)) return readSettings(file)
+  const { readFilmText } = await import('../../video/index.ts')
+  const text = (await readFilmText(readFileSync(file), file)).get('parameters')
+  return text === undefined ? undefined : parseParameters(text)
 }
 
 /** A model by the name in a picture: one of the bundled ones, or one on the hub. */

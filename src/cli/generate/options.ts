@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { pageFlags } from './flags.ts'
-import { endings } from './write.ts'
+import { endings } from './target.ts'
 
 const file = z.string()
 const files = z.array(file).default([])
@@ -104,10 +104,13 @@ const running = {
 /** What becomes of the result. */
 const writing = {
   out: file
-    .regex(endings, 'must end in .png, .jpg, .jpeg or .webp')
-    .default('picture.png')
-    .meta({ description: 'the picture to write, .png, .jpg or .webp; of several, the others as picture-1.png and so on' }),
-  quality: z.int().min(1).max(100).optional().meta({ description: 'of a JPEG or WebP, 1 to 100 (default 90)' }),
+    .regex(endings, 'must end in .png, .jpg, .jpeg or .webp; a film in .mp4, .webm, .webp or .gif, or in / for a folder of PNGs')
+    .optional()
+    .meta({
+      description:
+        'the picture to write, .png, .jpg or .webp; of several, the others as picture-1.png and so on. A film: .mp4, .webm, .webp or .gif, or DIR/ for numbered PNGs (default picture.png, of a film film.mp4)',
+    }),
+  quality: z.int().min(1).max(100).optional().meta({ description: 'of a JPEG, WebP, MP4 or WebM, 1 to 100 (default 90)' }),
   upscale: z
     .string()
     .optional()

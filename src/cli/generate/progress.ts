@@ -42,6 +42,12 @@ async function shown(step: Progress, stream: TerminalStream): Promise<boolean> {
   const { drawInTerminal, imagesOf, terminalGraphics } = await import('../../images/index.ts')
   if (terminalGraphics(stream) === 'none') return false
   const result = await (step.sketch ?? step.preview).call(step)
+  if (result.type === 'frames') {
+    const { filmStrip } = await import('../../video/index.ts')
+    const film = result.frames.slice(0, 0, 1).reshape(result.frames.shape.slice(1))
+    await drawInTerminal(filmStrip(imagesOf(film)), { stream })
+    return true
+  }
   if (result.type !== 'pictures') return false
   await drawInTerminal(imagesOf(result.pictures)[0] as never, { stream })
   return true

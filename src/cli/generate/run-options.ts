@@ -16,8 +16,8 @@ import { regionOf } from './regions.ts'
 export function checkCounts(given: Options): void {
   if (given.hiresUpscaler !== undefined && given.hires === undefined)
     throw new UsageError('--hires-upscaler: there is no --hires')
-  if (given.quality !== undefined && /\.png$/i.test(given.out))
-    throw new UsageError('--quality: a PNG has none: name a .jpg or .webp with --out')
+  if (given.quality !== undefined && /\.(png|gif)$|[/\\]$/i.test(given.out ?? '.png'))
+    throw new UsageError('--quality: a PNG has none, and a GIF: name a .jpg or .webp with --out, of a film .mp4, .webm or .webp')
   for (const [flag, nets, pictures, network] of [
     ['--control', given.controlnet, given.control, '--controlnet'],
     ['--ip-adapter-image', given.ipAdapter, given.ipAdapterImage, '--ip-adapter'],

@@ -1,42 +1,12 @@
-import type { Result } from '../../pipelines/index.ts'
 import type { NdArray } from '../../runtime/ndarray.ts'
-import { type Io, version } from '../command.ts'
+import { version } from '../command.ts'
+import { films } from './films.ts'
+import { numbered, pictureEndings } from './target.ts'
+import type { Entry, Made, Writing, Written } from './written.ts'
 
-/** What a file says of how it was made. */
-export interface Entry {
-  readonly prompt: string
-  readonly negative: string | undefined
-  readonly settings: Readonly<Record<string, string | number | undefined>>
-}
+export type { Entry, Made } from './written.ts'
 
-/** What a run made, and what is said of its k-th picture, of this size. */
-export interface Made {
-  readonly result: Result
-  readonly entries: (k: number, size: string) => Entry
-}
-
-export interface Writing {
-  readonly target: string
-  /** All pictures as one, in so many columns. */
-  readonly grid?: { readonly columns: number | undefined } | undefined
-  readonly draw: boolean
-  readonly quality?: number | undefined
-  /** What is made of a picture before it is written. */
-  readonly enlarge?: ((picture: NdArray<'f32'>) => Promise<NdArray<'f32'>>) | undefined
-  readonly io: Io
-}
-
-/** What was written, by its file or, of a text, by itself. */
-export type Written = Readonly<Record<string, string | number | undefined>> & { readonly file?: string; readonly text?: string }
-
-/** The endings of files that pictures are written to. */
-export const endings = /\.(png|jpe?g|webp)$/i
-
-/** picture.png, picture-1.png, … */
-export const numbered = (target: string, k: number): string =>
-  k === 0 ? target : target.replace(endings, (ending) => `-${k}${ending}`)
-
-/** Writes results: pictures with their settings, films as animated WebP, embeddings as safetensors; texts go to standard output. */
+/** Writes results: pictures with their settings, films, embeddings as safetensors; texts go to standard output. */
 export async function write(all: readonly Made[], writing: Writing): Promise<Written[]> {
   const { imageGrid, imagesOf } = await import('../../images/index.ts')
   const written: Written[] = []
@@ -93,25 +63,7 @@ async function embeddings(
   { target, entries, first }: Writing & Pick<Made, 'entries'> & { readonly first: number },
 ): Promise<Written> {
   const { writeSafetensors } = await import('../../checkpoints/index.ts')
-  const file = numbered(target, first).replace(endings, '.safetensors')
+  const file = numbered(target, first).replace(pictureEndings, '.safetensors')
   writeSafetensors(file, Object.entries(named))
   return { file, ...entries(0, '').settings, Size: undefined, Version: `langevin ${version()}` }
-}
-
-async function films(
-  { frames, rate }: Extract<Result, { type: 'frames' }>,
-  { target, entries, first, quality }: Writing & Pick<Made, 'entries'> & { readonly first: number },
-): Promise<Written[]> {
-  const { encodeAnimation, imagesOf } = await import('../../images/index.ts')
-  const { writeAll, writeAtomic } = await import('../../checkpoints/atomic.ts')
-  const [films = 0, length = 0, C = 0, H = 0, W = 0] = frames.shape
-  const written: Written[] = []
-  for (let k = 0; k < films; k++) {
-    const file = numbered(target, first + k).replace(endings, '.webp')
-    const pictures = imagesOf(frames.slice(0, k, k + 1).reshape([length, C, H, W]))
-    const bytes = await encodeAnimation(pictures, { delay: Math.round(1000 / rate), ...(quality !== undefined && { quality }) })
-    writeAtomic(file, (fd) => writeAll(fd, bytes))
-    written.push({ file, ...entries(k, `${W}x${H}`).settings, Version: `langevin ${version()}` })
-  }
-  return written
 }

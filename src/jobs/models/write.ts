@@ -1,6 +1,7 @@
-import { encodeAnimation, encodeJpeg, encodePng, encodeWebp, type ImageTensor, imagesOf } from '../../images/index.ts'
+import { encodeJpeg, encodePng, encodeWebp, type ImageTensor, imagesOf } from '../../images/index.ts'
 import { parametersText } from '../../pipelines/index.ts'
 import type { Plan, Result } from '../../pipelines/page.ts'
+import { encodeFilm } from '../../video/index.ts'
 import { JobError } from '../errors.ts'
 import type { JobResult, JobSpec, MadeFile, OutputSpec } from '../job.ts'
 import type { Store } from '../store/store.ts'
@@ -73,18 +74,21 @@ export async function encode(
 async function writeFilms(
   { frames, rate }: Extract<Result, { type: 'frames' }>,
   made: Made,
-  { store, spec }: Writing,
+  { store, spec, version }: Writing,
 ): Promise<MadeFile[]> {
   const [films = 0, length = 0, C = 0, height = 0, width = 0] = frames.shape
   const files: MadeFile[] = []
   for (let k = 0; k < films; k++) {
     const pictures = imagesOf(frames.slice(0, k, k + 1).reshape([length, C, height, width]))
-    const bytes = await encodeAnimation(pictures, { delay: Math.round(1000 / rate) })
-    const file = await store.put(spec.owner, bytes, 'image/webp')
+    const entry = entryOf(made, spec, k, `${width}x${height}`, version)
+    const parameters = spec.output.metadata ? parametersText(entry) : undefined
+    const bytes = await encodeFilm('mp4', pictures, { rate, parameters })
+    const type = 'video/mp4'
+    const file = await store.put(spec.owner, bytes, type)
     const seed = seedOf(made, k)
     files.push({
       file,
-      type: 'image/webp',
+      type,
       bytes: bytes.length,
       width,
       height,

@@ -1,6 +1,7 @@
 export { type PixartConfig, pixartConfig, pixartSchema, takesSize } from './config.ts'
 export {
   type CrossBlock,
+  type CrossBlockOptions,
   crossBlock,
   type PixartConditions,
   type PixartTransformer,

@@ -1,8 +1,8 @@
 import { concat } from '../../core/functions.ts'
 import { dims } from '../../core/shape.ts'
 import { constant, type Tensor } from '../../core/tensor.ts'
-import { feedForward } from '../../nn/feed-forward.ts'
-import { type Layer, linear, plainLayerNorm } from '../../nn/layers.ts'
+import { type FeedForwardOptions, feedForward } from '../../nn/feed-forward.ts'
+import { type Layer, layerNorm, linear, plainLayerNorm } from '../../nn/layers.ts'
 import { gatedSum, modulate } from '../../nn/modulation.ts'
 import { normal, type Params } from '../../nn/params.ts'
 import { patchEmbedding, unpatchify } from '../../nn/patches.ts'
@@ -54,7 +54,10 @@ export function pixartTransformer(p: Params, config: PixartConfig): PixartTransf
   const timeOf = embedTime(p.at('adaln_single', 'emb'), config, width)
   const shared = linear(p.at('adaln_single', 'linear'), width, 6 * width)
   const caption = caption_channels === null ? undefined : textProjection(p.at('caption_projection'), caption_channels, width)
-  const blocks = Array.from({ length: num_layers }, (_, i) => crossBlock(p.at('transformer_blocks', i), config, width))
+  const options = { heads, headDim: config.attention_head_dim, bias: config.attention_bias, eps: config.norm_eps }
+  const blocks = Array.from({ length: num_layers }, (_, i) =>
+    crossBlock(p.at('transformer_blocks', i), { ...options, contextWidth: config.cross_attention_dim }),
+  )
   const table = p.get('scale_shift_table', [2, width], normal(width ** -0.5))
   const project = linear(p.at('proj_out'), width, patch ** 2 * outputs)
   const interpolationScale = config.interpolation_scale ?? Math.max(Math.floor(sample_size / 64), 1)
@@ -73,8 +76,8 @@ export function pixartTransformer(p: Params, config: PixartConfig): PixartTransf
   }
 }
 
-/** [B, n, D] → n of [B, D]. */
-const rows = (x: Tensor, n: number): Tensor[] => x.split(n, 1).map((row) => row.squeeze(1))
+/** [B, n, D] → n of [B, D]: the rows of a modulation. */
+export const rows = (x: Tensor, n: number): Tensor[] => x.split(n, 1).map((row) => row.squeeze(1))
 
 /** [B, M] of 1 and 0 → [B, 1, N, M], −10,000 where a token is not to be seen, as diffusers has it. */
 function hidden(mask: Tensor, queries: number): Tensor {
@@ -89,28 +92,40 @@ export function textProjection(p: Params, inputs: number, width: number, activat
   return (x) => second(activation === 'silu' ? first(x).silu() : first(x).gelu('tanh'))
 }
 
-export type CrossBlock = (x: Tensor, modulations: Tensor, context: Tensor, mask?: Tensor) => Tensor
+export type CrossBlock = (x: Tensor, modulations: Tensor, context?: Tensor, mask?: Tensor) => Tensor
+
+export interface CrossBlockOptions {
+  readonly heads: number
+  readonly headDim: number
+  readonly bias: boolean
+  readonly eps: number
+  /** Width of what the block attends to; without it the block sees itself alone. */
+  readonly contextWidth?: number | undefined
+  readonly feed?: FeedForwardOptions
+  /** Whether the norms have weights of their own. */
+  readonly affine?: boolean
+}
 
 /**
  * Attention to itself, to a text, and a feed-forward layer: x [B, N, D], modulations [B, 6, D] that all blocks share, context [B, M, C],
  * mask [1|B, 1, N, M]. What attends to the text is not normalised.
  */
-export function crossBlock(
-  p: Params,
-  config: Pick<PixartConfig, 'num_attention_heads' | 'attention_bias' | 'norm_eps' | 'cross_attention_dim'>,
-  width: number,
-): CrossBlock {
-  const { num_attention_heads: heads, attention_bias: bias, norm_eps: eps, cross_attention_dim: contextWidth } = config
-  const norm = plainLayerNorm(eps)
+export function crossBlock(p: Params, options: CrossBlockOptions): CrossBlock {
+  const { heads, headDim, bias, eps, contextWidth, feed: feedOptions = { activation: 'gelu_tanh' }, affine = false } = options
+  const width = heads * headDim
+  const [norm, normFeed] = ['norm1', 'norm2'].map((key) => (affine ? layerNorm(p.at(key), width, eps) : plainLayerNorm(eps))) as [
+    Layer,
+    Layer,
+  ]
   const table = p.get('scale_shift_table', [6, width], normal(width ** -0.5))
   const attendSelf = tokenAttention(p.at('attn1'), { width, heads, bias })
-  const attendText = tokenAttention(p.at('attn2'), { width, heads, bias, contextWidth })
-  const feed = feedForward(p.at('ff'), width, { activation: 'gelu_tanh' })
+  const attendText = contextWidth === undefined ? undefined : tokenAttention(p.at('attn2'), { width, heads, bias, contextWidth })
+  const feed = feedForward(p.at('ff'), width, feedOptions)
   return (x, modulations, context, mask) => {
     const [shift, scale, gate, shiftFeed, scaleFeed, gateFeed] = rows(table.unsqueeze(0).add(modulations), 6) as Six
     const y = gatedSum(x, gate, attendSelf(modulate(norm(x), shift, scale)))
-    const z = y.add(attendText(y, context, mask))
-    return gatedSum(z, gateFeed, feed(modulate(norm(z), shiftFeed, scaleFeed)))
+    const z = attendText ? y.add(attendText(y, context, mask)) : y
+    return gatedSum(z, gateFeed, feed(modulate(normFeed(z), shiftFeed, scaleFeed)))
   }
 }
 

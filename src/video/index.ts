@@ -1,0 +1,3 @@
+export { encodeFilm, type FilmFormat, filmEndings, filmFormatOf, type SaveFilmOptions, saveFilm } from './save.ts'
+export { filmStrip } from './strip.ts'
+export { readFilmText } from './text.ts'
