@@ -12,6 +12,7 @@ import { stickersJudge } from './stickers-judge.ts'
 import { stickersMmdit } from './stickers-mmdit.ts'
 import { stickersT2i } from './stickers-t2i.ts'
 import { stickersT5 } from './stickers-t5.ts'
+import { stickersUnclip } from './stickers-unclip.ts'
 import { stickersUnclipArPrior } from './stickers-unclip-ar-prior.ts'
 import { stickersUnclipPrior } from './stickers-unclip-prior.ts'
 import { stickersVae } from './stickers-vae.ts'
@@ -39,6 +40,7 @@ export const recipes: Readonly<Record<string, Recipe>> = {
   'stickers-x4': stickersX4,
   'stickers-x4-rrdb': stickersX4Rrdb,
   'stickers-x4-gan': stickersX4Gan,
+  'stickers-unclip': stickersUnclip,
   'stickers-unclip-prior': stickersUnclipPrior,
   'stickers-unclip-ar-prior': stickersUnclipArPrior,
   heartbeat,

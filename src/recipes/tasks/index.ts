@@ -16,6 +16,7 @@ import { swissRollType } from './swiss-roll.ts'
 import { t5Type } from './t5/t5.ts'
 import { textToImageType } from './text-to-image/job.ts'
 import { unclipArPriorType } from './unclip/ar-prior.ts'
+import { unclipDecoderType } from './unclip/decoder.ts'
 import { unclipPriorType } from './unclip/prior.ts'
 import { upscalerType } from './upscaler/upscaler.ts'
 
@@ -38,6 +39,7 @@ export const recipeTypes: readonly RecipeType[] = [
   sr3Type,
   unclipPriorType,
   unclipArPriorType,
+  unclipDecoderType,
   swissRollType,
   heartbeatType,
 ]

@@ -3,15 +3,8 @@ import { ArgumentError } from '../../../core/errors.ts'
 import { checkOneOf } from '../../stored.ts'
 import { captionedFields, checkLayoutHead, checkOrder } from './fields.ts'
 
-/** The denoiser of a latent diffusion model. Fields of the network and the scheduler are diffusers'. */
-export const textToImageSchema = z.object({
-  ...captionedFields,
-  /** Folder or name of the CLIP whose text encoder reads captions, which is trained before. */
-  clip: z.string().default('stickers-clip'),
-  /** The network, where it does not come with a `pretrained` pipeline. */
-  unet: z.record(z.string(), z.unknown()).optional(),
-  /** A pipeline that goes on, by its folder or name, with its own text encoder in place of `clip`: fine-tuning. */
-  pretrained: z.string().optional(),
+/** What recipes of latent diffusion say of noise. */
+export const noiseFields = {
   scheduler: z
     .strictObject({
       num_train_timesteps: z.int().positive().default(1000),
@@ -38,13 +31,30 @@ export const textToImageSchema = z.object({
     .default([]),
   /** γ of min-SNR; null weighs all levels alike, by which those with more noise count for more. */
   snr_gamma: z.number().positive().nullable().default(5),
+}
+
+/** The denoiser of a latent diffusion model. Fields of the network and the scheduler are diffusers'. */
+export const textToImageSchema = z.object({
+  ...captionedFields,
+  /** Folder or name of the CLIP whose text encoder reads captions, which is trained before. */
+  clip: z.string().default('stickers-clip'),
+  /** The network, where it does not come with a `pretrained` pipeline. */
+  unet: z.record(z.string(), z.unknown()).optional(),
+  /** A pipeline that goes on, by its folder or name, with its own text encoder in place of `clip`: fine-tuning. */
+  pretrained: z.string().optional(),
+  ...noiseFields,
 })
 export type TextToImage = z.infer<typeof textToImageSchema>
 
 /** @throws ArgumentError for fields that don't go together */
-export function checkRecipe({ unet, pretrained, timestep_bias: biases, scheduler, ...recipe }: TextToImage): void {
+export function checkRecipe({ unet, pretrained, ...recipe }: TextToImage): void {
   checkOneOf('text-to-image', { unet, pretrained })
   checkLayoutHead(recipe)
+  checkBiases(recipe)
+}
+
+/** @throws ArgumentError for ranges that are none, or not in the order of their steps */
+export function checkBiases({ timestep_bias: biases, scheduler }: Pick<TextToImage, 'timestep_bias' | 'scheduler'>): void {
   const { num_train_timesteps: steps } = scheduler
   for (const { begin, end } of biases)
     if (!(begin < end && end <= steps))

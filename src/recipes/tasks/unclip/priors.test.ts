@@ -1,47 +1,23 @@
-import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, expect, test } from 'vitest'
 import { maxDifference } from '../../../../tests/fixture.ts'
-import { saveModel } from '../../../checkpoints/index.ts'
-import { clip, clipConfig } from '../../../models/clip/index.ts'
-import { Params } from '../../../nn/params.ts'
 import { finish, loadPipeline } from '../../../pipelines/index.ts'
 import { NdArray } from '../../../runtime/ndarray.ts'
-import { Generator } from '../../../runtime/random.ts'
 import { runTraining } from '../../../training/run.ts'
 import { parseRecipe, prepare } from '../../index.ts'
+import { clipFolder } from './clip.fixture.ts'
 import { embeddingQuality } from './prior-quality.ts'
 
 const desk = mkdtempSync(join(tmpdir(), 'langevin-unclip-prior-'))
 process.env.LANGEVIN_CACHE = join(desk, 'cache')
 afterAll(() => rmSync(desk, { recursive: true }))
 
-/** A CLIP that has learnt nothing, of texts and pictures of 16 channels. */
-function clipFolder(hidden: number): string {
-  const dir = join(desk, `clip-${hidden}`)
-  cpSync(fileURLToPath(new URL('../../../../parity/fixtures/tokenizer/sd1', import.meta.url)), dir, { recursive: true })
-  const text = { hidden_size: hidden, intermediate_size: 24, num_hidden_layers: 1, num_attention_heads: 2, vocab_size: 1000 }
-  const ends = { max_position_embeddings: 16, eos_token_id: 2 }
-  const vision = {
-    hidden_size: 16,
-    intermediate_size: 24,
-    num_hidden_layers: 1,
-    num_attention_heads: 2,
-    image_size: 16,
-    patch_size: 8,
-  }
-  const fields = { projection_dim: 16, text_config: { ...text, ...ends }, vision_config: vision }
-  const p = new Params()
-  clip(p, clipConfig(fields, 'clip'))
-  saveModel(dir, { architectures: ['CLIPModel'], model_type: 'clip', ...fields }, p.initialise(new Generator(1)))
-  return dir
-}
 const recipe = {
   data: { kind: 'scenes', styles: ['noto'], nouns: ['fox', 'star', 'donut'], lattice: { cells: 4, sides: [3, 4] } },
   // Texts' states are wider than embeddings: zeros fill these.
-  clip: clipFolder(20),
+  clip: clipFolder(desk, 20),
   pool: 16,
   prior: { num_layers: 1, num_attention_heads: 2, attention_head_dim: 8 },
   training: {
@@ -106,6 +82,6 @@ test('embeddings beside the pictures’ own: cosine, and how often the own is ne
 })
 
 test('a CLIP whose embeddings are wider than its texts is refused', async () => {
-  const job = async () => (await prepare(parseRecipe({ recipe: 'unclip-prior', ...recipe, clip: clipFolder(12) }, 'x'))).job
+  const job = async () => (await prepare(parseRecipe({ recipe: 'unclip-prior', ...recipe, clip: clipFolder(desk, 12) }, 'x'))).job
   await expect(job()).rejects.toThrow(/states of 12 channels and embeddings of 16/)
 })
