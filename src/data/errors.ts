@@ -13,7 +13,7 @@ export class DataError extends LangevinError {
   readonly dir: string
   readonly broken: readonly BrokenFile[]
 
-  constructor(dir: string, summary: string, broken: readonly BrokenFile[] = []) {
+  constructor(dir: string, summary: string, broken: readonly BrokenFile[] = [], options?: ErrorOptions) {
     super(
       [
         `${dir}: ${summary}`,
@@ -22,6 +22,7 @@ export class DataError extends LangevinError {
           broken.map(({ file, reason }) => `${file}: ${reason}`),
         ),
       ].join('\n'),
+      options,
     )
     this.dir = dir
     this.broken = broken

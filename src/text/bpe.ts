@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { saving, writeAtomic } from '../checkpoints/atomic.ts'
 import { writeJson } from '../checkpoints/json.ts'
 import { ArgumentError } from '../core/errors.ts'
+import { learnMerges } from './byte-pair-merges.ts'
 
 /** What CLIP's tokenizer is made of: numbers by token, and the pairs that are merged, the first before the others. */
 export interface BytePairs {
@@ -15,7 +16,7 @@ export const [startOfText, endOfText] = ['<|startoftext|>', '<|endoftext|>']
 const endOfWord = '</w>'
 
 /** The characters that stand for bytes: those that print stand for themselves, the rest for characters from 256 on (Radford et al. 2019). */
-const byteCharacters: readonly string[] = (() => {
+export const byteCharacters: readonly string[] = (() => {
   const prints = (byte: number) => (byte >= 33 && byte <= 126) || (byte >= 161 && byte !== 173)
   let next = 256
   return Array.from({ length: 256 }, (_, byte) => String.fromCodePoint(prints(byte) ? byte : next++))
@@ -43,13 +44,7 @@ export function trainBytePairs(texts: Iterable<string>, { size }: { readonly siz
   for (const text of texts)
     for (const [word] of text.normalize('NFC').toLowerCase().matchAll(words)) counts.set(word, (counts.get(word) ?? 0) + 1)
   const pieces = [...counts].map(([word, count]) => ({ count, symbols: symbolsOf(word) }))
-  const merges: [string, string][] = []
-  while (base.length + merges.length + 2 < size) {
-    const best = mostFrequent(pieces)
-    if (!best) break
-    merges.push(best)
-    for (const piece of pieces) piece.symbols = merged(piece.symbols, best)
-  }
+  const merges = learnMerges(pieces, size - base.length - 2)
   const tokens = [...base, ...merges.map((pair) => pair.join('')), startOfText, endOfText]
   return { vocab: Object.fromEntries(tokens.map((token, i) => [token, i])), merges }
 }
@@ -57,32 +52,6 @@ export function trainBytePairs(texts: Iterable<string>, { size }: { readonly siz
 function symbolsOf(word: string): string[] {
   const symbols = Array.from(Buffer.from(word), (byte) => byteCharacters[byte] as string)
   return [...symbols.slice(0, -1), symbols.at(-1) + endOfWord]
-}
-
-/** The pair that comes most often, twice at least. */
-function mostFrequent(
-  pieces: readonly { readonly count: number; readonly symbols: readonly string[] }[],
-): [string, string] | undefined {
-  const pairs = new Map<string, number>()
-  for (const { count, symbols } of pieces)
-    for (let i = 1; i < symbols.length; i++) {
-      const pair = `${symbols[i - 1]} ${symbols[i]}`
-      pairs.set(pair, (pairs.get(pair) ?? 0) + count)
-    }
-  let best: string | undefined
-  let most = 1
-  for (const [pair, count] of pairs)
-    if (count > most || (count === most && best !== undefined && pair < best)) [best, most] = [pair, count]
-  return best?.split(' ') as [string, string] | undefined
-}
-
-function merged(symbols: readonly string[], [left, right]: readonly [string, string]): string[] {
-  const out: string[] = []
-  for (const symbol of symbols) {
-    if (symbol === right && out.at(-1) === left) out[out.length - 1] = left + right
-    else out.push(symbol)
-  }
-  return out
 }
 
 export interface BytePairDropout {

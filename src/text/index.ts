@@ -8,6 +8,14 @@ export { maxPrompt, PromptError } from './errors.ts'
 export { GlideTokenizer, mergesIn } from './glide-tokenizer.ts'
 export { addInversions, bundledInversions, InversionError, readInversion, type TextualInversion } from './inversion.ts'
 export { LanguageTokenizer } from './language-tokenizer.ts'
+export {
+  bytesOfTokens,
+  endOfDocument,
+  type LanguageVocabulary,
+  languageEncoder,
+  saveLanguageTokenizer,
+  trainLanguageVocabulary,
+} from './language-training.ts'
 export { type PlanOptions, type PromptBranch, type PromptPlan, planPrompt, promptStretches } from './plan.ts'
 export { referencesIn, withReferences } from './references.ts'
 export { type FramedText, T5Tokenizer } from './t5-tokenizer.ts'

@@ -74,7 +74,7 @@ const LEAST_SIDE = 16
 
 /** Tables that are looked up, embeddings of times and patches, and the heads that give the output, as published transformers name them. */
 const NO_MATRIX =
-  /embed|_emb\.|(^|\.)shared\.weight$|relative_attention_bias|scale_shift_table|^(proj_out|proj_out_[12]|final_layer|lm_head|to_logits|head)\./
+  /embed|_emb\.|(^|\.)shared\.weight$|relative_attention_bias|scale_shift_table|^(proj_out|proj_out_[12]|final_layer|lm_head|to_logits|head)\.|(^|\.)output_layer\.linear\./
 
 /** Whether Muon updates a parameter as a matrix: weights of hidden layers, of 16 rows and columns or more. */
 export const isMatrix = (key: string, shape: Shape): boolean =>

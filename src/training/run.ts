@@ -24,6 +24,10 @@ export interface TrainingJob {
   complete?(recipe: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>>
   /** A picture of what the weights can do, as PNG bytes. */
   preview?(weights: ReadonlyMap<string, NdArray>): Promise<Uint8Array>
+  /** Texts that the weights write. */
+  write?(weights: ReadonlyMap<string, NdArray>): Promise<string>
+  /** What a batch is made of, in the progress bar: `img` unless given. */
+  readonly unit?: string
   /** Numbers of what the weights can do on data held out, by the names given: for `validation.csv`. */
   readonly validation?: {
     readonly names: readonly string[]
@@ -73,7 +77,13 @@ async function watched(
   if (resumeStep >= total) say(`${dir}: checkpoint-${resumeStep} has all ${total} steps; only the model is written`)
   else if (resumeStep > 0) say(`${dir}: goes on from checkpoint-${resumeStep}, ${total - resumeStep} steps to go`)
   if (job.recipe && resumeStep < total) noteStretch(dir, { from: resumeStep, recipe: job.recipe })
-  const bar = progress({ total, start: resumeStep, unit: 'img', perStep: picturesPerStep(config), ...(stream && { stream }) })
+  const bar = progress({
+    total,
+    start: resumeStep,
+    unit: job.unit ?? 'img',
+    perStep: picturesPerStep(config),
+    ...(stream && { stream }),
+  })
 
   let last = resumeStep
   let smooth: number | undefined
@@ -133,6 +143,10 @@ async function look(
     const png = await job.preview?.(await weights())
     if (png) writeAtomic(join(dir, 'samples', `step-${step}.png`), (fd) => writeAll(fd, png))
   })
+  await trying('sample of texts', async () => {
+    const texts = await job.write?.(await weights())
+    if (texts !== undefined) writeAtomic(join(dir, 'samples', `step-${step}.txt`), texts)
+  })
   log.pause()
 }
 
@@ -145,7 +159,7 @@ function openLogs(job: TrainingJob, dir: string, resumeStep: number) {
   checkColumns(logFile, columns, { resumeStep })
   if (job.validation) checkColumns(validationFile, job.validation.names, { resumeStep })
 
-  saving(dir, () => makeFolder(job.preview ? join(dir, 'samples') : dir))
+  saving(dir, () => makeFolder(job.preview || job.write ? join(dir, 'samples') : dir))
   writeJson(join(dir, environmentFile), { ...environment() })
   const csv = csvLog(logFile, columns, { resumeStep })
   const validated = job.validation && csvLog(validationFile, job.validation.names, { resumeStep })

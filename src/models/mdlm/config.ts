@@ -5,7 +5,7 @@ const count = z.int().positive()
 
 /** Fields of the `config.json` of MDLM and BD3-LM that decide the network, with their defaults (models/hf of bd3lms, 1c3e8f4). */
 export const mdlmSchema = z.object({
-  model_type: z.enum(['mdlm', 'bd3lm', 'sedd']).default('mdlm'),
+  model_type: z.enum(['mdlm', 'bd3lm', 'sedd', 'ar']).default('mdlm'),
   /** With the mask, which is the last. */
   vocab_size: count.default(50258),
   model_length: count.default(1024),
@@ -71,4 +71,11 @@ export function seddConfig(fields: unknown, place = 'SEDD'): MdlmConfig {
     },
     place,
   )
+}
+
+/** A config as SEDD's folders have it. */
+export function asSeddConfig(config: MdlmConfig) {
+  const { vocab_size, model_length: length, hidden_dim: hidden_size, cond_dim, n_blocks, n_heads, scale_by_sigma } = config
+  const model = { hidden_size, cond_dim, length, n_blocks, n_heads, scale_by_sigma }
+  return { tokens: vocab_size - 1, graph: { type: 'absorb' }, model }
 }

@@ -22,7 +22,7 @@ export interface MdlmOptions {
   readonly rotation?: { readonly cos: Tensor; readonly sin: Tensor }
   /** [1, 1, N, M + N], added to the scores: which tokens see which. All see all unless given. */
   readonly mask?: Tensor
-  /** Of the tokens before, which all are seen as the mask has it. Their keys have been turned. */
+  /** Of the tokens before: all are seen but as the mask has it, in a causal network too. Their keys have been turned. */
   readonly past?: readonly KeysAndValues[]
 }
 
@@ -99,7 +99,7 @@ function textBlock(p: Params, { hidden_dim: width, cond_dim, n_heads: heads }: M
     const [q, k, v] = toAll(modulate(norm1(x), shift, scale)).split(3, 2) as [Tensor, Tensor, Tensor]
     const own = { k: turn(k), v }
     const [keys, values] = past ? [concat([past.k, own.k], 1), concat([past.v, v], 1)] : [own.k, v]
-    const seen = toOut(attention(turn(q), keys, values, { heads, causal, ...(mask && { mask }) }))
+    const seen = toOut(attention(turn(q), keys, values, { heads, causal: causal && !past, ...(mask && { mask }) }))
     const y = gatedSum(x, gate, seen)
     return { x: gatedSum(y, gateFeed, out(into(modulate(norm2(y), shiftFeed, scaleFeed)).gelu('tanh'))), own }
   }

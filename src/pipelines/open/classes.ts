@@ -142,6 +142,7 @@ export const networkClasses = {
   DreamModel: entry({ config: dreamConfig, build: dream, ignore: isRotaryBuffer }),
   MDLM: entry({ config: mdlmConfig, build: mdlm, ignore: isTextBuffer }),
   BD3LM: entry({ config: mdlmConfig, build: mdlm, ignore: isTextBuffer }),
+  AR: entry({ config: mdlmConfig, build: mdlm, ignore: isTextBuffer }),
   SEDD: entry({ config: seddConfig, build: mdlm, ignore: isTextBuffer }),
   GlideText2Im: entry({ config: glideConfig, build: glide }),
   GlideClipImage: entry({ config: glideClipConfig, build: glideClipImage }),

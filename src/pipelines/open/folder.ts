@@ -40,7 +40,7 @@ export function folderSource(dir: string, options: OpenOptions = {}): ModelSourc
 }
 
 /** Language models whose folder is their network's: nothing but `config.json`, weights and a tokenizer. */
-const languageModels = ['LLaDAModelLM', 'DreamModel', 'MDLM', 'BD3LM', 'SEDD'] as const
+const languageModels = ['LLaDAModelLM', 'DreamModel', 'MDLM', 'BD3LM', 'SEDD', 'AR'] as const
 type LanguageModelClass = (typeof languageModels)[number]
 
 /** The class that a folder without `model_index.json` says that it is, if it is a language model. */

@@ -12,7 +12,7 @@ import { build, type ClassName, type ConfigOf } from '../open/classes.ts'
 import type { Releasable } from '../page.ts'
 import { turns } from './turns.ts'
 
-export type MaskedClass = 'LLaDAModelLM' | 'DreamModel' | 'MDLM' | 'BD3LM' | 'SEDD'
+export type MaskedClass = 'LLaDAModelLM' | 'DreamModel' | 'MDLM' | 'BD3LM' | 'SEDD' | 'AR'
 
 interface Stored<N extends ClassName> {
   readonly className: N
@@ -57,21 +57,21 @@ export function languageModel<N extends MaskedClass>(
   }
 }
 
-const isTold = (className: ClassName) => className === 'MDLM' || className === 'BD3LM' || className === 'SEDD'
+const isTold = (className: ClassName) => className === 'MDLM' || className === 'SEDD'
 
 /** A text that grows block by block. Keys and values of finished blocks are kept, so that a call costs one block's work. */
 export interface GrowingText extends Releasable {
   /** The block after the finished ones, i64 [1, L] → logits f32 [1, L, V]. */
   logits(block: NdArray<'i64'>): Promise<NdArray<'f32'>>
-  /** Takes the block among the finished ones. */
-  finish(block: NdArray<'i64'>): Promise<void>
+  /** Takes the block among the finished ones; its logits. */
+  finish(block: NdArray<'i64'>): Promise<NdArray<'f32'>>
 }
 
 /**
- * A BD3-LM at work on a text of at most `model_length` tokens (Arriola et al. 2025, section 4.2): one program serves every block, its places
- * and the blocks before given as inputs.
+ * A BD3-LM at work on a text of at most `model_length` tokens (Arriola et al. 2025, section 4.2), or its causal twin, whose blocks are read
+ * from left to right: one program serves every block, its places and the blocks before given as inputs.
  */
-export function growingText({ className, config, weights }: Stored<'BD3LM'>, options: CompileOptions): GrowingText {
+export function growingText({ className, config, weights }: Stored<'BD3LM' | 'AR'>, options: CompileOptions): GrowingText {
   const { model_length: most, hidden_dim: width, n_heads: heads, n_blocks: layers } = config
   const past = range(layers).map(() => ({ k: new Float32Array(most * width), v: new Float32Array(most * width) }))
   let finished = 0
@@ -99,8 +99,9 @@ export function growingText({ className, config, weights }: Stored<'BD3LM'>, opt
       range(L).map((i) => finished + i),
       width / heads,
     )
-    const row = Float32Array.from({ length: most + L }, (_, i) => (i < finished || i >= most ? 0 : -1e9))
-    const mask = NdArray.from(range(L).flatMap(() => [...row])).reshape([1, 1, L, most + L])
+    const seen = (query: number, key: number) => (key < most ? key < finished : !config.causal || key - most <= query)
+    const hidden = Float32Array.from(range(L * (most + L)), (i) => (seen(Math.floor(i / (most + L)), i % (most + L)) ? 0 : -1e9))
+    const mask = new NdArray(hidden, [1, 1, L, most + L], 'f32')
     const before = past.flatMap(({ k, v }, i) => [
       [`k${i}`, new NdArray(k, [1, most, width], 'f32')],
       [`v${i}`, new NdArray(v, [1, most, width], 'f32')],
@@ -117,6 +118,7 @@ export function growingText({ className, config, weights }: Stored<'BD3LM'>, opt
           v.set((made[`own v${i}`] as NdArray<'f32'>).data, finished * width)
         }
         finished += block.shape[1] as number
+        return made.logits as NdArray<'f32'>
       }),
     release: () => turn(() => programs.release()),
   }

@@ -6,9 +6,9 @@ import { options } from './options.ts'
 import { planOf, type TextModel } from './plan.ts'
 import { write } from './write.ts'
 
-const classes = ['LLaDAModelLM', 'DreamModel', 'MDLM', 'BD3LM', 'SEDD'] as const satisfies readonly MaskedClass[]
+const classes = ['LLaDAModelLM', 'DreamModel', 'MDLM', 'BD3LM', 'SEDD', 'AR'] as const satisfies readonly MaskedClass[]
 
-/** Texts by masked diffusion: LLaDA, Dream, MDLM, SEDD and BD3-LM, each by its own sampler. */
+/** Texts by masked diffusion: LLaDA, Dream, MDLM, SEDD and BD3-LM, and a causal twin of theirs, each by its own sampler. */
 export const text: Page = page({
   classes,
   output: 'text',

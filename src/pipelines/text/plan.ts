@@ -45,7 +45,12 @@ export function planOf({ network, tokenizer }: TextModel, settings: TextOptions)
     for (const name of ['order', 'topK', 'threshold'] as const)
       if (settings[name] !== undefined) refuse(name, 'whose sampler draws all places alike')
   }
-  if (className === 'BD3LM' && settings.suffix !== undefined) refuse('suffix', 'which writes from the beginning to the end')
+  if (className === 'SEDD')
+    for (const name of ['temperature', 'topP'] as const)
+      if (settings[name] !== undefined) refuse(name, 'which draws tokens by its scores as they are')
+  const forward = className === 'BD3LM' || className === 'AR'
+  if (forward && settings.suffix !== undefined) refuse('suffix', 'which writes from the beginning to the end')
+  if (className === 'AR' && settings.steps !== undefined) refuse('steps', 'which takes one for each token')
   const spoken = llama && tokenizer.converses && !raw
   const told = tokenizer.encode(spoken ? tokenizer.asMessage(prompt) : prompt)
   // Block diffusion writes on from a token, the first of its texts.
@@ -66,7 +71,8 @@ export function planOf({ network, tokenizer }: TextModel, settings: TextOptions)
   const own = className === 'BD3LM' ? ((config as MdlmConfig).block_size ?? length) : length
   const block = settings.block ?? own
   if (className === 'BD3LM' && block !== own) refuse('block', `which was trained on blocks of ${own}`)
-  if (!llama && className !== 'BD3LM' && settings.block !== undefined) refuse('block', 'which writes all of the text at once')
+  if (!llama && className !== 'BD3LM' && settings.block !== undefined)
+    refuse('block', className === 'AR' ? 'which writes a token after another' : 'which writes all of the text at once')
   const steps = settings.steps ?? length
   const order = settings.order ?? (className === 'DreamModel' ? 'entropy' : 'confidence')
   const temperature = settings.temperature ?? (llama ? 0 : 1)

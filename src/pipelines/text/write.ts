@@ -93,8 +93,19 @@ function ended(tokens: readonly number[], { model, before }: { readonly model: T
 function writerOf(run: Run): Writing {
   const { className } = run.model.network
   if (className === 'BD3LM') return byBlocks(run)
+  if (className === 'AR') return byReading(run)
   if (className === 'SEDD') return byScores(run)
   return className === 'MDLM' ? byAncestors(run) : byConfidence(run)
+}
+
+/** A sampler's steps as stages of a text, of which its tokens may be a part. */
+async function* stagesOf(
+  sampling: AsyncGenerator<{ readonly i: number; readonly tokens: NdArray }, NdArray, void>,
+  stage: (own: Stage) => Stage = (own) => own,
+): Writing {
+  let next = await sampling.next()
+  for (; !next.done; next = await sampling.next()) yield stage({ i: next.value.i, tokens: numbersOf(next.value.tokens) })
+  return numbersOf(next.value)
 }
 
 /** LLaDA and Dream: the surest tokens first. */
@@ -118,9 +129,7 @@ async function* byConfidence({ model, plan, settings, start, generator }: Run): 
     ...(threshold !== undefined && { threshold }),
     ...(dream && ({ counts: 'share', confidence: 'drawn' } as const)),
   })
-  let next = await decided.next()
-  for (; !next.done; next = await decided.next()) yield { i: next.value.i, tokens: numbersOf(next.value.tokens) }
-  return numbersOf(next.value)
+  return yield* stagesOf(decided)
 }
 
 /** Dream was made from a model that predicts the next token: its logits stand one place before what they are of. */
@@ -139,9 +148,7 @@ async function* byAncestors({ model, plan, settings, start, generator }: Run): W
   const denoise = async (tokens: NdArray<'f32'>, sigma: number) =>
     nucleus(cleanProbabilities(await model.working.logits(tokens.cast('i64'), sigma), tokens, mask, temperature), share)
   const sampling = ancestralUnmasking(denoise, NdArray.from(start, [1, start.length]), { mask, schedule, steps, generator })
-  let next = await sampling.next()
-  for (; !next.done; next = await sampling.next()) yield { i: next.value.i, tokens: numbersOf(next.value.tokens) }
-  return numbersOf(next.value)
+  return yield* stagesOf(sampling)
 }
 
 /** SEDD: tokens go back by their scores; those of the prompt are put back after each step. */
@@ -154,9 +161,7 @@ async function* byScores({ model, plan, start, generator }: Run): Writing {
     scoresOf(await model.working.logits(tokens.cast('i64'), sigma), tokens, sigma, { scaled })
   const draw: Draw = (shares) => fixed(drawTokens(shares, generator))
   const sampling = scoreSampling(score, NdArray.from(start, [1, start.length]), { graph: 'absorb', schedule, steps, draw })
-  let next = await sampling.next()
-  for (; !next.done; next = await sampling.next()) yield { i: next.value.i, tokens: numbersOf(next.value.tokens) }
-  return numbersOf(next.value)
+  return yield* stagesOf(sampling)
 }
 
 /** BD3-LM: block after block, each by masked diffusion that sees the blocks before. */
@@ -165,7 +170,7 @@ async function* byBlocks({ model, plan, settings, start, generator }: Run): Writ
   const share = settings.topP ?? 1
   const growing = growingText(model.network as OpenedNetwork<'BD3LM'>, model.compile)
   const length = Math.ceil(start.length / block) * block
-  const tokens = [...start, ...Array<number>(length - start.length).fill(mask)]
+  let tokens = [...start, ...Array<number>(length - start.length).fill(mask)]
   let calls = 0
   try {
     for (let from = 0; from < length; from += block) {
@@ -173,16 +178,32 @@ async function* byBlocks({ model, plan, settings, start, generator }: Run): Writ
         nucleus(cleanProbabilities(await growing.logits(own.cast('i64')), own, mask, temperature), share)
       const own = NdArray.from(tokens.slice(from, from + block), [1, block])
       const sampling = firstHitting(denoise, own, { mask, schedule, generator })
-      let next = await sampling.next()
-      for (; !next.done; next = await sampling.next()) {
-        tokens.splice(from, block, ...numbersOf(next.value.tokens))
-        yield { i: calls++, tokens: tokens.slice(0, start.length) }
-      }
-      tokens.splice(from, block, ...numbersOf(next.value))
+      const placed = (decided: readonly number[]) => tokens.toSpliced(from, block, ...decided)
+      const decided = yield* stagesOf(sampling, (now) => ({ i: calls++, tokens: placed(now.tokens).slice(0, start.length) }))
+      tokens = placed(decided)
       if (from + block < length) await growing.finish(tokensOf(tokens.slice(from, from + block)))
     }
   } finally {
     await growing.release()
   }
   return tokens.slice(0, start.length)
+}
+
+/** The causal twin: each token given those before it, whose keys and values are kept. The mask stands before the first. */
+async function* byReading({ model, plan, settings, start, generator }: Run): Writing {
+  const { mask, before, temperature } = plan
+  const growing = growingText(model.network as OpenedNetwork<'AR'>, model.compile)
+  const tokens = [...start]
+  try {
+    for (let at = 0; at < tokens.length; at++) {
+      const logits = await growing.finish(tokensOf([at === 0 ? mask : (tokens[at - 1] as number)]))
+      if (at < before.length) continue
+      yield { i: at - before.length, tokens: [...tokens] }
+      const shares = cleanProbabilities(logits, NdArray.from([[mask]]), mask, temperature)
+      tokens[at] = drawTokens(nucleus(shares, settings.topP ?? 1), generator).data[0] as number
+    }
+  } finally {
+    await growing.release()
+  }
+  return tokens
 }

@@ -3,6 +3,7 @@ import { ddpmFaces32 } from './ddpm-faces-32.ts'
 import { ddpmStickers32 } from './ddpm-stickers-32.ts'
 import { heartbeat } from './heartbeat.ts'
 import { scoreStickers32 } from './score-stickers-32.ts'
+import { speechesAr, speechesBd3, speechesMdlm, speechesSedd } from './speeches.ts'
 import { stickerClassifier32 } from './sticker-classifier-32.ts'
 import { stickersClip } from './stickers-clip.ts'
 import { stickersDalle } from './stickers-dalle.ts'
@@ -43,5 +44,9 @@ export const recipes: Readonly<Record<string, Recipe>> = {
   'stickers-unclip': stickersUnclip,
   'stickers-unclip-prior': stickersUnclipPrior,
   'stickers-unclip-ar-prior': stickersUnclipArPrior,
+  'speeches-mdlm': speechesMdlm,
+  'speeches-sedd': speechesSedd,
+  'speeches-bd3': speechesBd3,
+  'speeches-ar': speechesAr,
   heartbeat,
 }

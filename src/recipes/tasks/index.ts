@@ -9,6 +9,7 @@ import { discreteAutoencoderType } from './discrete-autoencoder/job.ts'
 import { heartbeatType } from './heartbeat.ts'
 import { imagenType } from './imagen/job.ts'
 import { judgeType } from './judge.ts'
+import { arType, bd3lmType, mdlmType, seddType } from './language/job.ts'
 import { rectifiedFlowType } from './rectified-flow/job.ts'
 import { scoreType } from './score.ts'
 import { sr3Type } from './sr3/job.ts'
@@ -40,6 +41,10 @@ export const recipeTypes: readonly RecipeType[] = [
   unclipPriorType,
   unclipArPriorType,
   unclipDecoderType,
+  mdlmType,
+  seddType,
+  bd3lmType,
+  arType,
   swissRollType,
   heartbeatType,
 ]
