@@ -111,15 +111,26 @@ describe.each(databases)('$name', ({ is, start }) => {
     await queue.resume()
   })
 
-  test.skipIf(!is)('no more wait than may', async () => {
-    await queue.pause()
-    await queue.counts()
-    for (let k = 0; k < 6; k++) await queue.add(spec(), { id: `full-${k}` })
-    await expect(queue.add(spec(), { id: 'full' })).rejects.toMatchObject({ retryAfter: expect.any(Number) })
-    for (let k = 0; k < 6; k++) await queue.cancel(`full-${k}`)
-    await queue.counts()
-    await queue.resume()
-  })
+  test.skipIf(!is)(
+    'no more wait than may; what is cancelled makes room at once, and an idle worker goes on when the queue does',
+    async () => {
+      const takes = take(() => ({ files: [], settings: {}, seconds: { open: 0, run: 0 } }))
+      await new Promise((later) => setTimeout(later, 300))
+      await queue.pause()
+      await queue.counts()
+      for (let k = 0; k < 6; k++) await queue.add(spec(), { id: `full-${k}` })
+      await expect(queue.add(spec(), { id: 'full' })).rejects.toMatchObject({ retryAfter: expect.any(Number) })
+      await queue.cancel('full-0')
+      await queue.add(spec(), { id: 'room' })
+      for (let k = 1; k < 6; k++) await queue.cancel(`full-${k}`)
+      expect(queue.waiting).toBe(1)
+      await queue.resume()
+      const resumed = Date.now()
+      await takes
+      expect((await queue.wait('room')).state).toBe('completed')
+      expect(Date.now() - resumed).toBeLessThan(4000)
+    },
+  )
 
   test.skipIf(!is)('who waits is told of a job’s end and of its progress, and its result is kept', async () => {
     const store = folderStore(dir)

@@ -42,6 +42,7 @@ export class JobQueue {
   /** Seconds that the last jobs took, smoothed: what a full queue's Retry-After is told from. */
   #pace = 2
   #closed = false
+  #counting: Promise<unknown> | undefined
 
   private constructor(backend: Backend, settings: QueueSettings) {
     const onError = settings.onError ?? (() => {})
@@ -68,9 +69,10 @@ export class JobQueue {
     return this.#waiting
   }
 
-  /** @throws QueueFullError where no job more may wait */
+  /** @throws QueueFullError where no job more may wait; what waits is counted anew then, for who asks again */
   room(): void {
     if (this.#waiting < this.#settings.limit) return
+    this.#recount()
     throw new QueueFullError(this.#waiting, Math.max(1, Math.min(60, Math.ceil(this.#pace))))
   }
 
@@ -165,6 +167,7 @@ export class JobQueue {
       } catch {
         continue // A worker took it between the look and now.
       }
+      this.#left()
       // What was cancelled stays to be seen, as a job whose time never comes.
       await this.#queue.add(job.name, { ...job.data, cancelled: true, created: job.timestamp }, { jobId: id, delay: TOMBSTONE })
       await this.#producer.publishEvent({ eventName: 'ended', jobId: id })
@@ -235,7 +238,7 @@ export class JobQueue {
     }
     on('waiting', ({ jobId }) => this.#listeners.tell({ type: 'queued', id: jobId }))
     on('active', ({ jobId }) => {
-      this.#waiting = Math.max(0, this.#waiting - 1)
+      this.#left()
       started.set(jobId, Date.now())
       this.#listeners.tell({ type: 'running', id: jobId })
     })
@@ -250,12 +253,25 @@ export class JobQueue {
     })
     on('ended', ({ jobId }) => this.#listeners.tell({ type: 'cancelled', id: jobId }))
     // Other servers add and end jobs too: the count is set right again, one look after the other.
-    const recount = () => {
-      if (this.#closed) return
-      const again = () => setTimeout(recount, RECOUNT).unref()
-      this.counts().then(again, again)
+    const again = () => {
+      if (!this.#closed) this.#recount().then(() => setTimeout(again, RECOUNT).unref())
     }
-    recount()
+    again()
+  }
+
+  /** One job fewer waits. */
+  #left(): void {
+    this.#waiting = Math.max(0, this.#waiting - 1)
+  }
+
+  /** Counts what waits, unless that is being done; a database that is away is counted later. */
+  #recount(): Promise<unknown> {
+    this.#counting ??= this.counts()
+      .catch(() => undefined)
+      .finally(() => {
+        this.#counting = undefined
+      })
+    return this.#counting
   }
 }
 
