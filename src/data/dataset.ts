@@ -7,6 +7,8 @@ import { hashOf, mix } from './hash.ts'
 export interface Batch {
   /** [B, C, H, W] in [−1, 1]; C is 3 but where a dataset says 1. */
   readonly images: NdArray<'f32'>
+  /** Control images of the pictures, [B, C, H, W] in [−1, 1], where a dataset has them. */
+  readonly conditions?: NdArray<'f32'>
   /** One for each picture, empty where there is none. */
   readonly captions: readonly string[]
   /** [B], numbers of `classes`. */

@@ -36,6 +36,8 @@ export interface ImageFolderOptions {
   readonly captioned?: boolean
   /** The column of the metadata that holds the captions, unless it is `text` or `caption`. */
   readonly captionColumn?: string
+  /** The column of the metadata that names each picture's control image, which batches then hold too. */
+  readonly conditionColumn?: string
   /** A picture that lies in no class's folder counts as broken. */
   readonly labelled?: boolean
   /** Most pixels of a file; 64 Mi by default. */
@@ -71,15 +73,19 @@ const open = 8
 export async function imageFolder(options: ImageFolderOptions): Promise<ImageFolder> {
   const { dir, size, crop = 'center', flip = false, channels = 3, seed = 0, verify = 'decode', warn = console.warn } = options
   if (!Number.isInteger(size) || size < 1) throw new ArgumentError(`imageFolder: expected a size in whole pixels, got ${size}`)
-  const { captionColumn, background = options.ground } = options
-  const listed = listImages(dir, captionColumn === undefined ? {} : { captionColumn })
+  const { captionColumn, conditionColumn, background = options.ground } = options
+  const columns = {
+    ...(captionColumn !== undefined && { captionColumn }),
+    ...(conditionColumn !== undefined && { conditionColumn }),
+  }
+  const listed = listImages(dir, columns)
   const broken = [...listed.broken]
   const limits = {
     ...(background ? { ground: background } : {}),
     ...(options.maxPixels === undefined ? {} : { maxPixels: options.maxPixels }),
   }
   /** The whole picture with its shorter side at `size`. */
-  const read = ({ file, width, height }: Entry): Promise<Pixels> => {
+  const read = ({ width, height }: Entry, file: string): Promise<Pixels> => {
     const scale = size / Math.min(width, height)
     const resize = { width: Math.max(size, Math.round(width * scale)), height: Math.max(size, Math.round(height * scale)) }
     return decodePixels(join(dir, file), { ...limits, resize })
@@ -92,7 +98,7 @@ export async function imageFolder(options: ImageFolderOptions): Promise<ImageFol
       if (options.captioned && image.caption === '') throw new ImageError(image.file, 'missing', 'has no caption')
       const { width, height } = await readHeader(join(dir, image.file), limits)
       const entry = { ...image, width, height }
-      if (verify === 'decode') await read(entry)
+      if (verify === 'decode') for (const file of filesOf(entry)) await read(entry, file)
       return entry
     } catch (error) {
       broken.push({ file: image.file, reason: reasonOf(error, dir, image.file) })
@@ -124,9 +130,9 @@ export async function imageFolder(options: ImageFolderOptions): Promise<ImageFol
   const root = new Generator(seed)
   const orderOf = epochOrder(seed, entries.length)
 
-  const example = async (position: number, out: Float32Array): Promise<void> => {
+  const example = async (position: number, file: string, out: Float32Array): Promise<void> => {
     const entry = entryAt(position)
-    const pixels = await read(entry)
+    const pixels = await read(entry, file)
     const [H, W] = pixels.shape as [number, number, number]
     const [x, y, mirror] = root.fork(position).rand([3]).data as unknown as [number, number, number]
     const place = (spare: number, u: number) => (crop === 'random' ? Math.floor(u * (spare + 1)) : Math.round(spare / 2))
@@ -149,25 +155,31 @@ export async function imageFolder(options: ImageFolderOptions): Promise<ImageFol
     async batch(positions): Promise<Batch> {
       const taken = positions.map(entryAt)
       const each = channels * size * size
-      const images = NdArray.zeros([positions.length, channels, size, size])
+      const zeros = () => NdArray.zeros([positions.length, channels, size, size])
+      const sets = [zeros(), ...(conditionColumn === undefined ? [] : [zeros()])] as [NdArray<'f32'>, NdArray<'f32'>?]
       const failed: BrokenFile[] = []
       await mapConcurrently(positions, open, async (position, i) => {
-        try {
-          await example(position, images.data.subarray(i * each, (i + 1) * each))
-        } catch (error) {
-          const { file } = taken[i] as Entry
-          failed.push({ file, reason: reasonOf(error, dir, file) })
-        }
+        for (const [k, file] of filesOf(taken[i] as Entry).entries())
+          try {
+            await example(position, file, (sets[k] as NdArray<'f32'>).data.subarray(i * each, (i + 1) * each))
+          } catch (error) {
+            failed.push({ file, reason: reasonOf(error, dir, file) })
+          }
       })
       if (failed.length > 0) throw new DataError(dir, 'pictures that could be read at the start no longer can', failed)
+      const [images, conditions] = sets
       return {
         images,
+        ...(conditions && { conditions }),
         captions: taken.map(({ caption }) => caption),
         labels: labelsOf(taken.map((entry) => Math.max(0, classes.indexOf(classOf(entry))))),
       }
     },
   }
 }
+
+/** A picture and its control image. */
+const filesOf = ({ file, condition }: ListedImage): string[] => (condition === undefined ? [file] : [file, condition])
 
 /** The folder of the first level that a picture lies in; '' for none. */
 const classOf = ({ file }: ListedImage) => (file.includes('/') ? (file.split('/')[0] as string) : '')
@@ -177,7 +189,8 @@ const hasSides = (caption: string) => /\b(left|right)(most|wards?|-?hand(ed)?)?\
 
 function fingerprintOf(entries: readonly Entry[], seed: number): string {
   const hash = createHash('sha256')
-  for (const { file, caption, width, height } of entries) hash.update(JSON.stringify([file, caption, width, height]))
+  for (const { file, caption, condition, width, height } of entries)
+    hash.update(JSON.stringify([file, caption, width, height, ...(condition === undefined ? [] : [condition])]))
   return hash.update(String(seed)).digest('hex').slice(0, 16)
 }
 

@@ -71,6 +71,7 @@ export {
   type ScenePosition,
   type Setting,
 } from './stickers/layout.ts'
+export { type LayoutBox, layoutColour, layoutMap } from './stickers/layout-map.ts'
 export { withArticle } from './stickers/names.ts'
 export { isCounted, type Noun, nounsOf, pluralOf, sceneNouns } from './stickers/nouns.ts'
 export { loadRasters, type RasterOptions, type RasterProgress, type Rasters } from './stickers/rasters.ts'

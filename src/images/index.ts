@@ -8,6 +8,7 @@ export {
   pasteBack,
 } from './canvas.ts'
 export { type ChartAxis, type ChartSeries, chartSvg, drawChart, type LineChart, movingAverage } from './chart.ts'
+export * from './control/index.ts'
 export {
   blockOtherLoaders,
   type DecodeOptions,

@@ -1,3 +1,4 @@
+import { ArgumentError } from '../core/errors.ts'
 import { concat } from '../core/functions.ts'
 import { input, type Tensor } from '../core/tensor.ts'
 import { finish, schedulerFromConfig } from '../diffusion/index.ts'
@@ -15,6 +16,10 @@ export interface PromptBatchOptions {
   readonly guidance: number
   /** Picture k starts from the noise of seed `seed + k`, as the pipeline's does. */
   readonly seed: number
+  /** Of a model with ControlNets: the control images of each, [prompts, C, H, W] in [0, 1]. */
+  readonly hints?: readonly NdArray<'f32'>[] | undefined
+  /** How strongly each ControlNet acts; 1 unless given. */
+  readonly scales?: readonly number[] | undefined
   readonly signal?: AbortSignal | undefined
   readonly onPictures?: (done: number, total: number) => void
 }
@@ -45,7 +50,16 @@ export function createPromptBatches(
     const each = rows.shape[0] as number
     const shapes = Object.entries(encoder.trace(count)).map(([name, { shape }]) => [name, [each, ...shape.slice(1)]] as const)
     const conditions = Object.fromEntries(shapes.map(([name, shape]) => [name, input(name, shape)]))
-    const out = denoiser.trace(rows, t.expand([each]), conditions)
+    const controls = Object.fromEntries(
+      denoiser.hints.flatMap((own, i) => {
+        const hint = input(`hint${i}`, [count, own, size, size])
+        return [
+          [`hint${i}`, guided ? concat([hint, hint], 0) : hint],
+          [`scale${i}`, input(`scale${i}`, [])],
+        ]
+      }),
+    )
+    const out = denoiser.trace(rows, t.expand([each]), { ...conditions, ...controls })
     const { weights } = denoiser
     if (!guided) return compile({ outputs: { out }, weights }, options)
     const [empty, told] = out.split(2, 0) as [Tensor, Tensor]
@@ -71,12 +85,20 @@ export function createPromptBatches(
 
   return {
     autoencoder: coder,
-    async generate(prompts, { steps, guidance, seed, signal, onPictures }) {
+    async generate(prompts, { steps, guidance, seed, hints = [], scales, signal, onPictures }) {
+      if (hints.length !== denoiser.hints.length)
+        throw new ArgumentError(
+          `generate: control images for ${hints.length} of ${denoiser.hints.length} ControlNets; give each its own`,
+        )
       const found: NdArray<'f32'>[] = []
       const guided = guidance !== 1
       for (let from = 0; from < prompts.length; from += batch) {
         const own = prompts.slice(from, from + batch)
-        const conditions = await conditionsOf(own, guided)
+        const controls = hints.flatMap((hint, i) => [
+          [`hint${i}`, hint.slice(0, from, from + own.length)],
+          [`scale${i}`, NdArray.full([], scales?.[i] ?? 1)],
+        ])
+        const conditions = { ...(await conditionsOf(own, guided)), ...Object.fromEntries(controls) }
         const program: Program = await denoisers.get(`${own.length} ${guided ? 1 : 0}`)
         const model = async (x: NdArray, t: number) => {
           signal?.throwIfAborted()

@@ -1,6 +1,7 @@
 import { input, type Tensor } from '../core/tensor.ts'
 import type { SchedulerConfig } from '../diffusion/index.ts'
 import { clipText } from '../models/clip/index.ts'
+import { type ControlNetConfig, controlNet, scaleControl, sumControl } from '../models/controlnet/index.ts'
 import { type MmditConfig, mmditTransformer } from '../models/mmdit/index.ts'
 import { type UNet2DConditionConfig, unet2dCondition } from '../models/unet-condition/index.ts'
 import type { AutoencoderKLConfig } from '../models/vae/index.ts'
@@ -35,6 +36,9 @@ export interface PromptModel {
     readonly weights: Weights
     /** Of its latents. */
     readonly channels: number
+    /** Channels of the control image of each of its ControlNets. */
+    readonly hints: readonly number[]
+    /** `hint0` [B, C, size, size] in [0, 1], `scale0` [] and so on are among the conditions where there are ControlNets. */
     trace(x: Tensor, t: Tensor, conditions: Named<Tensor>): Tensor
   }
   readonly vae: Network<AutoencoderKLConfig>
@@ -50,6 +54,8 @@ interface Common extends Pick<PromptModel, 'vae' | 'scheduler' | 'size'> {}
 export interface PromptBatchParts extends Common {
   readonly unet: Network<UNet2DConditionConfig>
   readonly text: Pick<TextEncoder, 'config' | 'weights' | 'tokenizer'>
+  /** Networks whose residuals are added up. */
+  readonly controls?: readonly Network<ControlNetConfig>[]
 }
 
 /** A small model of Stable Diffusion 3's kind, with all of its text encoders. */
@@ -62,8 +68,10 @@ export interface FlowBatchParts extends Common {
 export const promptModel = (parts: PromptBatchParts | FlowBatchParts): PromptModel =>
   'unet' in parts ? ofStableDiffusion(parts) : ofStableDiffusion3(parts)
 
-function ofStableDiffusion({ unet, text, ...common }: PromptBatchParts): PromptModel {
+function ofStableDiffusion({ unet, text, controls = [], ...common }: PromptBatchParts): PromptModel {
   const network = unet2dCondition(new Params(), unet.config)
+  const nets = controls.map(({ config }, i) => controlNet(new Params(`control${i}`), config))
+  const scoped = controls.flatMap(({ weights }, i) => [...weights].map(([key, value]) => [`control${i}.${key}`, value] as const))
   return {
     ...common,
     encoder: {
@@ -72,9 +80,19 @@ function ofStableDiffusion({ unet, text, ...common }: PromptBatchParts): PromptM
       feeds: (prompts) => ({ tokens: framed(text.tokenizer, prompts) }),
     },
     denoiser: {
-      weights: unet.weights,
+      weights: new Map([...unet.weights, ...scoped]),
       channels: unet.config.in_channels,
-      trace: (x, t, { context }) => network(x, t, context as Tensor),
+      hints: controls.map(({ config }) => config.conditioning_channels),
+      trace(x, t, { context, ...given }) {
+        const told = context as Tensor
+        if (nets.length === 0) return network(x, t, told)
+        const each = nets.map((net, i) => {
+          const control = net(x, t, told, given[`hint${i}`] as Tensor)
+          return scaleControl(control, (given[`scale${i}`] as Tensor).reshape([1]).expand([control.down.length + 1]))
+        })
+        const { down, mid } = sumControl(each)
+        return network(x, t, told, { downResiduals: down, midResidual: mid })
+      },
     },
   }
 }
@@ -103,6 +121,7 @@ function ofStableDiffusion3({ transformer, clips, t5, ...common }: FlowBatchPart
     denoiser: {
       weights: transformer.weights,
       channels: transformer.config.in_channels,
+      hints: [],
       trace: (x, t, { context, pooled }) => network(x, t, { context: context as Tensor, pooled: pooled as Tensor }),
     },
   }

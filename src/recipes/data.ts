@@ -118,6 +118,8 @@ export interface DataContext {
   readonly seed: number
   /** As many as the network takes; 3 unless given. */
   readonly channels?: number
+  /** The column of a folder's metadata that names control images. */
+  readonly conditionColumn?: string | undefined
   /** Whether the classes are learnt: every picture must then lie in a class's folder. */
   readonly labelled?: boolean
   /** How many pictures of a folder have been checked. */
@@ -134,10 +136,11 @@ export function trainingData(data: DataConfig, { size, seed, channels = 3, ...co
   if (channels !== 1 && channels !== 3)
     throw new ArgumentError(`pictures of a folder have 1 or 3 channels; the network takes ${channels}`)
   const { train_data_dir: dir, random_flip: flip, crop, background, broken, caption_column: captionColumn } = data
-  const { labelled = false, onProgress, warn } = context
+  const { labelled = false, conditionColumn, onProgress, warn } = context
   return imageFolder({
     ...{ dir, size, seed, channels, flip, crop, broken, labelled, background: colourOf(background) },
     ...(captionColumn !== undefined && { captionColumn }),
+    ...(conditionColumn !== undefined && { conditionColumn }),
     ...(onProgress && { onProgress }),
     ...(warn && { warn }),
   })

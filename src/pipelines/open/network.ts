@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import {
   ConfigError,
@@ -14,6 +15,7 @@ import type { Json } from '../../checkpoints/json.ts'
 import { Params } from '../../nn/params.ts'
 import type { Weights } from '../../runtime/weights.ts'
 import { build, type ClassName, type ConfigOf, type NetworkClass, networkClasses } from './classes.ts'
+import { bundledModels, modelFolder } from './zoo.ts'
 
 /** A network as its checkpoint has it: weights under the network's own names, not yet in memory. */
 export interface Network<C> {
@@ -124,7 +126,10 @@ export async function openNetworkAt<N extends ClassName>(
   options: WeightOptions & { readonly hub?: HubOptions } = {},
   autoencoder: Readonly<Record<string, unknown>> = {},
 ): Promise<OpenedNetwork<N>> {
-  const { kind, path } = await resolveModel(model, hubOptions(options))
+  const bundled = !existsSync(model) && bundledModels().includes(model)
+  const { kind, path } = bundled
+    ? ({ kind: 'folder', path: modelFolder(model) } as const)
+    : await resolveModel(model, hubOptions(options))
   if (kind === 'folder') return openNetwork(storedIn(path, known, options))
   const { className, config, weights, unknown } = fromComponentFile(openWeightFile(path).tensors, { place: path, autoencoder })
   if (!known.includes(className as N)) throw new FolderError(path, `is ${className}; ${what} is ${known.join(' or ')}`)

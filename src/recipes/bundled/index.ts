@@ -6,6 +6,7 @@ import { scoreStickers32 } from './score-stickers-32.ts'
 import { speechesAr, speechesBd3, speechesMdlm, speechesSedd } from './speeches.ts'
 import { stickerClassifier32 } from './sticker-classifier-32.ts'
 import { stickersClip } from './stickers-clip.ts'
+import { stickersControlnetLayout, stickersControlnetOutline } from './stickers-controlnet.ts'
 import { stickersDalle } from './stickers-dalle.ts'
 import { stickersDit } from './stickers-dit.ts'
 import { stickersDvae } from './stickers-dvae.ts'
@@ -31,6 +32,8 @@ export const recipes: Readonly<Record<string, Recipe>> = {
   'stickers-vae': stickersVae,
   'stickers-clip': stickersClip,
   'stickers-t2i': stickersT2i,
+  'stickers-controlnet-outline': stickersControlnetOutline,
+  'stickers-controlnet-layout': stickersControlnetLayout,
   'stickers-dit': stickersDit,
   'stickers-t5': stickersT5,
   'stickers-mmdit': stickersMmdit,

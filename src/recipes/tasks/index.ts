@@ -3,6 +3,7 @@ import { vaeType } from './autoencoder/autoencoder.ts'
 import { classToImageType } from './class-to-image/job.ts'
 import { classifierType } from './classifier.ts'
 import { clipType } from './clip.ts'
+import { controlnetType } from './controlnet/job.ts'
 import { dalleType } from './dalle/job.ts'
 import { ddpmType } from './ddpm.ts'
 import { discreteAutoencoderType } from './discrete-autoencoder/job.ts'
@@ -31,6 +32,7 @@ export const recipeTypes: readonly RecipeType[] = [
   t5Type,
   textToImageType,
   classToImageType,
+  controlnetType,
   rectifiedFlowType,
   judgeType,
   discreteAutoencoderType,

@@ -28,12 +28,13 @@ export const schedulerOf = (levels: Readonly<Record<string, unknown>>): Schedule
 })
 
 const half = { dtype: 'f16' } as const
-const own = (className: string) => ({ _class_name: className, _diffusers_version: DIFFUSERS })
+/** The fields by which diffusers' configs name their class. */
+export const diffusersClass = (className: string) => ({ _class_name: className, _diffusers_version: DIFFUSERS })
 
 /** All parts as one folder that `loadStableDiffusion` and diffusers' StableDiffusionPipeline load, its weights as float16. */
 export function savePipeline(dir: string, { unet, vae, text, scheduler }: PromptBatchParts, tokenizer: string): void {
-  saveModel(join(dir, 'unet'), { ...own('UNet2DConditionModel'), ...unet.config }, unet.weights, half)
-  saveModel(join(dir, 'vae'), { ...own('AutoencoderKL'), ...vae.config }, vae.weights, half)
+  saveModel(join(dir, 'unet'), { ...diffusersClass('UNet2DConditionModel'), ...unet.config }, unet.weights, half)
+  saveModel(join(dir, 'vae'), { ...diffusersClass('AutoencoderKL'), ...vae.config }, vae.weights, half)
   saveTextEncoder(join(dir, 'text_encoder'), text, 'CLIPTextModel')
   savePipelineFrame(dir, { scheduler, tokenizer })
 }
@@ -53,7 +54,7 @@ export function savePipelineFrame(
   copyTokenizer(tokenizer, join(dir, 'tokenizer'), clipFiles)
   saveConfig(join(dir, 'scheduler'), { ...scheduler }, 'scheduler_config.json')
   writeModelIndex(dir, {
-    ...own('StableDiffusionPipeline'),
+    ...diffusersClass('StableDiffusionPipeline'),
     components: new Map([
       ['unet', component('diffusers', 'UNet2DConditionModel')],
       ['vae', component('diffusers', 'AutoencoderKL')],
@@ -72,10 +73,15 @@ export function saveFlowPipeline(
   { transformer, vae, clips, t5, scheduler }: FlowBatchParts,
   tokenizers: { readonly clips: readonly string[]; readonly t5: string },
 ): void {
-  saveModel(join(dir, 'transformer'), { ...own('SD3Transformer2DModel'), ...transformer.config }, transformer.weights, half)
+  saveModel(
+    join(dir, 'transformer'),
+    { ...diffusersClass('SD3Transformer2DModel'), ...transformer.config },
+    transformer.weights,
+    half,
+  )
   // diffusers' pipeline adds the shift, whether there is one or not.
   const shifted = { ...vae.config, shift_factor: vae.config.shift_factor ?? 0 }
-  saveModel(join(dir, 'vae'), { ...own('AutoencoderKL'), ...shifted }, vae.weights, half)
+  saveModel(join(dir, 'vae'), { ...diffusersClass('AutoencoderKL'), ...shifted }, vae.weights, half)
   const projected = 'CLIPTextModelWithProjection'
   for (const [i, text] of clips.entries()) {
     const number = i === 0 ? '' : `_${i + 1}`
@@ -85,7 +91,7 @@ export function saveFlowPipeline(
   saveT5Encoder(dir, { ...t5, folder: tokenizers.t5 }, '_3')
   saveConfig(join(dir, 'scheduler'), { ...scheduler }, 'scheduler_config.json')
   writeModelIndex(dir, {
-    ...own('StableDiffusion3Pipeline'),
+    ...diffusersClass('StableDiffusion3Pipeline'),
     components: new Map([
       ['transformer', component('diffusers', 'SD3Transformer2DModel')],
       ['vae', component('diffusers', 'AutoencoderKL')],

@@ -54,7 +54,10 @@ export function checkRecipe({ unet, pretrained, ...recipe }: TextToImage): void 
 }
 
 /** @throws ArgumentError for ranges that are none, or not in the order of their steps */
-export function checkBiases({ timestep_bias: biases, scheduler }: Pick<TextToImage, 'timestep_bias' | 'scheduler'>): void {
+export function checkBiases({
+  timestep_bias: biases,
+  scheduler,
+}: Pick<TextToImage, 'timestep_bias'> & { readonly scheduler: { readonly num_train_timesteps: number } }): void {
   const { num_train_timesteps: steps } = scheduler
   for (const { begin, end } of biases)
     if (!(begin < end && end <= steps))
