@@ -217,7 +217,7 @@ test('a folder of pictures, control images and captions; or with control images 
 
 test('what does not fit is said before anything runs', async () => {
   const faults: [object, string][] = [
-    [{ condition: undefined }, 'give condition, one of outline, layout'],
+    [{ condition: undefined }, 'give condition, one of canny, outline'],
     [{ conditioning_embedding_out_channels: [16, 32, 64] }, 'latents are 2 pixels wide: give 2'],
     [{ timestep_bias: [{ begin: 0, end: 2000, multiplier: 2 }] }, '0 to 2000 is no range of 1000 timesteps'],
     [{ pretrained_model_name_or_path: join(sd1, '..', 'xl') }, 'it needs one text encoder'],
