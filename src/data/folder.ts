@@ -23,8 +23,6 @@ export interface ImageFolderOptions {
   readonly seed?: number
   /** What transparent pictures are laid over; white by default. */
   readonly background?: Colour
-  /** The same, under its earlier name. */
-  readonly ground?: Colour
   /**
    * How much of every file is read at the start: all of it (`decode`, the default: no surprise in hour five), or what its
    * header says (`header`: faster).
@@ -73,7 +71,7 @@ const open = 8
 export async function imageFolder(options: ImageFolderOptions): Promise<ImageFolder> {
   const { dir, size, crop = 'center', flip = false, channels = 3, seed = 0, verify = 'decode', warn = console.warn } = options
   if (!Number.isInteger(size) || size < 1) throw new ArgumentError(`imageFolder: expected a size in whole pixels, got ${size}`)
-  const { captionColumn, conditionColumn, background = options.ground } = options
+  const { captionColumn, conditionColumn, background } = options
   const columns = {
     ...(captionColumn !== undefined && { captionColumn }),
     ...(conditionColumn !== undefined && { conditionColumn }),
@@ -81,7 +79,7 @@ export async function imageFolder(options: ImageFolderOptions): Promise<ImageFol
   const listed = listImages(dir, columns)
   const broken = [...listed.broken]
   const limits = {
-    ...(background ? { ground: background } : {}),
+    ...(background ? { background } : {}),
     ...(options.maxPixels === undefined ? {} : { maxPixels: options.maxPixels }),
   }
   /** The whole picture with its shorter side at `size`. */

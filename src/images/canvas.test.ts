@@ -114,16 +114,16 @@ test('latents under the mask become noise or nothing', () => {
 })
 
 test('a part is put back to the bit where the mask is white, and nothing else changes', () => {
-  const ground = levels(10, 10, 3, (y, x) => y * 10 + x)
+  const background = levels(10, 10, 3, (y, x) => y * 10 + x)
   const part = levels(4, 4, 3, () => 200)
-  const back = pasteBack(ground, part, { box: [2, 3, 6, 7] })
+  const back = pasteBack(background, part, { box: [2, 3, 6, 7] })
   const inside = (i: number) => Math.floor(i / 10) >= 3 && Math.floor(i / 10) < 7 && i % 10 >= 2 && i % 10 < 6
-  for (let i = 0; i < 100; i++) expect(back.data[i * 3]).toBe(inside(i) ? 200 : ground.data[i * 3])
+  for (let i = 0; i < 100; i++) expect(back.data[i * 3]).toBe(inside(i) ? 200 : background.data[i * 3])
   const mask = levels(10, 10, 1, (y, x) => (y === 4 && x === 3 ? 255 : y === 4 && x === 4 ? 51 : 0))
-  const masked = pasteBack(ground, part, { box: [2, 3, 6, 7], mask })
+  const masked = pasteBack(background, part, { box: [2, 3, 6, 7], mask })
   for (let i = 0; i < 100; i++)
-    expect(masked.data[i * 3]).toBe(i === 43 ? 200 : i === 44 ? Math.round(44 + 156 / 5) : ground.data[i * 3])
-  expect(() => pasteBack(ground, part, { box: [8, 8, 12, 12] })).toThrow('within 10 × 10')
+    expect(masked.data[i * 3]).toBe(i === 43 ? 200 : i === 44 ? Math.round(44 + 156 / 5) : background.data[i * 3])
+  expect(() => pasteBack(background, part, { box: [8, 8, 12, 12] })).toThrow('within 10 × 10')
 })
 
 test('sizes of a hires fix', () => {

@@ -105,21 +105,25 @@ export function maskedLatents(
  * A part that was made larger, put back: it is resized to `box` (Lanczos) and laid over the picture, with a mask [H, W, 1] of the
  * whole picture only as far as that says; all else keeps its levels to the bit.
  */
-export function pasteBack(ground: Pixels, part: Pixels, { box, mask }: { readonly box: Box; readonly mask?: Pixels }): Pixels {
-  const { H, W, C } = sizeOf(ground)
+export function pasteBack(
+  background: Pixels,
+  part: Pixels,
+  { box, mask }: { readonly box: Box; readonly mask?: Pixels },
+): Pixels {
+  const { H, W, C } = sizeOf(background)
   const [left, top, right, bottom] = box
   if (!(left < right && top < bottom && left >= 0 && top >= 0 && right <= W && bottom <= H))
     throw new ArgumentError(`pasteBack: the box ${box.join(', ')} does not lie within ${W} × ${H}`)
-  const over = pasteLevels(ground, resizeLevels(part, { width: right - left, height: bottom - top }), left, top)
+  const over = pasteLevels(background, resizeLevels(part, { width: right - left, height: bottom - top }), left, top)
   if (!mask) return over
   const own = sizeOf(mask)
   if (own.H !== H || own.W !== W || own.C !== 1)
     throw new ShapeError(`pasteBack: expected a mask [${H}, ${W}, 1], got [${mask.shape}]`)
   const out = over.data.map((level, i) => {
     const share = (mask.data[Math.floor(i / C)] as number) / 255
-    return Math.round((ground.data[i] as number) + (level - (ground.data[i] as number)) * share)
+    return Math.round((background.data[i] as number) + (level - (background.data[i] as number)) * share)
   })
-  return new NdArray(out, ground.shape, 'u8')
+  return new NdArray(out, background.shape, 'u8')
 }
 
 /**

@@ -11,9 +11,9 @@ export type ImageFormat = 'png' | 'jpeg' | 'webp' | 'gif' | 'tiff'
 const MiB = 2 ** 20
 
 export interface DecodeOptions {
-  /** 3 (the default): RGB, alpha laid over `ground`. 4: RGB and alpha. 1: luminance, alpha laid over `ground`. */
+  /** 3 (the default): RGB, alpha laid over `background`. 4: RGB and alpha. 1: luminance, alpha laid over `background`. */
   readonly channels?: 1 | 3 | 4
-  readonly ground?: Colour
+  readonly background?: Colour
   /** 16: a file of 16 bits keeps them (`decodeImage` only), for pictures that are data, such as depth; 8 by default. */
   readonly depth?: 8 | 16
   /** Resampled to this size (Lanczos) while it is decoded. */
@@ -70,8 +70,8 @@ export async function decodePixels(source: string | Uint8Array, options: DecodeO
 }
 
 async function pixelsOf({ place, image, header }: Opened, options: DecodeOptions): Promise<Pixels> {
-  const { channels = 3, ground = white, resize } = options
-  const [r, g, b] = ground
+  const { channels = 3, background = white, resize } = options
+  const [r, g, b] = background
   if (header.hasAlpha && channels !== 4) image.flatten({ background: { r, g, b } })
   if (resize) image.resize(resize.width, resize.height, { fit: 'fill', kernel: 'lanczos3' })
   if (channels === 1) image.toColourspace('b-w')
@@ -93,8 +93,8 @@ export async function decodeImage(source: string | Uint8Array, options: DecodeOp
 
 /** A picture of 16 bits with all of them. */
 async function deepImage({ place, image, header }: Opened, options: DecodeOptions): Promise<ImageTensor> {
-  const { channels = 3, ground = white, resize } = options
-  const [r, g, b] = ground
+  const { channels = 3, background = white, resize } = options
+  const [r, g, b] = background
   if (header.hasAlpha && channels !== 4) image.flatten({ background: { r, g, b } })
   if (resize) image.resize(resize.width, resize.height, { fit: 'fill', kernel: 'lanczos3' })
   image.toColourspace(channels === 1 ? 'grey16' : 'rgb16')

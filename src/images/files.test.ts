@@ -96,11 +96,11 @@ describe('decode and encode', () => {
     expect([...back.data.subarray(27, 30)]).toEqual([...upright.data.subarray(0, 3)])
   })
 
-  test('alpha is laid over the ground that is asked for, white by default, or kept', async () => {
+  test('alpha is laid over the background that is asked for, white by default, or kept', async () => {
     const half = new NdArray(Uint8Array.from([255, 0, 0, 0, 0, 0, 255, 255]), [1, 2, 4], 'u8')
     const bytes = await encodePng(half)
     expect([...(await decodePixels(bytes)).data]).toEqual([255, 255, 255, 0, 0, 255])
-    expect([...(await decodePixels(bytes, { ground: [1, 2, 3] })).data]).toEqual([1, 2, 3, 0, 0, 255])
+    expect([...(await decodePixels(bytes, { background: [1, 2, 3] })).data]).toEqual([1, 2, 3, 0, 0, 255])
     expect([...(await decodePixels(bytes, { channels: 4 })).data]).toEqual([...half.data])
     expect([...(await decodePixels(await encodeJpeg(half, { quality: 100 }))).data.subarray(0, 3)].every((v) => v > 180)).toBe(
       true,

@@ -31,7 +31,7 @@ export interface ParticleOptions {
 }
 
 const frame = { margin: 18, gap: 18, title: 30, note: 26 }
-const ground: Colour = [244, 246, 250]
+const background: Colour = [244, 246, 250]
 
 /**
  * Panels of points in the plane, side by side, with their titles.
@@ -83,7 +83,7 @@ async function page(
     words ? `<text x="${x}" y="${y}" ${style}>${safe(words)}</text>` : ''
   const parts = panels.map(({ title, note }, i) => {
     const { x, y } = places[i] as { x: number; y: number }
-    return `<rect x="${x}" y="${y}" width="${side}" height="${side}" rx="6" fill="rgb(${ground})"/>
+    return `<rect x="${x}" y="${y}" width="${side}" height="${side}" rx="6" fill="rgb(${background})"/>
 ${text(x, y - 11, title, 'font-size="15" font-weight="600" fill="#0f172a"')}
 ${text(x, y + side + 19, note, 'font-size="13" fill="#475569"')}`
   })

@@ -102,17 +102,17 @@ export function cropLevels(pixels: Pixels, [left, top, right, bottom]: Box): Pix
   return pasteLevels(NdArray.zeros([bottom - top, right - left, sizeOf(pixels).C], 'u8'), pixels, -left, -top)
 }
 
-/** `Image.paste`: a copy of `ground` with a picture over it, as far as it lies within. */
-export function pasteLevels(ground: Pixels, pixels: Pixels, left: number, top: number): Pixels {
-  const [under, over] = [sizeOf(ground), sizeOf(pixels)]
+/** `Image.paste`: a copy of `background` with a picture over it, as far as it lies within. */
+export function pasteLevels(background: Pixels, pixels: Pixels, left: number, top: number): Pixels {
+  const [under, over] = [sizeOf(background), sizeOf(pixels)]
   if (under.C !== over.C) throw new ShapeError(`pasteLevels: ${over.C} channels onto ${under.C}`)
-  const out = ground.data.slice()
+  const out = background.data.slice()
   const [from, to] = [Math.max(0, -left), Math.min(over.W, under.W - left)]
   for (let y = Math.max(0, -top); y < Math.min(over.H, under.H - top) && from < to; y++) {
     const row = pixels.data.subarray((y * over.W + from) * over.C, (y * over.W + to) * over.C)
     out.set(row, ((y + top) * under.W + from + left) * over.C)
   }
-  return new NdArray(out, ground.shape, 'u8')
+  return new NdArray(out, background.shape, 'u8')
 }
 
 /** `ImageFilter.GaussianBlur`: three passes of a box of fractional width each way (Gwosdek et al. 2011). */

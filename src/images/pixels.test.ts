@@ -73,7 +73,7 @@ test('resizing keeps constants, whatever the sizes and the kernel', () => {
 
 test('a grid puts pictures in rows with gaps, and knows batches', () => {
   const [red, blue] = [solid(2, 3, [255, 0, 0]), solid(2, 3, [0, 0, 255])]
-  const grid = imageGrid([red, blue, blue], { columns: 2, gap: 1, ground: [9, 9, 9] })
+  const grid = imageGrid([red, blue, blue], { columns: 2, gap: 1, background: [9, 9, 9] })
   expect(grid.shape).toEqual([7, 9, 3])
   const at = (y: number, x: number) => [...grid.data.subarray((y * 9 + x) * 3, (y * 9 + x) * 3 + 3)]
   expect([at(0, 0), at(1, 1), at(2, 3), at(1, 4), at(1, 5), at(4, 1), at(4, 5)]).toEqual([
@@ -91,7 +91,7 @@ test('a grid puts pictures in rows with gaps, and knows batches', () => {
   expect(() => imageGrid([])).toThrow(ArgumentError)
 })
 
-test('alpha is laid over the ground', () => {
+test('alpha is laid over the background', () => {
   expect([...toRgb(solid(1, 1, [200, 100, 0, 51]), [100, 100, 100]).data]).toEqual([120, 100, 80])
   expect([...toRgb(solid(1, 1, [7])).data]).toEqual([7, 7, 7])
 })

@@ -87,7 +87,7 @@ export function imagesOf(batch: NdArray<'f32'>): ImageTensor[] {
 }
 
 /** Pixels with 3 channels: grey repeated, alpha laid over a colour. */
-export function toRgb(pixels: Pixels, ground: Colour = white): Pixels {
+export function toRgb(pixels: Pixels, background: Colour = white): Pixels {
   const { H, W, C } = sizeOf(pixels)
   if (C === 3) return pixels
   const out = new Uint8Array(H * W * 3)
@@ -95,7 +95,7 @@ export function toRgb(pixels: Pixels, ground: Colour = white): Pixels {
     for (let c = 0; c < 3; c++) {
       const level = pixels.data[C === 1 ? i : i * 4 + c] as number
       const alpha = C === 1 ? 255 : (pixels.data[i * 4 + 3] as number)
-      out[i * 3 + c] = Math.round((level * alpha + (ground[c] as number) * (255 - alpha)) / 255)
+      out[i * 3 + c] = Math.round((level * alpha + (background[c] as number) * (255 - alpha)) / 255)
     }
   return new NdArray(out, [H, W, 3], 'u8')
 }
@@ -104,7 +104,7 @@ export function toRgb(pixels: Pixels, ground: Colour = white): Pixels {
 export interface GridOptions {
   readonly columns?: number
   readonly gap?: number
-  readonly ground?: Colour
+  readonly background?: Colour
 }
 
 /**
@@ -115,8 +115,8 @@ export interface GridOptions {
  */
 export function imageGrid(images: NdArray<'f32'> | readonly Picture[], options: GridOptions = {}): Pixels {
   const list = images instanceof NdArray ? imagesOf(images) : images
-  const { gap = 2, ground = white, columns: most = Math.ceil(Math.sqrt(list.length)) } = options
-  const tiles = list.map((image) => toRgb(pixelsOf(image), ground))
+  const { gap = 2, background = white, columns: most = Math.ceil(Math.sqrt(list.length)) } = options
+  const tiles = list.map((image) => toRgb(pixelsOf(image), background))
   const first = tiles[0]
   if (!first) throw new ArgumentError('imageGrid: no pictures')
   if (!Number.isInteger(most) || most < 1) throw new ArgumentError(`imageGrid: expected 1 or more columns, got ${most}`)
@@ -127,7 +127,7 @@ export function imageGrid(images: NdArray<'f32'> | readonly Picture[], options: 
   const width = columns * (W + gap) + gap
   const height = rows * (H + gap) + gap
   const out = new Uint8Array(height * width * 3)
-  for (let i = 0; i < out.length; i++) out[i] = ground[i % 3] as number
+  for (let i = 0; i < out.length; i++) out[i] = background[i % 3] as number
   for (const [i, tile] of tiles.entries()) {
     if (tile.shape[0] !== H || tile.shape[1] !== W)
       throw new ShapeError(`imageGrid: picture ${i} is ${tile.shape[1]} × ${tile.shape[0]}, picture 0 is ${W} × ${H}`)

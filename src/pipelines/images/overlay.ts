@@ -7,14 +7,14 @@ import { type Size, sizeOfPicture } from './fit.ts'
 export function overlaid(made: Pixels, original: Pixels, mask: Pixels, box: Box): Pixels {
   const { height, width } = sizeOfPicture(original)
   const [left, top, right, bottom] = box
-  const ground = pasteLevels(
+  const background = pasteLevels(
     NdArray.zeros([height, width, 3], 'u8'),
     covering(made, { width: right - left, height: bottom - top }),
     left,
     top,
   )
   const grey = toGrey(mask)
-  const out = ground.data.slice()
+  const out = background.data.slice()
   for (let i = 0; i < height * width; i++) {
     const alpha = 255 - (grey.data[i] as number)
     if (alpha === 0) continue
