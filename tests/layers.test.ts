@@ -17,6 +17,7 @@ const layers = [
   'data',
   'training',
   'pipelines',
+  'web',
   'recipes',
   'jobs',
   'server',
@@ -141,7 +142,11 @@ test('what a browser runs too imports nothing of Node but the backend, which is 
     ]
   })
   // The first asks whether there is a `process`, to say which Node is too old.
-  expect(found).toEqual(['core/platform.ts uses process.version', 'runtime/current-backend.ts imports ./node/backend.ts'])
+  expect(found).toEqual([
+    'core/platform.ts uses process.version',
+    'runtime/current-backend.ts imports ./node/backend.ts',
+    'runtime/system.ts imports ./node/system.ts',
+  ])
 })
 
 function needsNode(file: string, specifier: string): boolean {

@@ -1,7 +1,19 @@
-import { randomUUID } from 'node:crypto'
-import { closeSync, fsyncSync, openSync, readdirSync, renameSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
 import { LangevinError } from '../core/errors.ts'
+import {
+  closeSync,
+  dirname,
+  foldersSync,
+  fsyncSync,
+  join,
+  openSync,
+  readdirSync,
+  renameSync,
+  resolve,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from '../runtime/system.ts'
 import { SaveError } from './errors.ts'
 
 const temporary = /^\.langevin-[0-9a-f-]{36}\.tmp$/
@@ -18,12 +30,12 @@ export function temporaryIn(folder: string): string {
       // Gone already, or another user's: no reason for this save to fail.
     }
   }
-  return join(folder, `.langevin-${randomUUID()}.tmp`)
+  return join(folder, `.langevin-${crypto.randomUUID()}.tmp`)
 }
 
-/** Makes renames in a folder survive a power cut. Windows has no such call for folders. */
+/** Makes renames in a folder survive a power cut. Where the system has no such call for folders, as Windows, nothing is done. */
 export function syncFolder(folder: string): void {
-  if (process.platform === 'win32') return
+  if (!foldersSync) return
   const fd = openSync(folder, 'r')
   try {
     fsyncSync(fd)

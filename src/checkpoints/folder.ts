@@ -1,8 +1,18 @@
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
-import { basename, dirname, join, resolve } from 'node:path'
 import { ArgumentError } from '../core/errors.ts'
 import { inWords } from '../core/system-error.ts'
 import type { NdArray } from '../runtime/ndarray.ts'
+import {
+  basename,
+  dirname,
+  existsSync,
+  join,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  resolve,
+  rmSync,
+  statSync,
+} from '../runtime/system.ts'
 import type { FileTensor, Weights } from '../runtime/weights.ts'
 import { saving, syncFolder, temporaryIn } from './atomic.ts'
 import { ConfigError, FolderError, PickleError, quote, SafetensorsError } from './errors.ts'

@@ -1,6 +1,5 @@
-import { readFileSync } from 'node:fs'
-import { posix, win32 } from 'node:path'
 import { inWords } from '../core/system-error.ts'
+import { readFileSync } from '../runtime/system.ts'
 import { writeAtomic } from './atomic.ts'
 import { ConfigError, quote } from './errors.ts'
 
@@ -88,5 +87,5 @@ export function describe(value: unknown): string {
 
 /** Whether a name from a file stays in its folder on every system: no separators, drives or dots alone. */
 export function isPlainName(name: string): boolean {
-  return name !== '' && name !== '.' && name !== '..' && !name.includes('\0') && posix.basename(win32.basename(name)) === name
+  return name !== '' && name !== '.' && name !== '..' && !name.includes('\0') && !/[/\\]|^[a-z]:/i.test(name)
 }

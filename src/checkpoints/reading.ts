@@ -1,5 +1,5 @@
-import { openSync, readSync, realpathSync, statSync } from 'node:fs'
 import { inWords } from '../core/system-error.ts'
+import { openSync, readSync, realpathSync, statSync } from '../runtime/system.ts'
 import { SafetensorsError } from './errors.ts'
 
 /** Opens a file for reading, and says where it really lies. Pipes and devices are refused: they may never end. */

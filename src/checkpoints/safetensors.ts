@@ -1,9 +1,8 @@
-import { closeSync, fstatSync } from 'node:fs'
-import { extname } from 'node:path'
 import { bytesPer, type DType, isFloat, viewOf } from '../core/dtype.ts'
 import { sizeOf } from '../core/shape.ts'
 import { NdArray } from '../runtime/ndarray.ts'
-import { checkStamp, fileStamp } from '../runtime/node/stamp.ts'
+import { checkStamp, fileStamp } from '../runtime/stamp.ts'
+import { closeSync, extname, fstatSync } from '../runtime/system.ts'
 import type { FileTensor } from '../runtime/weights.ts'
 import { writeAll, writeAtomic } from './atomic.ts'
 import { PickleError, quote, SafetensorsError } from './errors.ts'
@@ -138,14 +137,19 @@ const writingOrder: readonly DType[] = ['i64', 'f32', 'i32', 'bf16', 'f16', 'u8'
 
 /** By dtype, then by key as UTF-8 bytes. */
 function arrange(path: string, tensors: Iterable<readonly [string, NdArray | FileTensor]>, floats?: SaveFloat): Placed[] {
-  const placed = new Map<string, Placed & { rank: number; bytes: Buffer }>()
+  const placed = new Map<string, Placed & { rank: number; bytes: Uint8Array }>()
   for (const [key, tensor] of tensors) {
     const fault = placed.has(key) ? 'given twice' : keyFault(key)
     if (fault) throw new SafetensorsError(path, fault, { tensor: key })
     const dtype = storedType(tensor.dtype, floats)
-    placed.set(key, { key, tensor, dtype, rank: writingOrder.indexOf(dtype), bytes: Buffer.from(key) })
+    placed.set(key, { key, tensor, dtype, rank: writingOrder.indexOf(dtype), bytes: new TextEncoder().encode(key) })
   }
-  return [...placed.values()].sort((a, b) => a.rank - b.rank || Buffer.compare(a.bytes, b.bytes))
+  return [...placed.values()].sort((a, b) => a.rank - b.rank || compareBytes(a.bytes, b.bytes))
+}
+
+function compareBytes(a: Uint8Array, b: Uint8Array): number {
+  const at = a.findIndex((byte, i) => byte !== b[i])
+  return at < 0 ? a.length - b.length : (a[at] as number) - (b[at] ?? -1)
 }
 
 /** Why the format cannot hold a key, if it cannot. */
@@ -172,7 +176,7 @@ function encodeHeader(path: string, placed: readonly Placed[], metadata: Readonl
     members.push(`${JSON.stringify(key)}:{"dtype":"${formatNames[dtype]}","shape":[${shape}],"data_offsets":[${offset},${end}]}`)
     offset = end
   }
-  const text = Buffer.from(`{${members.join(',')}}`)
+  const text = new TextEncoder().encode(`{${members.join(',')}}`)
   const length = Math.ceil(text.length / 8) * 8
   if (length > maxHeader) {
     throw new SafetensorsError(path, `a header of ${length} bytes, where the format allows ${maxHeader}: split the checkpoint`)
@@ -221,7 +225,7 @@ function copy(tensor: FileTensor, to: number): void {
 function refuseOthers(path: string, prefix: Uint8Array): void {
   const view = new DataView(prefix.buffer)
   if (prefix.length === 9 && prefix[8] === 0x7b && view.getBigUint64(0, true) <= maxHeader) return
-  if (Buffer.from(prefix).toString('latin1').startsWith('version ')) {
+  if (new TextDecoder().decode(prefix).startsWith('version ')) {
     throw new SafetensorsError(path, `a Git LFS pointer in the file's place: fetch the file itself with 'git lfs pull'`)
   }
   const zip = prefix[0] === 0x50 && prefix[1] === 0x4b

@@ -1,6 +1,5 @@
-import { statSync } from 'node:fs'
-import { dirname, join } from 'node:path'
 import type { NdArray } from '../runtime/ndarray.ts'
+import { dirname, join, statSync } from '../runtime/system.ts'
 import type { FileTensor } from '../runtime/weights.ts'
 import { ConfigError, quote, ShardError } from './errors.ts'
 import { describe, isObject, isPlainName, readJson } from './json.ts'

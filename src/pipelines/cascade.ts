@@ -1,6 +1,6 @@
-import { basename } from 'node:path'
 import { ArgumentError } from '../core/errors.ts'
 import { NdArray } from '../runtime/ndarray.ts'
+import { basename } from '../runtime/system.ts'
 import { loadPipeline, type Pipeline, type RunInput } from './load.ts'
 import type { Generation, LoadOptions, Plan, Result } from './page.ts'
 

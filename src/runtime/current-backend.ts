@@ -3,8 +3,8 @@ import type { Backend } from './backend.ts'
 
 let chosen: Promise<Backend> | undefined
 
-/** Node's backend, loaded at first use: the default, and what another may wrap. */
-export const nodeBackend = async (): Promise<Backend> => (await import('./node/backend.ts')).nodeBackend
+/** The backend of the place that this runs in, loaded at first use: the default, and what another may wrap. In a browser, the web's. */
+export const nodeBackend = async (): Promise<Backend> => (await import('./node/backend.ts')).platformBackend
 
 /** The backend of this thread: the one given to `useBackend`, else Node's. */
 export const backend = (): Promise<Backend> => (chosen ??= nodeBackend())

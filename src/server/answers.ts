@@ -1,3 +1,4 @@
+import { ReadableStream as WebStream } from 'node:stream/web'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { Ctx } from './env.ts'
 import type { ApiError } from './errors.ts'
@@ -13,5 +14,4 @@ export function answerOf(c: Ctx, error: ApiError): Response {
 }
 
 /** A file's bytes as they come, as an answer's body. */
-export const bodyOf = (bytes: AsyncIterable<Uint8Array>): ReadableStream =>
-  ReadableStream.from(bytes) as unknown as ReadableStream
+export const bodyOf = (bytes: AsyncIterable<Uint8Array>): ReadableStream => WebStream.from(bytes) as unknown as ReadableStream

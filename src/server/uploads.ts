@@ -89,7 +89,7 @@ export async function formOf(c: Ctx, limit: number): Promise<FormData> {
     })
   const bytes = await bytesOf(c, limit)
   try {
-    return await new Response(bytes, { headers: { 'content-type': type } }).formData()
+    return await new Response(new Uint8Array(bytes), { headers: { 'content-type': type } }).formData()
   } catch (cause) {
     throw new ApiError(400, `the form cannot be read: ${(cause as Error).message}`, { code: 'invalid_form', cause })
   }

@@ -1,8 +1,7 @@
-import { mkdirSync } from 'node:fs'
-import { join } from 'node:path'
 import { saving, writeAtomic } from '../checkpoints/atomic.ts'
 import { writeJson } from '../checkpoints/json.ts'
 import { ArgumentError } from '../core/errors.ts'
+import { join, mkdirSync } from '../runtime/system.ts'
 import { learnMerges } from './byte-pair-merges.ts'
 
 /** What CLIP's tokenizer is made of: numbers by token, and the pairs that are merged, the first before the others. */
@@ -50,7 +49,7 @@ export function trainBytePairs(texts: Iterable<string>, { size }: { readonly siz
 }
 
 function symbolsOf(word: string): string[] {
-  const symbols = Array.from(Buffer.from(word), (byte) => byteCharacters[byte] as string)
+  const symbols = Array.from(new TextEncoder().encode(word), (byte) => byteCharacters[byte] as string)
   return [...symbols.slice(0, -1), symbols.at(-1) + endOfWord]
 }
 

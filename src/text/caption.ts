@@ -117,7 +117,9 @@ const unquoted = (text: string) =>
   text
     .replaceAll('+', ' ')
     .replace(/(?:%[0-9a-f]{2})+/gi, (bytes) =>
-      new TextDecoder('utf-8', { ignoreBOM: true }).decode(Buffer.from(bytes.replaceAll('%', ''), 'hex')),
+      new TextDecoder('utf-8', { ignoreBOM: true }).decode(
+        Uint8Array.from(bytes.slice(1).split('%'), (hex) => Number.parseInt(hex, 16)),
+      ),
     )
 
 const ligatures: Readonly<Record<string, string>> = {

@@ -1,10 +1,8 @@
-import { existsSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { gunzipSync } from 'node:zlib'
 import { Tokenizer } from '@huggingface/tokenizers'
 import { ConfigError, FolderError } from '../checkpoints/errors.ts'
 import { isObject } from '../checkpoints/json.ts'
 import { inWords } from '../core/system-error.ts'
+import { existsSync, gunzipSync, join, readFileSync } from '../runtime/system.ts'
 import { checkLength, PromptError } from './errors.ts'
 
 /** GPT-2's byte-pair tokenizer (Radford et al. 2019) as GLIDE has it: texts in small letters, without a start or an end. */

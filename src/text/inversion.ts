@@ -1,8 +1,8 @@
-import { basename, extname } from 'node:path'
 import { readTensor } from '../checkpoints/safetensors.ts'
 import { openWeightFile } from '../checkpoints/weight-file.ts'
 import { ArgumentError, LangevinError, ShapeError } from '../core/errors.ts'
 import { NdArray } from '../runtime/ndarray.ts'
+import { basename, extname } from '../runtime/system.ts'
 import type { FileTensor, Weights } from '../runtime/weights.ts'
 import type { ClipTokenizer } from './tokenizer.ts'
 

@@ -1,9 +1,8 @@
-import { existsSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { Template } from '@huggingface/jinja'
 import { Tokenizer } from '@huggingface/tokenizers'
 import { ConfigError } from '../checkpoints/errors.ts'
 import { isObject, type Json, readJson } from '../checkpoints/json.ts'
+import { existsSync, join, readFileSync } from '../runtime/system.ts'
 import { checkLength, PromptError } from './errors.ts'
 
 /** The tokenizer of a language model, from `tokenizer.json`, with its template for conversations where it has one. */

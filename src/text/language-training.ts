@@ -1,8 +1,7 @@
-import { mkdirSync } from 'node:fs'
-import { join } from 'node:path'
 import { saving } from '../checkpoints/atomic.ts'
 import { writeJson } from '../checkpoints/json.ts'
 import { ArgumentError } from '../core/errors.ts'
+import { join, mkdirSync } from '../runtime/system.ts'
 import { byteCharacters } from './bpe.ts'
 import { learnMerges } from './byte-pair-merges.ts'
 import type { LanguageTokenizer } from './language-tokenizer.ts'
@@ -33,7 +32,7 @@ export function trainLanguageVocabulary(texts: Iterable<string>, { size }: { rea
   for (const text of texts) for (const [word] of text.matchAll(words)) counts.set(word, (counts.get(word) ?? 0) + 1)
   const cut = [...counts].map(([word, count]) => ({
     count,
-    symbols: Array.from(Buffer.from(word), (byte) => byteCharacters[byte] as string),
+    symbols: Array.from(new TextEncoder().encode(word), (byte) => byteCharacters[byte] as string),
   }))
   const merges = learnMerges(cut, size - least)
   const tokens = [...byteCharacters, ...merges.map((pair) => pair.join('')), endOfDocument]

@@ -1,8 +1,7 @@
-import { existsSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { Reader } from 'protobufjs/minimal.js'
 import { ConfigError } from '../checkpoints/errors.ts'
 import { isObject, type Json, readJson } from '../checkpoints/json.ts'
+import { existsSync, join, readFileSync } from '../runtime/system.ts'
 import type { AddedToken } from './t5-tokenizer-added.ts'
 import type { ScoredPiece } from './t5-tokenizer-unigram.ts'
 
@@ -68,9 +67,16 @@ function fromJson(file: string): Stored {
     file,
     pieces: checkedPieces(pieces, file),
     added: Array.isArray(added) ? added.flatMap((token) => (isObject(token) ? addedToken(token.id, token) : [])) : [],
-    charsmap: map === undefined ? undefined : new Uint8Array(Buffer.from(map as string, 'base64')),
+    charsmap: map === undefined ? undefined : fromBase64(map as string),
     unknown: checkedUnknown(Number(model.unk_id ?? 2), pieces.length, file),
   }
+}
+
+/** Bytes of a base64 text; characters that are none of base64's are passed over. */
+function fromBase64(text: string): Uint8Array<ArrayBuffer> {
+  const letters = text.replace(/[^A-Za-z0-9+/]/g, '')
+  const whole = letters.length % 4 === 1 ? letters.slice(0, -1) : letters
+  return Uint8Array.from(atob(whole), (letter) => letter.charCodeAt(0))
 }
 
 /** Types of SentencePiece's pieces. */

@@ -1,7 +1,6 @@
-import { mkdirSync } from 'node:fs'
-import { join } from 'node:path'
 import { saving } from '../checkpoints/atomic.ts'
 import { writeJson } from '../checkpoints/json.ts'
+import { join, mkdirSync } from '../runtime/system.ts'
 import type { ScoredPiece } from './t5-tokenizer-unigram.ts'
 
 const [pad, end, unknown] = ['<pad>', '</s>', '<unk>'] as const

@@ -1,10 +1,9 @@
-import { existsSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { Tokenizer } from '@huggingface/tokenizers'
 import { ConfigError } from '../checkpoints/errors.ts'
 import { isObject, type Json, readJson } from '../checkpoints/json.ts'
 import { ArgumentError } from '../core/errors.ts'
 import { inWords } from '../core/system-error.ts'
+import { existsSync, join, readFileSync } from '../runtime/system.ts'
 import { type BytePairs, clipBytes, endOfText, startOfText } from './bpe.ts'
 import { checkLength, PromptError } from './errors.ts'
 

@@ -50,13 +50,13 @@ export function unpickle(
     return bytes.subarray(from, from + length)
   }
   const text = (length: number) => new TextDecoder().decode(slice(length))
-  const latin = (length: number) => Buffer.from(slice(length)).toString('latin1')
+  const latin = (length: number) => slice(length).reduce((text, byte) => text + String.fromCharCode(byte), '')
   const line = (): string => {
     const end = bytes.indexOf(10, at)
     if (end < 0) fail('a line that does not end')
     const from = at
     at = end + 1
-    return Buffer.from(bytes.subarray(from, end)).toString('utf8')
+    return new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes.subarray(from, end))
   }
   const pop = (): Value => {
     const value = stack.pop()

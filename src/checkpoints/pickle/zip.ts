@@ -1,4 +1,4 @@
-import { inflateRawSync } from 'node:zlib'
+import { inflateRawSync } from '../../runtime/system.ts'
 import { PickleError } from '../errors.ts'
 import { readAt } from '../reading.ts'
 

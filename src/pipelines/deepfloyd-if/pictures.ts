@@ -1,6 +1,7 @@
 import { ArgumentError } from '../../core/errors.ts'
-import { type Pixels, pictureFault } from '../../images/index.ts'
 import { resizeLevels, toGrey } from '../../images/pillow.ts'
+import type { Pixels } from '../../images/pixels.ts'
+import { pictureFault } from '../../images/range.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
 import { asBatch, levelsOf, type Size, sizeOfPicture } from '../images/fit.ts'
 

@@ -1,8 +1,8 @@
-import { join } from 'node:path'
 import { FolderError, openWeights, readTensor } from '../../checkpoints/index.ts'
-import { imagesOf, toPixels, toTensor } from '../../images/index.ts'
 import { resizeLevels } from '../../images/pillow.ts'
+import { imagesOf, toPixels, toTensor } from '../../images/pixels.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
+import { join } from '../../runtime/system.ts'
 import type { Part } from '../open/parts.ts'
 
 /** The mark that a folder's pictures carry: levels [62, 62, 4] of red, green, blue and opacity. */

@@ -1,7 +1,7 @@
-import { join } from 'node:path'
 import { z } from 'zod'
 import { ArgumentError } from '../../core/errors.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
+import { join } from '../../runtime/system.ts'
 import { scheduler } from '../open/parts.ts'
 import { numOption, schedulerOption, seedOption, stepsOption } from '../options.ts'
 import { type Page, page } from '../page.ts'

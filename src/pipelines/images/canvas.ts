@@ -1,6 +1,7 @@
 import { ArgumentError } from '../../core/errors.ts'
-import { imagesOf, type Pixels, pasteBack, toPixels, toTensor } from '../../images/index.ts'
+import { pasteBack } from '../../images/canvas.ts'
 import { type Box, toGrey } from '../../images/pillow.ts'
+import { imagesOf, type Pixels, toPixels, toTensor } from '../../images/pixels.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
 import { levelsOf, type Size } from './fit.ts'
 import { boxOf, softened } from './mask.ts'

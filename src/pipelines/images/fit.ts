@@ -1,16 +1,9 @@
 import { ArgumentError } from '../../core/errors.ts'
-import {
-  type FitMode,
-  fitPicture,
-  type Kernel,
-  type Picture,
-  type Pixels,
-  pictureFault,
-  pixelsOf,
-  toRgb,
-  toTensor,
-} from '../../images/index.ts'
+import { type FitMode, fitPicture } from '../../images/canvas.ts'
 import { type Box, cropLevels, pasteLevels, resizeLevels } from '../../images/pillow.ts'
+import { type Picture, type Pixels, pixelsOf, toRgb, toTensor } from '../../images/pixels.ts'
+import { pictureFault } from '../../images/range.ts'
+import type { Kernel } from '../../images/resize.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
 
 export interface Size {

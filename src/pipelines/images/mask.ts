@@ -1,6 +1,6 @@
 import { ArgumentError } from '../../core/errors.ts'
-import type { Pixels } from '../../images/index.ts'
 import { type Box, blurLevels, toGrey } from '../../images/pillow.ts'
+import type { Pixels } from '../../images/pixels.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
 import { type Fitting, fitted, type Size } from './fit.ts'
 

@@ -1,5 +1,5 @@
-import type { Pixels } from '../../images/index.ts'
 import { type Box, pasteLevels, resizeLevels, toGrey } from '../../images/pillow.ts'
+import type { Pixels } from '../../images/pixels.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
 import { type Size, sizeOfPicture } from './fit.ts'
 

@@ -1,7 +1,6 @@
-import { existsSync } from 'node:fs'
-import { dirname, join } from 'node:path'
 import { ConfigError, FolderError, openWeightFile } from '../../checkpoints/index.ts'
 import { isObject, type Json } from '../../checkpoints/json.ts'
+import { dirname, existsSync, join } from '../../runtime/system.ts'
 import type { Weights } from '../../runtime/weights.ts'
 import type { ClassName } from './classes.ts'
 import type { Stored } from './network.ts'

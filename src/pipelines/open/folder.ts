@@ -1,7 +1,6 @@
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { ConfigError, FolderError, loadConfig, readModelIndex } from '../../checkpoints/index.ts'
 import { isObject } from '../../checkpoints/json.ts'
+import { existsSync, join } from '../../runtime/system.ts'
 import { storedIn } from './network.ts'
 import { schedulerIn } from './scheduler.ts'
 import type { ModelSource, OpenOptions } from './source.ts'

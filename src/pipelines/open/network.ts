@@ -1,5 +1,3 @@
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import {
   ConfigError,
   FolderError,
@@ -13,6 +11,7 @@ import {
 } from '../../checkpoints/index.ts'
 import type { Json } from '../../checkpoints/json.ts'
 import { Params } from '../../nn/params.ts'
+import { existsSync, join } from '../../runtime/system.ts'
 import type { Weights } from '../../runtime/weights.ts'
 import { build, type ClassName, type ConfigOf, type NetworkClass, networkClasses } from './classes.ts'
 import { bundledModels, modelFolder } from './zoo.ts'

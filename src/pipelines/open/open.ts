@@ -1,5 +1,5 @@
-import { existsSync } from 'node:fs'
 import { resolveModel } from '../../checkpoints/index.ts'
+import { existsSync } from '../../runtime/system.ts'
 import { dallePytorchSource } from './dalle-pytorch.ts'
 import { folderSource } from './folder.ts'
 import { glideSource } from './glide.ts'

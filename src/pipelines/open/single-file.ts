@@ -1,7 +1,6 @@
-import { existsSync } from 'node:fs'
-import { dirname, join } from 'node:path'
 import { ConfigError, FolderError, fromSingleFile, kindOf, openWeightFile } from '../../checkpoints/index.ts'
 import type { SchedulerConfig } from '../../diffusion/index.ts'
+import { dirname, existsSync, join } from '../../runtime/system.ts'
 import type { ClassName } from './classes.ts'
 import { type Stored, storedIn } from './network.ts'
 import type { ModelSource, OpenOptions } from './source.ts'

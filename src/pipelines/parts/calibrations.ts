@@ -1,10 +1,7 @@
-import { createHash } from 'node:crypto'
-import { existsSync, readFileSync, statSync } from 'node:fs'
-import { join } from 'node:path'
 import { z } from 'zod'
 import { writeJson } from '../../checkpoints/json.ts'
 import type { Ranges } from '../../runtime/index.ts'
-import { cacheFolder } from '../../runtime/node/cache.ts'
+import { cacheFolder, existsSync, join, readFileSync, sha256, statSync } from '../../runtime/system.ts'
 import type { Weights } from '../../runtime/weights.ts'
 
 const number = z.number()
@@ -21,7 +18,7 @@ function placeOf(weights: Weights): string | undefined {
     const { size, mtimeMs } = statSync(file)
     return [file, size, mtimeMs]
   })
-  const hash = createHash('sha256').update(JSON.stringify(identity)).digest('hex').slice(0, 32)
+  const hash = sha256(JSON.stringify(identity)).slice(0, 32)
   return join(cacheFolder('calibration'), `${hash}.json`)
 }
 

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { ArgumentError } from '../../core/errors.ts'
-import { resize } from '../../images/index.ts'
+import { resize } from '../../images/resize.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
 import { asGivenOrFitted, levelsOf, sizeOfPicture } from '../images/fit.ts'
 import { network, scheduler } from '../open/parts.ts'

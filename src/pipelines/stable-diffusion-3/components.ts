@@ -1,7 +1,6 @@
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { ConfigError } from '../../checkpoints/index.ts'
 import type { SchedulerConfig } from '../../diffusion/index.ts'
+import { existsSync, join } from '../../runtime/system.ts'
 import type { OpenedNetwork } from '../open/network.ts'
 import { network, optional, type PartsOf, scheduler } from '../open/parts.ts'
 import type { ModelSource } from '../open/source.ts'

@@ -1,6 +1,5 @@
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { ConfigError } from '../../checkpoints/index.ts'
+import { existsSync, join } from '../../runtime/system.ts'
 import type { ModelSource } from '../open/source.ts'
 
 /** What a pipeline class of diffusers does with a picture that it is given, and what it takes where nothing is said. */

@@ -1,5 +1,7 @@
 import { ArgumentError } from '../../core/errors.ts'
-import { hiresSize, imagesOf, resize } from '../../images/index.ts'
+import { hiresSize } from '../../images/canvas.ts'
+import { imagesOf } from '../../images/pixels.ts'
+import { resize } from '../../images/resize.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
 import type { Size } from '../images/fit.ts'
 import { loadUpscaler } from '../upscale/index.ts'

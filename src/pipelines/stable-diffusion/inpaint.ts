@@ -1,6 +1,7 @@
 import { ArgumentError } from '../../core/errors.ts'
 import type { Level } from '../../diffusion/index.ts'
-import { fillMasked, maskedLatents, type Pixels } from '../../images/index.ts'
+import { fillMasked, maskedLatents } from '../../images/canvas.ts'
+import type { Pixels } from '../../images/pixels.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
 import type { Generator } from '../../runtime/random.ts'
 import type { Canvas } from '../images/canvas.ts'

@@ -1,6 +1,6 @@
 import { ArgumentError } from '../../core/errors.ts'
 import type { Scheduler, SchedulerConfig } from '../../diffusion/index.ts'
-import { hiresSize } from '../../images/index.ts'
+import { hiresSize } from '../../images/canvas.ts'
 import { planPrompt } from '../../text/index.ts'
 import { levelsOf, type Size, sizeOfPicture, wholeLatents } from '../images/fit.ts'
 import { type Grid, startOf } from '../sampling/schedule.ts'

@@ -1,7 +1,6 @@
-import { existsSync, statSync } from 'node:fs'
-import { basename, dirname, join } from 'node:path'
 import { type HubOptions, resolveLora } from '../../checkpoints/index.ts'
 import { ArgumentError } from '../../core/errors.ts'
+import { basename, dirname, existsSync, join, statSync } from '../../runtime/system.ts'
 import { type PromptLora, planPrompt } from '../../text/index.ts'
 import type { Settings } from './options.ts'
 

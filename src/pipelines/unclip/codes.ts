@@ -1,9 +1,8 @@
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { FolderError, openSafetensors, readTensor } from '../../checkpoints/index.ts'
 import { ArgumentError } from '../../core/errors.ts'
 import type { AutoregressivePriorConfig, EmbeddingCodes } from '../../models/index.ts'
 import type { NdArray } from '../../runtime/ndarray.ts'
+import { existsSync, join } from '../../runtime/system.ts'
 import type { Part } from '../open/parts.ts'
 
 /** The file beside an autoregressive prior that says which embedding its codes stand for. */

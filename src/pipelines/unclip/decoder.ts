@@ -1,6 +1,6 @@
 import { ArgumentError } from '../../core/errors.ts'
 import { schedulerFromConfig } from '../../diffusion/index.ts'
-import { resize } from '../../images/index.ts'
+import { resize } from '../../images/resize.ts'
 import type { NdArray } from '../../runtime/ndarray.ts'
 import type { Generator } from '../../runtime/random.ts'
 import { asBatch, fitted, levelsOf } from '../images/fit.ts'

@@ -1,5 +1,3 @@
-import { existsSync, statSync } from 'node:fs'
-import { join } from 'node:path'
 import { FolderError } from '../../checkpoints/errors.ts'
 import { loadConfig, openWeights } from '../../checkpoints/folder.ts'
 import { matchWeights } from '../../checkpoints/match.ts'
@@ -11,6 +9,7 @@ import { type Swin2SrConfig, swin2Sr, swin2SrConfig, swin2SrConfigOf } from '../
 import { isSwinBuffer, type SwinIrConfig, swinIr, swinIrConfig, swinIrConfigOf } from '../../models/swinir/index.ts'
 import type { Layer } from '../../nn/layers.ts'
 import { Params } from '../../nn/params.ts'
+import { existsSync, join, statSync } from '../../runtime/system.ts'
 import type { Weights } from '../../runtime/weights.ts'
 import { modelFolder } from '../open/zoo.ts'
 import type { Tiling } from './tiles.ts'

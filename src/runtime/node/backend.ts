@@ -11,7 +11,7 @@ import { createNodeSession, onnxRuntime } from './session.ts'
 const { Tensor } = await onnxRuntime()
 
 /** Node: ONNX Runtime's native build, weights mapped from their files, packed weights kept on disk. */
-export const nodeBackend: Backend = {
+export const platformBackend: Backend = {
   name: 'node',
   createSession: createNodeSession,
   tensor: (dtype: DType, data: TypedArray, shape: readonly number[]) => {

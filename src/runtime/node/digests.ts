@@ -3,8 +3,8 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync 
 import { join } from 'node:path'
 import { bytesOfStored } from '../../core/onnx/stored.ts'
 import type { FileRange, StoredValue } from '../../core/onnx/types.ts'
+import { fileStamp } from '../stamp.ts'
 import { readFully } from './read.ts'
-import { fileStamp } from './stamp.ts'
 import { namesIn } from './temporary-folder.ts'
 
 /** Bytes that are hashed at a time. */

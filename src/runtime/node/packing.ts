@@ -4,10 +4,10 @@ import type { Lowered } from '../../core/onnx/lower.ts'
 import { bytesOfStored, external } from '../../core/onnx/stored.ts'
 import type { Filled } from '../backend.ts'
 import { fillByRange } from '../fill-by-range.ts'
+import { checkStamp } from '../stamp.ts'
 import { type FileRequest, packStore } from './pack-store.ts'
 import { layOut, type Range, WeightPacker } from './packer.ts'
 import { cannotOpen, readFully } from './read.ts'
-import { checkStamp } from './stamp.ts'
 import { TemporaryWeightFile } from './weight-file.ts'
 
 /** Bytes of packed weights up to which they go into the graph itself: a file costs more than packing them again. */

@@ -2,7 +2,7 @@ import { closeSync, openSync, readSync } from 'node:fs'
 import type { FileRange } from '../../core/onnx/types.ts'
 import { inWords } from '../../core/system-error.ts'
 import { EngineError } from '../engine-error.ts'
-import { checkStamp } from './stamp.ts'
+import { checkStamp } from '../stamp.ts'
 
 /** Bytes that the system reads or writes at a time, at most. */
 export const MOST_AT_ONCE = 2 ** 30

@@ -1,6 +1,7 @@
-import { fstatSync, statSync } from 'node:fs'
-import { LangevinError } from '../../core/errors.ts'
-import type { FileTensor } from '../weights.ts'
+import { LangevinError } from '../core/errors.ts'
+import { fstatSync, statSync } from './system.ts'
+
+import type { FileTensor } from './weights.ts'
 
 /** A file of weights that another program replaced or rewrote after it was opened: what lies at a tensor's offset now is another's. */
 export class StaleFileError extends LangevinError {

@@ -1,0 +1,5 @@
+export { connect, type Langevin, type Model, type Step, WorkerError, type WorkerResult } from './connect.ts'
+export { filesOf, type PickedFiles } from './files.ts'
+export type { Measure, ModelSource, OpenSettings } from './messages.ts'
+export { imageDataOf } from './pictures.ts'
+export type { DownloadProgress } from './store.ts'

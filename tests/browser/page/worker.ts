@@ -1,0 +1,4 @@
+import { serve } from '../../../src/web/worker/index.ts'
+import { train2d } from './train-2d.ts'
+
+serve({ tasks: { train2d } })
