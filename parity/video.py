@@ -66,7 +66,7 @@ published = {
     "Wan2.1-I2V-14B": (WanTransformer3DModel, {"in_channels": 36, "image_dim": 1280, "added_kv_proj_dim": 5120}),
     "AutoencoderKLCogVideoX": (AutoencoderKLCogVideoX, wide),
     "AutoencoderKLWan": (AutoencoderKLWan, {}),
-    "AutoencoderKLWan-2.2": (AutoencoderKLWan, {"base_dim": 160, "decoder_base_dim": 256, "z_dim": 48, "is_residual": True, "in_channels": 12, "out_channels": 12, "patch_size": 2, "scale_factor_spatial": 16}),
+    "AutoencoderKLWan-2.2": (AutoencoderKLWan, {"base_dim": 160, "decoder_base_dim": 256, "z_dim": 48, "is_residual": True, "in_channels": 12, "out_channels": 12, "patch_size": 2, "scale_factor_spatial": 16, "latents_mean": [0.0] * 48, "latents_std": [1.0] * 48}),
 }
 tensors, found = {}, {}
 generator = torch.Generator().manual_seed(SEED)

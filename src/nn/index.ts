@@ -1,5 +1,6 @@
 export * from './activation.ts'
 export * from './bicubic.ts'
+export * from './causal.ts'
 export * from './dropout.ts'
 export * from './feed-forward.ts'
 export * from './fir.ts'

@@ -15,8 +15,9 @@ function sinCos(positions: readonly number[], width: number): number[][] {
   ])
 }
 
-/** Positions 0, 1, … as sines and cosines (Vaswani et al. 2017): [count, width]. */
-export const sinCosPositions = (width: number, count: number): NdArray<'f32'> => NdArray.from(sinCos(range(count), width))
+/** Positions, or 0, 1, … of so many, as sines and cosines (Vaswani et al. 2017): [count, width]. */
+export const sinCosPositions = (width: number, positions: number | readonly number[]): NdArray<'f32'> =>
+  NdArray.from(sinCos(typeof positions === 'number' ? range(positions) : positions, width))
 
 export interface GridPositionOptions {
   /** Patches along a side in training: each axis is stretched to that length by itself. Without it positions are plain indices. */

@@ -1,7 +1,7 @@
 import { attention, concat } from '../core/functions.ts'
 import { dims } from '../core/shape.ts'
 import type { Tensor } from '../core/tensor.ts'
-import { type Layer, linear, rmsNorm } from './layers.ts'
+import { type Layer, layerNorm, linear, rmsNorm } from './layers.ts'
 import type { Params } from './params.ts'
 import { type Rotation, rotate } from './positions.ts'
 
@@ -14,8 +14,9 @@ export interface TokenAttentionOptions {
   readonly contextWidth?: number
   /** Of the projections to queries, keys and values; that of the result always has one. */
   readonly bias?: boolean
-  /** Queries and keys of each head are normalised (Dehghani et al. 2023): with one weight for all heads. */
-  readonly qkNorm?: 'rms_norm' | undefined
+  /** Queries and keys are normalised (Dehghani et al. 2023): each head by itself with one weight for all heads, or all heads together. */
+  readonly qkNorm?: 'rms_norm' | 'layer_norm' | 'rms_norm_across_heads' | undefined
+  readonly qkEps?: number
   /** Whether there is an output layer; without one the result is the heads' values side by side. */
   readonly out?: boolean
 }
@@ -38,15 +39,18 @@ const addedKeys: ProjectionKeys = {
 }
 
 function projections(p: Params, options: TokenAttentionOptions, keys: ProjectionKeys): Projections {
-  const { width, heads, headDim = width / heads, contextWidth = width, bias = true, qkNorm } = options
+  const { width, heads, headDim = width / heads, contextWidth = width, bias = true, qkNorm, qkEps = 1e-6 } = options
   const [q, k, v] = keys.project.map((key, i) => linear(p.at(key), i === 0 ? width : contextWidth, heads * headDim, { bias }))
-  const [normQ, normK] = keys.norm.map((key) => (qkNorm ? perHead(p.at(key), heads, headDim) : (x: Tensor) => x))
+  const [normQ, normK] = keys.norm.map((key) => {
+    if (!qkNorm) return (x: Tensor) => x
+    if (qkNorm === 'rms_norm_across_heads') return rmsNorm(p.at(key), heads * headDim, qkEps)
+    return perHead((qkNorm === 'rms_norm' ? rmsNorm : layerNorm)(p.at(key), headDim, qkEps), heads, headDim)
+  })
   return { q: (x) => (normQ as Layer)((q as Layer)(x)), k: (x) => (normK as Layer)((k as Layer)(x)), v: v as Layer }
 }
 
-/** RMS norm of each head by itself: x [B, N, heads · d], one weight [d]. */
-function perHead(p: Params, heads: number, headDim: number): Layer {
-  const norm = rmsNorm(p, headDim, 1e-6)
+/** A norm of each head by itself: x [B, N, heads · d], one weight [d]. */
+function perHead(norm: Layer, heads: number, headDim: number): Layer {
   return (x) => {
     const { B, N } = dims(x, 'B N D')
     return norm(x.reshape([B, N, heads, headDim])).reshape([B, N, heads * headDim])

@@ -1,3 +1,4 @@
+import { cogVideoX } from './cogvideox/page.ts'
 import { dalle } from './dalle/page.ts'
 import { ddpm } from './ddpm/page.ts'
 import { deepFloydIf } from './deepfloyd-if/page.ts'
@@ -20,6 +21,7 @@ import { codePriorPage } from './unclip/code-prior-page.ts'
 import { latentUnclip } from './unclip/latent-page.ts'
 import { unclip, unclipVariation } from './unclip/page.ts'
 import { stableUnclip, stableUnclipImage } from './unclip/stable-page.ts'
+import { wan } from './wan/page.ts'
 
 /** Every page. A new family is one line here. */
 export const pages: readonly Page[] = [
@@ -30,6 +32,8 @@ export const pages: readonly Page[] = [
   dit,
   pixart,
   latte,
+  cogVideoX,
+  wan,
   dalle,
   deepFloydIf,
   deepFloydIfSuperResolution,

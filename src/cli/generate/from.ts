@@ -86,6 +86,8 @@ const known: Readonly<Record<string, readonly [option: string, read: Read]>> = {
   Frames: ['frames', number],
   FPS: ['fps', number],
   'Temporal attention': ['temporal', no],
+  'Dynamic guidance': ['dynamic', yes],
+  'Prompt tokens': ['maxLength', number],
   Watermark: ['watermark', no],
 }
 

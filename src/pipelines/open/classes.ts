@@ -14,6 +14,10 @@ import {
   clipTextWithProjection,
   clipVisionConfig,
   clipVisionWithProjection,
+  cogVideoXConfig,
+  cogVideoXTransformer,
+  cogVideoXVae,
+  cogVideoXVaeConfig,
   controlNet,
   controlNetConfig,
   dalle,
@@ -80,6 +84,10 @@ import {
   unet2dConfig,
   vqModel,
   vqModelConfig,
+  wanConfig,
+  wanTransformer,
+  wanVae,
+  wanVaeConfig,
 } from '../../models/index.ts'
 import type { Params } from '../../nn/params.ts'
 import { renameAttention } from '../../nn/spatial-attention.ts'
@@ -135,6 +143,10 @@ export const networkClasses = {
   DiTTransformer2DModel: entry({ config: ditConfig, build: ditTransformer, ignore: isPositionBuffer }),
   PixArtTransformer2DModel: entry({ config: pixartConfig, build: pixartTransformer, ignore: isPositionBuffer }),
   LatteTransformer3DModel: entry({ config: latteConfig, build: latteTransformer, ignore: isPositionBuffer }),
+  CogVideoXTransformer3DModel: entry({ config: cogVideoXConfig, build: cogVideoXTransformer }),
+  WanTransformer3DModel: entry({ config: wanConfig, build: wanTransformer }),
+  AutoencoderKLCogVideoX: entry({ config: cogVideoXVaeConfig, build: cogVideoXVae }),
+  AutoencoderKLWan: entry({ config: wanVaeConfig, build: wanVae }),
   SD3Transformer2DModel: entry({ config: mmditConfig, build: mmditTransformer }),
   T5EncoderModel: entry({ config: t5Config, build: t5Encoder, select: t5EncoderWeights }),
   UMT5EncoderModel: entry({ config: t5Config, build: t5Encoder, select: t5EncoderWeights }),
