@@ -7,6 +7,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { ifCheckpoint } from './deepfloyd-if.ts'
 import { glideCheckpoint } from './glide.ts'
 import { unclipCheckpoint } from './unclip.ts'
+import { videoCheckpoint } from './video.ts'
 
 const root = resolve(import.meta.dirname, '..')
 /** Inside the package, so that a snippet's `import 'langevin/…'` is the package itself, from its source. */
@@ -65,6 +66,7 @@ beforeAll(() => {
   symlinkSync(join(root, 'parity/fixtures/text'), join(desk, 'language'), 'junction')
   for (const name of ['one', 'two']) ifCheckpoint(name, join(desk, 'deepfloyd'))
   glideCheckpoint(join(desk, 'glide'))
+  videoCheckpoint('latte', join(desk, 'films'))
   symlinkSync(join(root, 'parity/fixtures/unclip/inputs'), join(desk, 'inputs'), 'junction')
   for (const name of ['karlo', 'karlo-variation', 'kandinsky', 'kandinsky-prior']) unclipCheckpoint(name, join(desk, 'unclip'))
 }, 60_000)

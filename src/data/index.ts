@@ -61,6 +61,15 @@ export {
   type StickerScene,
   type Told,
 } from './stickers/earlier-names.ts'
+export {
+  type FilmDataset,
+  type FilmOptions,
+  type FilmScene,
+  type FilmShape,
+  type FilmSplit,
+  filmDataset,
+  filmSplits,
+} from './stickers/films.ts'
 export { largeScenes } from './stickers/large.ts'
 export {
   type ComposedScene,
@@ -72,6 +81,21 @@ export {
   type Setting,
 } from './stickers/layout.ts'
 export { type LayoutBox, layoutColour, layoutMap } from './stickers/layout-map.ts'
+export {
+  type Direction,
+  directions,
+  heldOutMotions,
+  isHeldOutMotion,
+  isHeldOutMotionOf,
+  type Motion,
+  type MotionKind,
+  motionKinds,
+  motionName,
+  type Path,
+  type Pose,
+  type Speed,
+  speeds,
+} from './stickers/motions.ts'
 export { withArticle } from './stickers/names.ts'
 export { isCounted, type Noun, nounsOf, pluralOf, sceneNouns } from './stickers/nouns.ts'
 export { loadRasters, type RasterOptions, type RasterProgress, type Rasters } from './stickers/rasters.ts'

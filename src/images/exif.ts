@@ -77,11 +77,16 @@ export function withWebpComment(
     header.writeUIntLE(height - 1, 7, 3)
   }
   header[0] = (header[0] as number) | 0x08
-  const body = Buffer.concat([
-    webpChunk('VP8X', header),
-    ...chunks.filter(({ type }) => type !== 'VP8X').map(({ type, data }) => webpChunk(type, data)),
-    webpChunk('EXIF', exifComment(text)),
+  return webpFile([
+    { type: 'VP8X', data: header },
+    ...chunks.filter(({ type }) => type !== 'VP8X'),
+    { type: 'EXIF', data: exifComment(text) },
   ])
+}
+
+/** A WebP of these chunks. */
+export function webpFile(chunks: readonly { readonly type: string; readonly data: Uint8Array }[]): Buffer {
+  const body = Buffer.concat(chunks.map(({ type, data }) => webpChunk(type, data)))
   const head = Buffer.from('RIFF\0\0\0\0WEBP', 'latin1')
   head.writeUInt32LE(body.length + 4, 4)
   return Buffer.concat([head, body])

@@ -70,6 +70,7 @@ export {
 } from './parts/t5-encoder.ts'
 export { clipTextEncoder, type TextEncoder as ClipTextEncoder, textEncoder } from './parts/text-encoder.ts'
 export { loadTokenCoder, type TokenCoder, type TokenCoderOptions, type TokenNetwork, tokenCoder } from './parts/token-coder.ts'
+export { type VideoCoder, type VideoNetwork, videoCoder } from './parts/video-autoencoder.ts'
 export { createPromptBatches, type PromptBatches, type PromptBatchOptions } from './prompt-batches.ts'
 export { type FlowBatchParts, flowTokens, openFlowParts, type PromptBatchParts, partsOf } from './prompt-models.ts'
 export { loadRanker, type Ranked, type Ranker, rankPictures } from './ranking.ts'

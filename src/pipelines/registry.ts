@@ -21,6 +21,7 @@ import { codePriorPage } from './unclip/code-prior-page.ts'
 import { latentUnclip } from './unclip/latent-page.ts'
 import { unclip, unclipVariation } from './unclip/page.ts'
 import { stableUnclip, stableUnclipImage } from './unclip/stable-page.ts'
+import { videoFlow } from './video-flow/page.ts'
 import { wan } from './wan/page.ts'
 
 /** Every page. A new family is one line here. */
@@ -34,6 +35,7 @@ export const pages: readonly Page[] = [
   latte,
   cogVideoX,
   wan,
+  videoFlow,
   dalle,
   deepFloydIf,
   deepFloydIfSuperResolution,

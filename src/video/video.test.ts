@@ -6,7 +6,7 @@ import sharp from 'sharp'
 import { afterAll, expect, test } from 'vitest'
 import { decodePixels, readPictureText } from '../images/index.ts'
 import { NdArray } from '../runtime/ndarray.ts'
-import { filmStrip, readFilmText, saveFilm } from './index.ts'
+import { filmStrip, readFilm, readFilmText, saveFilm } from './index.ts'
 
 const desk = mkdtempSync(join(tmpdir(), 'langevin-video-'))
 afterAll(() => rmSync(desk, { recursive: true }))
@@ -60,6 +60,19 @@ test('a folder of numbered PNGs, exact, each with the settings; one that holds f
   expect(readPictureText(readFileSync(join(path, '0000.png'))).get('parameters')).toBe(parameters)
   await expect(made('frames/')).rejects.toThrow('holds files already')
   expect(readdirSync(desk).filter((name) => name.includes('tmp'))).toEqual([])
+})
+
+test('films are read again: from pictures exactly, from WebP, WebM and GIF nearly', async () => {
+  const exact = await readFilm(join(desk, 'frames'))
+  expect(exact.shape).toEqual([7, 3, 33, 47])
+  expect(exact.data[3 * 33 * 47 * 2 + 9 * 47 + 10]).toBeCloseTo((2 * 220) / 255 - 1, 6)
+  for (const ending of ['webp', 'webm', 'gif']) {
+    const found = await readFilm(join(desk, `a.${ending}`))
+    expect(found.shape).toEqual(exact.shape)
+    expect(found.sub(exact).abs().mean().item()).toBeLessThan(0.05)
+  }
+  await expect(readFilm(join(desk, 'a.mp4'))).rejects.toThrow('an animated WebP or GIF')
+  await expect(readFilm(join(desk, 'none.webp'))).rejects.toThrow('cannot be read')
 })
 
 test('what cannot be written is told, and leaves nothing behind', async () => {

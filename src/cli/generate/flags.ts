@@ -11,14 +11,14 @@ interface Property {
   readonly anyOf?: readonly Property[]
   readonly prefixItems?: readonly Property[]
   readonly items?: Property
-  /** A file: of a picture, or of a map of one channel. */
-  readonly media?: 'picture' | 'map'
+  /** A file: of a picture, of a map of one channel, or of a film. */
+  readonly media?: 'picture' | 'map' | 'film'
   /** No flag by itself. */
   readonly apart?: boolean
 }
 
 /** How the text of a flag becomes a page's option. */
-export type Reading = 'picture' | 'map' | 'tuple' | 'config' | 'plain'
+export type Reading = 'picture' | 'map' | 'film' | 'tuple' | 'config' | 'plain'
 
 /** A flag of the union of all pages' options. */
 export interface Flag {

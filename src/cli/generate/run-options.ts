@@ -45,6 +45,7 @@ export async function optionOf(name: string, value: unknown): Promise<unknown> {
   const { reading, integers = [] } = ofPages.get(name) as Flag
   if (name === 'mask') return decodeMask(value as string)
   if (reading === 'picture') return decodeImage(value as string)
+  if (reading === 'film') return (await import('../../video/index.ts')).readFilm(value as string)
   if (reading === 'map') return decodeImage(value as string, { channels: 1, depth: 16 })
   if (reading === 'tuple') return tupleOf(name, value as string, integers)
   return reading === 'config' && typeof value === 'string' ? configOf(name, value) : value

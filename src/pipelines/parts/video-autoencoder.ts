@@ -1,5 +1,5 @@
 import { input, type Tensor } from '../../core/tensor.ts'
-import type { CogVideoXVaeConfig, FilmAutoencoder, WanVaeConfig } from '../../models/index.ts'
+import type { CogVideoXVaeConfig, FilmAutoencoder, VideoVaeConfig, WanVaeConfig } from '../../models/index.ts'
 import { FilmMemory } from '../../nn/causal.ts'
 import { Params } from '../../nn/params.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
@@ -14,11 +14,14 @@ import { turns } from './turns.ts'
 export type VideoNetwork =
   | (Network<CogVideoXVaeConfig> & { readonly className: 'AutoencoderKLCogVideoX' })
   | (Network<WanVaeConfig> & { readonly className: 'AutoencoderKLWan' })
+  | (Network<VideoVaeConfig> & { readonly className: 'CausalVideoVAE' })
 
 /** Such an autoencoder at work. Latents are the encoder's own, unscaled. */
 export interface VideoCoder {
   /** frames [1, 3, T, H, W] in [−1, 1] → the posterior's sample, by one draw of its shape: [1, C, T', h, w]. */
   encode(frames: NdArray<'f32'>, generator: Generator): Promise<NdArray<'f32'>>
+  /** The posterior's mean. */
+  encodeMean(frames: NdArray<'f32'>): Promise<NdArray<'f32'>>
   /** latents [1, C, T, h, w] → frames [1, 3, T', H, W]. */
   decode(latents: NdArray<'f32'>): Promise<NdArray<'f32'>>
   release(): Promise<void>
@@ -68,6 +71,10 @@ export function videoCoder(vae: VideoNetwork, options: CompileOptions): VideoCod
       const half = (moments.shape[1] as number) / 2
       const [mean, logVariance] = [moments.slice(1, 0, half), moments.slice(1, half)]
       return mean.add(logVariance.clamp(-30, 20).mul(0.5).exp().mul(generator.randn(mean.shape))).cast('f32')
+    },
+    async encodeMean(frames) {
+      const moments = await through('encode', frames)
+      return moments.slice(1, 0, (moments.shape[1] as number) / 2)
     },
     decode: (latents) => through('decode', latents),
     release: () => turn(() => programs.release()),

@@ -18,6 +18,8 @@ import { stickersUnclip } from './stickers-unclip.ts'
 import { stickersUnclipArPrior } from './stickers-unclip-ar-prior.ts'
 import { stickersUnclipPrior } from './stickers-unclip-prior.ts'
 import { stickersVae } from './stickers-vae.ts'
+import { stickersVideo } from './stickers-video.ts'
+import { stickersVideoVae } from './stickers-video-vae.ts'
 import { stickersX4 } from './stickers-x4.ts'
 import { stickersX4Gan } from './stickers-x4-gan.ts'
 import { stickersX4Rrdb } from './stickers-x4-rrdb.ts'
@@ -41,6 +43,8 @@ export const recipes: Readonly<Record<string, Recipe>> = {
   'stickers-dvae': stickersDvae,
   'stickers-dalle': stickersDalle,
   'swiss-roll': swissRoll,
+  'stickers-video-vae': stickersVideoVae,
+  'stickers-video': stickersVideo,
   'stickers-x4': stickersX4,
   'stickers-x4-rrdb': stickersX4Rrdb,
   'stickers-x4-gan': stickersX4Gan,

@@ -21,6 +21,8 @@ import { unclipArPriorType } from './unclip/ar-prior.ts'
 import { unclipDecoderType } from './unclip/decoder.ts'
 import { unclipPriorType } from './unclip/prior.ts'
 import { upscalerType } from './upscaler/upscaler.ts'
+import { videoVaeType } from './video/autoencoder.ts'
+import { videoFlowType } from './video/job.ts'
 
 /** The types of models that can be trained. */
 export const recipeTypes: readonly RecipeType[] = [
@@ -49,4 +51,6 @@ export const recipeTypes: readonly RecipeType[] = [
   arType,
   swissRollType,
   heartbeatType,
+  videoVaeType,
+  videoFlowType,
 ]

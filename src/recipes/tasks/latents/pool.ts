@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs
 import { join } from 'node:path'
 import { openSafetensors, readTensor, SafetensorsError, writeSafetensors } from '../../../checkpoints/index.ts'
 import type { AutoencoderKLConfig } from '../../../models/vae/index.ts'
-import { createAutoencoder, type TokenNetwork, tokenCoder } from '../../../pipelines/index.ts'
+import { createAutoencoder, type TokenNetwork, tokenCoder, type VideoNetwork, videoCoder } from '../../../pipelines/index.ts'
 import { NdArray } from '../../../runtime/ndarray.ts'
 import { cacheFolder } from '../../../runtime/node/cache.ts'
 import type { Weights } from '../../../runtime/weights.ts'
@@ -84,6 +84,30 @@ export function latentPool({ vae, stamp, ...options }: LatentPoolOptions): Laten
   return encodedPool({ ...options, stamp: whole }, () => {
     const { encode, release } = createAutoencoder(vae)
     return { encode: async (images) => (await encode(images)).mul(vae.config.scaling_factor), release }
+  }) as LatentPool
+}
+
+export interface FilmPoolOptions extends Omit<PoolOptions, 'images'> {
+  /** Films [1, 3, T, H, W] at positions, in [−1, 1]. */
+  films(positions: readonly number[]): Promise<readonly NdArray<'f32'>[]>
+  readonly vae: VideoNetwork
+  /** What latents are multiplied by. */
+  readonly scale: number
+}
+
+/** A pool of films' latents as a diffusion model takes them: [positions, C, T, h, w]. */
+export function filmPool({ films, vae, scale, stamp, ...options }: FilmPoolOptions): LatentPool {
+  const whole = { ...stamp, count: options.count, CHUNK, scale, weights: digestOf(vae.weights), config: vae.config }
+  // A group's films as one array, of which the encoder takes one after another.
+  const images = async (positions: readonly number[]) => NdArray.concat(await films(positions))
+  return encodedPool({ ...options, images, stamp: whole }, () => {
+    const { encodeMean, release } = videoCoder(vae, {})
+    const each = async (group: NdArray<'f32'>) => {
+      const made: NdArray[] = []
+      for (let i = 0; i < (group.shape[0] as number); i++) made.push((await encodeMean(group.slice(0, i, i + 1))).mul(scale))
+      return NdArray.concat(made)
+    }
+    return { encode: each, release }
   }) as LatentPool
 }
 

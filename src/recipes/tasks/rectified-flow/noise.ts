@@ -8,8 +8,10 @@ import type { RectifiedFlow } from './schema.ts'
 /** The ends of a density have no time. */
 const EDGE = 1e-5
 
+type Noising = Pick<RectifiedFlow, 'scheduler' | 'time_density' | 'weighting_scheme'>
+
 /** What a recipe says of noise: how latents get it, how much their errors weigh, and where times are drawn. Times are timesteps, as the network takes them. */
-export function noising({ scheduler, time_density: stages, weighting_scheme: weighting }: RectifiedFlow) {
+export function noising({ scheduler, time_density: stages, weighting_scheme: weighting }: Noising) {
   const { num_train_timesteps: steps, shift } = scheduler
   return {
     /** The feeds `x`, `t` and `target` of clean latents. */

@@ -13,7 +13,7 @@ import { networkFields } from '../clip.ts'
 
 const DIFFUSERS = '0.40.0'
 const tokenizerConfig = 'tokenizer_config.json'
-const clipFiles = ['vocab.json', 'merges.txt', tokenizerConfig, 'special_tokens_map.json']
+export const clipFiles = ['vocab.json', 'merges.txt', tokenizerConfig, 'special_tokens_map.json']
 const t5Files = ['tokenizer.json', tokenizerConfig, 'special_tokens_map.json']
 
 /** As Stable Diffusion's own, but for the levels, and the steps, which end at the last of training (Lin et al. 2024, section 3.3). */
@@ -40,7 +40,7 @@ export function savePipeline(dir: string, { unet, vae, text, scheduler }: Prompt
 }
 
 /** A text encoder of CLIP's as a pipeline has it. */
-function saveTextEncoder(dir: string, text: PromptBatchParts['text'], className: string): void {
+export function saveTextEncoder(dir: string, text: PromptBatchParts['text'], className: string): void {
   const numbers = { bos_token_id: text.tokenizer.start, pad_token_id: text.tokenizer.pad }
   const fields = { architectures: [className], model_type: 'clip_text_model', ...networkFields(text.config), ...numbers }
   saveModel(dir, fields, text.weights, half)
@@ -128,7 +128,7 @@ const component = (library: string, className: string) => ({ library, className 
 const absent = (...names: string[]) => names.map((name) => [name, null] as const)
 
 /** @param maxLength tokens of a text, where they are not the folder's */
-function copyTokenizer(from: string, to: string, files: readonly string[], maxLength?: number): void {
+export function copyTokenizer(from: string, to: string, files: readonly string[], maxLength?: number): void {
   mkdirSync(to, { recursive: true })
   for (const file of files) copyFileSync(join(from, file), join(to, file))
   if (maxLength !== undefined)
