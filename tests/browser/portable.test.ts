@@ -64,3 +64,13 @@ test('every file that a browser replaces is there, in the sources as in the pack
 test('a browser’s files and paths have every name that Node’s have', () => {
   expect(Object.keys(node).filter((name) => !(name in web))).toEqual([])
 })
+
+test('errors come over under their own names, which bundlers shorten: each class is in the table', () => {
+  const { files } = reached('src/web/worker/index.ts')
+  const declared = files.flatMap((file) =>
+    [...readFileSync(join(root, file), 'utf8').matchAll(/^export class (\w+Error) extends/gm)].map(([, name]) => name as string),
+  )
+  const table = readFileSync(join(root, 'src/web/worker/errors.ts'), 'utf8')
+  expect(declared.length).toBeGreaterThan(15)
+  expect(declared.filter((name) => !new RegExp(`[{,] ${name}[, ]`).test(table.slice(table.indexOf('const classes'))))).toEqual([])
+})

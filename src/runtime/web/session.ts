@@ -49,12 +49,16 @@ function sessionOptions(
   }
 }
 
+const noMemory = /bad_alloc|out of memory|integer overflow|failed to allocate|memory allocation|cannot enlarge memory/i
+
 /** A failure of ONNX Runtime's, with what can be done about it. WebAssembly's own failures are numbers at times. */
 function inWords(cause: unknown, { device }: SessionOptions): Error {
   const message = cause instanceof Error ? cause.message : String(cause)
   const gone = device === 'webgpu' ? whyGpuIsGone() : undefined
   if (gone !== undefined) return new EngineError(gone, { cause })
-  if (/bad_alloc|out of memory|memory allocation|Cannot enlarge memory|memory access out of bounds|^\d+$/i.test(message))
+  if (/^\d+$/.test(message))
+    return new EngineError(`WebAssembly failed without saying why (${message}): end this worker and start another`, { cause })
+  if (noMemory.test(message))
     return new EngineError(
       `the memory of WebAssembly, 4 GiB, is used up (${message}): end this worker and start another, with smaller pictures, ` +
         'one network in memory at a time (`lowMemory`), or on WebGPU, whose weights and values lie on the GPU',

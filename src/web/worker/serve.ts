@@ -6,10 +6,11 @@ import type { NdArray } from '../../runtime/ndarray.ts'
 import { configureEngine, type EngineSettings } from '../../runtime/web/engine.ts'
 import { unmount } from '../../runtime/web/files.ts'
 import type { ArrayMessage, FromWorker, OpenedMessage, Request, ResultMessage, StepMessage, ToWorker } from '../messages.ts'
+import { told } from './errors.ts'
 import { measure, mountModel } from './models.ts'
 
-/** A function of the page's own that runs in the worker: yields progress, returns a result, both such as messages can hold. */
-export type Task = (input: never, signal: AbortSignal) => AsyncGenerator<unknown, unknown, void>
+/** A function of the page's own that runs in the worker: may yield progress, returns a result, both such as messages can hold. */
+export type Task = (input: never, signal: AbortSignal) => AsyncGenerator<unknown, unknown, void> | Promise<unknown>
 
 export interface ServeOptions extends EngineSettings {
   readonly tasks?: Readonly<Record<string, Task>>
@@ -81,7 +82,8 @@ export function serve({ tasks = {}, ...settings }: ServeOptions = {}): void {
           const known = Object.keys(tasks).join(', ') || 'none'
           throw new ArgumentError(`this worker has no task "${request.name}"; it was started with ${known}`)
         }
-        return yield* task(request.input as never, signal)
+        const made = task(request.input as never, signal)
+        return 'next' in made ? yield* made : await made
       }
     }
   }
@@ -108,9 +110,7 @@ export function serve({ tasks = {}, ...settings }: ServeOptions = {}): void {
         signal.throwIfAborted()
       }
     } catch (cause) {
-      const { name, message } = cause instanceof Error ? cause : new Error(String(cause))
-      const named = cause instanceof Error ? cause.constructor.name : name
-      scope.postMessage({ id, type: 'error', error: { name: named === 'Error' ? name : named, message } })
+      scope.postMessage({ id, type: 'error', error: told(cause) })
     } finally {
       stops.delete(id)
     }

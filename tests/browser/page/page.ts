@@ -8,7 +8,7 @@ const start = () => connect(new Worker(new URL('./worker.ts', import.meta.url), 
 let langevin = start()
 
 interface Draw {
-  readonly source: ModelSource
+  readonly source: ModelSource | { readonly blobs: string }
   readonly settings?: OpenSettings
   readonly options?: Record<string, unknown>
   readonly preview?: 'none' | 'sketch' | 'picture'
@@ -16,10 +16,16 @@ interface Draw {
   readonly stopAfter?: number
 }
 
+/** A served folder as files that a reader might have chosen. */
+async function blobsAt(folder: string): Promise<Map<string, Blob>> {
+  const paths = Object.keys(await (await fetch(`${folder}/files.json`)).json())
+  return new Map(await Promise.all(paths.map(async (path) => [path, await (await fetch(`${folder}/${path}`)).blob()] as const)))
+}
+
 async function draw({ source, settings = {}, options = {}, preview = 'none', stopAfter = Infinity }: Draw) {
   const began = performance.now()
   let fetched = 0
-  const model = await langevin.open(source, settings, {
+  const model = await langevin.open('blobs' in source ? { files: await blobsAt(source.blobs) } : source, settings, {
     onProgress: ({ done }) => {
       fetched = done
     },
@@ -55,8 +61,8 @@ const tests = {
   draw,
   measure: (source: ModelSource) => langevin.measure(source),
   failure: (given: Draw) => failing(() => draw(given)),
-  async train(steps: number) {
-    const run = langevin.task<number, number[]>('train2d', { steps })
+  async task(name: string, input?: unknown) {
+    const run = langevin.task(name, input)
     for (;;) {
       const next = await run.next()
       if (next.done) return next.value

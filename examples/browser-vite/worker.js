@@ -1,0 +1,3 @@
+import { serve } from 'langevin/web/worker'
+
+serve()
