@@ -107,6 +107,7 @@ const needing: Readonly<Record<string, string>> = {
   'Prompt embeddings': '--prompt-embeds',
   'Picture embeddings': '--image-embeds',
   'Textual inversion': '--inversion',
+  'Gone on from': '--extend',
   Regions: '--region',
 }
 

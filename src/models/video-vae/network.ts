@@ -2,7 +2,8 @@ import { dims, range } from '../../core/shape.ts'
 import { type FilmLayer, filmSequence } from '../../nn/causal.ts'
 import type { Params } from '../../nn/params.ts'
 import type { FilmAutoencoder } from '../cogvideox/index.ts'
-import { causal, downsampler, normed, pixelAttention, residual, upsampler } from '../wan/blocks.ts'
+import { pixelAttention } from '../wan/blocks.ts'
+import { downsampler, filmConv, normed, residual, upsampler } from './blocks.ts'
 import { type VideoVaeConfig, videoFactors } from './config.ts'
 
 /**
@@ -15,38 +16,37 @@ export function videoVae(p: Params, config: VideoVaeConfig): FilmAutoencoder {
   const finest = widths[0] as number
   const middle = (at: Params) =>
     filmSequence(
-      residual(at.at('resnets', 0), deepest, deepest),
+      residual(at.at('resnets', 0), deepest),
       pixelAttention(at.at('attentions', 0), deepest),
-      residual(at.at('resnets', 1), deepest, deepest),
+      residual(at.at('resnets', 1), deepest),
     )
-  const stacked = (at: Params, count: number, from: number, to: number): FilmLayer[] =>
-    range(count).map((k) => residual(at.at('resnets', k), k === 0 ? from : to, to))
+  const level = (at: Params, width: number): FilmLayer[] => range(layers).map((k) => residual(at.at('resnets', k), width))
 
   const into = p.at('encoder')
   const encode = filmSequence(
-    causal(into.at('conv_in'), config.in_channels, finest),
+    filmConv(into.at('conv_in'), config.in_channels, finest),
     ...widths.flatMap((width, i) => {
       const at = into.at('down_blocks', i)
-      const down = i < widths.length - 1 ? [downsampler(at.at('downsampler'), width, time[i] as boolean)] : []
-      return [...stacked(at, layers, widths[Math.max(i - 1, 0)] as number, width), ...down]
+      const next = widths[i + 1]
+      return [...level(at, width), ...(next ? [downsampler(at.at('downsampler'), width, next, time[i] as boolean)] : [])]
     }),
     middle(into.at('mid_block')),
     normed(into.at('norm_out'), deepest),
-    causal(into.at('conv_out'), deepest, 2 * latents),
+    filmConv(into.at('conv_out'), deepest, 2 * latents),
   )
   const out = p.at('decoder')
   const falling = widths.toReversed()
+  const rising = time.toReversed()
   const decode = filmSequence(
-    causal(out.at('conv_in'), latents, deepest),
+    filmConv(out.at('conv_in'), latents, deepest),
     middle(out.at('mid_block')),
     ...falling.flatMap((width, i) => {
       const at = out.at('up_blocks', i)
-      const up =
-        i < falling.length - 1 ? [upsampler(at.at('upsampler'), width, width, time[falling.length - 2 - i] as boolean)] : []
-      return [...stacked(at, layers + 1, falling[Math.max(i - 1, 0)] as number, width), ...up]
+      const next = falling[i + 1]
+      return [...level(at, width), ...(next ? [upsampler(at.at('upsampler'), width, next, rising[i] as boolean)] : [])]
     }),
     normed(out.at('norm_out'), finest),
-    causal(out.at('conv_out'), finest, config.out_channels),
+    filmConv(out.at('conv_out'), finest, config.out_channels),
   )
   const { time: ratio } = videoFactors(config)
   return {

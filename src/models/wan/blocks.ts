@@ -7,7 +7,7 @@ import { conv, type Layer } from '../../nn/layers.ts'
 import { fanIn, onesInit, type Params } from '../../nn/params.ts'
 import { toPixels, toTokens } from '../../nn/transformer.ts'
 
-// Layers of Wan's autoencoder, in parts of a film or on all of it.
+// Layers of Wan's autoencoder on parts of a film, the first of which is one frame.
 
 /** A causal convolution with zeros before the first frame. */
 export const causal = (
@@ -52,7 +52,7 @@ export function pixelAttention(p: Params, channels: number): FilmLayer {
   return (x) => x.add(onFrames(attend, x))
 }
 
-/** Half as many pixels a side; where `time`, of every two frames one, but for a film's first frame. */
+/** Half as many pixels a side; where `time`, of every two frames one, but for a film's first part. */
 export function downsampler(p: Params, width: number, time: boolean): FilmLayer {
   const convolve = conv(p.at('resample', 1), width, width, 3, { stride: 2 })
   const at = p.at('time_conv')
@@ -64,26 +64,21 @@ export function downsampler(p: Params, width: number, time: boolean): FilmLayer 
     if (!weight || !bias) return y
     const before = memory.recall(at.path)
     memory.keep(at.path, y.slice(2, (y.shape[2] as number) - 1))
-    const halved = (frames: Tensor) => core.conv(frames, weight, { bias, stride: [2, 1, 1] })
-    if (before) return halved(concat([before, y], 2))
-    // A film as a whole: its first frame stands alone, as it does in a first part.
-    return (y.shape[2] as number) === 1 ? y : concat([y.slice(2, 0, 1), halved(y)], 2)
+    return before ? core.conv(concat([before, y], 2), weight, { bias, stride: [2, 1, 1] }) : y
   }
 }
 
-/** Twice as many pixels a side; where `time`, two frames of each, but for a film's first. */
+/** Twice as many pixels a side; where `time`, two frames of each, but for a film's first part. */
 export function upsampler(p: Params, width: number, outputs: number, time: boolean): FilmLayer {
   const convolve = conv(p.at('resample', 1), width, outputs, 3, { padding: 1 })
   const double = time ? causal(p.at('time_conv'), width, 2 * width, [3, 1, 1]) : undefined
   return (x, memory) => {
     const { B, C, T, H, W } = dims(x, 'B C T H W')
-    const doubled = (frames: Tensor) => {
-      const [even, odd] = (double as FilmLayer)(frames, memory).split(2, 1) as [Tensor, Tensor]
-      return stack([even, odd], 3).reshape([B, C, 2 * (frames.shape[2] as number), H, W])
+    let y = x
+    if (double && !memory.first) {
+      const [even, odd] = double(x, memory).split(2, 1) as [Tensor, Tensor]
+      y = stack([even, odd], 3).reshape([B, C, 2 * T, H, W])
     }
-    const alone = memory.first ? 1 : 0
-    const rest = double && T > alone ? doubled(x.slice(2, alone)) : undefined
-    const y = !rest ? x : alone ? concat([x.slice(2, 0, 1), rest], 2) : rest
     return onFrames((frame) => convolve(frame.upsample([2, 2])), y)
   }
 }
