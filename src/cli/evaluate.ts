@@ -12,6 +12,8 @@ Text to image, any pipeline: a judge, which is a small network that finds object
 
 Stickers by class: the same judge counts how often a picture shows the sticker of its class in its style, class by class.
 
+Films from captions of motion: a tracker follows what is unlike the background, and counts how often it is there throughout and moves, grows or appears as the caption says, on motions that training showed and on those that it did not.
+
 Unconditional models of stickers: the squared Fréchet distance of their pictures from real ones, between Gaussians fitted to features of a small classifier. It is not an FID, which uses features of another network.
 
 A classifier, an autoencoder, a CLIP, a judge: how often it is right, on real pictures.
@@ -95,6 +97,11 @@ Upscalers, one or all that are at hand (\`upscalers\`): each of them and resampl
             classFrechetTable,
           ]
           return [evaluation, all.map((table) => inColumns(table(evaluation)))]
+        }
+        case 'films': {
+          const { evaluateFilms, filmTable } = await import('../recipes/evaluation/films.ts')
+          const evaluation = await evaluateFilms(found.path, options, watch)
+          return [evaluation, [inColumns(filmTable(evaluation))]]
         }
         case 'classifier': {
           const { evaluateClassifier } = await import('../recipes/evaluation/evaluate.ts')

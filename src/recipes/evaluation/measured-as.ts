@@ -2,6 +2,7 @@ import { existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { readJson } from '../../checkpoints/json.ts'
 import { modelFolder } from '../../pipelines/index.ts'
+import { pages } from '../../pipelines/registry.ts'
 import { recipeFile } from '../../training/history.ts'
 import type { ScenesConfig } from '../data.ts'
 import { classToImageType } from '../tasks/class-to-image/job.ts'
@@ -22,6 +23,8 @@ export type MeasuredAs = { readonly path: string } & (
   | { readonly as: 'upscalers'; readonly upscalers?: readonly string[] }
   /** Pictures without text. */
   | { readonly as: 'pictures' }
+  /** Films of captions of motion. */
+  | { readonly as: 'films' }
 )
 
 /** Whether a folder is of a recipe of stickers by class. */
@@ -47,6 +50,8 @@ export function measuredAs(model: string): MeasuredAs {
   if (scenes?.kind === upscalerType.name) return { path, as: 'upscalers', upscalers: [model] }
   if (scenes && Object.hasOwn(partMeasures, scenes.kind)) return { path, as: 'part', ...scenes }
   if (isClassifier(path)) return { path, as: 'classifier' }
-  if (unconditional.includes(String(readJson(join(path, 'model_index.json'))._class_name))) return { path, as: 'pictures' }
+  const className = String(readJson(join(path, 'model_index.json'))._class_name)
+  if (unconditional.includes(className)) return { path, as: 'pictures' }
+  if (pages.some(({ classes, output }) => output === 'frames' && classes.includes(className))) return { path, as: 'films' }
   return { path, as: 'text-to-image', data: scenes?.data ?? commonScenes() }
 }

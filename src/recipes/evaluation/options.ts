@@ -11,7 +11,7 @@ export const evaluateOptions = z.object({
     .int()
     .min(2)
     .default(1024)
-    .meta({ description: 'pictures in every set; at most 500 for a text-to-image model, 200 for upscalers' }),
+    .meta({ description: 'pictures in every set; at most 500 for a text-to-image model, 200 for upscalers, 100 films' }),
   steps: z
     .int()
     .positive()
