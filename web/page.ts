@@ -117,17 +117,22 @@ const trainForm = at<HTMLFormElement>('train')
 const shape = () => field(trainForm, 'shape').value as ShapeName
 const shownData = () => pointsOf(shape(), 1500, new Generator(2)).data
 let samples: Float32Array | undefined
-const showData = () => drawPoints(shownData(), samples)
+let losses: number[] = []
+const showData = () => {
+  drawPoints(shownData(), samples)
+  drawLosses(losses, STEPS)
+}
 field(trainForm, 'shape').addEventListener('change', () => {
   samples = undefined
+  losses = []
   showData()
 })
 onRun(trainForm, 'train-status', async (signal) => {
   const input: TrainInput = { shape: shape(), steps: STEPS, every: 100 }
   const data = shownData()
-  const losses: number[] = []
   say('train-status', 'Fetching the engine and compiling the step…')
   samples = undefined
+  losses = []
   drawPoints(data)
   const began = performance.now()
   for await (const progress of trainer.task<TrainProgress>('train', input, { signal })) {
@@ -205,5 +210,4 @@ drop.addEventListener('drop', (event) => {
 
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', showData)
 showData()
-drawLosses([], STEPS)
 devices().catch((error: Error) => say('machine', error.message, true))

@@ -10,7 +10,7 @@ export { HubError, type HubOptions, type HubProgress } from './hub-types.ts'
 const notMounted = (name: string) =>
   new HubError(
     name,
-    'no such folder or file was mounted; in a browser, fetch the model first (`fetchHubModel`) and open its files',
+    "no such folder or file was mounted; in a browser a model of the hub is opened by `open({ hub: 'org/name' })`",
   )
 
 /** A model by the folder or file that was mounted. @throws HubError */

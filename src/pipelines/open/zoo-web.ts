@@ -10,5 +10,8 @@ export const bundledModels = (): string[] => []
 /** @throws FolderError */
 export function modelFolder(model: string): string {
   if (existsSync(model)) return model
-  throw new FolderError(model, 'no such folder was mounted; in a browser, fetch the model first and open its files')
+  throw new FolderError(
+    model,
+    'no such folder was mounted; in a browser a bundled model is opened by the address where it is served, `open({ url })`',
+  )
 }

@@ -34,6 +34,7 @@ async function draw({ source, settings = {}, options = {}, preview = 'none', sto
   const stop = new AbortController()
   const run = model.generate(options, { preview, signal: stop.signal })
   const steps: number[] = []
+  const times: number[] = []
   let previews = 0
   for (;;) {
     const next = await run.next()
@@ -43,9 +44,10 @@ async function draw({ source, settings = {}, options = {}, preview = 'none', sto
       if (result.type !== 'pictures') return { steps, type: result.type }
       const levels = imageDataOf(result.pictures).map(({ data }) => [...data])
       const seconds = { open: (opened - began) / 1000, run: (performance.now() - opened) / 1000 }
-      return { levels, shape: result.pictures.shape, steps, previews, fetched, seconds, className: model.className }
+      return { levels, shape: result.pictures.shape, steps, times, previews, fetched, seconds, className: model.className }
     }
     steps.push(next.value.done)
+    times.push(performance.now())
     if (next.value.preview) previews++
     if (steps.length >= stopAfter) stop.abort(new Error('stopped by the page'))
   }
@@ -85,6 +87,13 @@ const tests = {
     return longest
   },
   isolated: () => crossOriginIsolated,
+  /** Bytes of this page and its worker, which only an isolated page may ask for. */
+  async memory() {
+    const { measureUserAgentSpecificMemory: measure } = performance as unknown as {
+      measureUserAgentSpecificMemory(): Promise<{ bytes: number }>
+    }
+    return (await measure.call(performance)).bytes
+  },
 }
 Object.assign(globalThis, { tests })
 export type Tests = typeof tests
