@@ -90,7 +90,7 @@ export {
 } from './score-sde/model.ts'
 export * from './stable-diffusion/index.ts'
 export { type AutoregressiveSampler, autoregressiveSampler } from './unclip/autoregressive.ts'
-export { codesFile } from './unclip/codes.ts'
+export { codesFile, openEmbeddingCodes } from './unclip/codes.ts'
 export { latentUnclipClass } from './unclip/latent-page.ts'
 export { likeliest, type WorkingPrior, workingPrior } from './unclip/prior.ts'
 export type { EncodedPrompt } from './unclip/texts.ts'

@@ -10,8 +10,10 @@ import { stickersControlnetLayout, stickersControlnetOutline } from './stickers-
 import { stickersDalle } from './stickers-dalle.ts'
 import { stickersDit } from './stickers-dit.ts'
 import { stickersDvae } from './stickers-dvae.ts'
+import { stickersImagen, stickersImagen2, stickersImagen64, stickersImagen256 } from './stickers-imagen.ts'
 import { stickersJudge } from './stickers-judge.ts'
 import { stickersMmdit } from './stickers-mmdit.ts'
+import { stickersSr3 } from './stickers-sr3.ts'
 import { stickersT2i } from './stickers-t2i.ts'
 import { stickersT5 } from './stickers-t5.ts'
 import { stickersUnclip } from './stickers-unclip.ts'
@@ -48,6 +50,11 @@ export const recipes: Readonly<Record<string, Recipe>> = {
   'stickers-x4': stickersX4,
   'stickers-x4-rrdb': stickersX4Rrdb,
   'stickers-x4-gan': stickersX4Gan,
+  'stickers-sr3': stickersSr3,
+  'stickers-imagen': stickersImagen,
+  'stickers-imagen-64': stickersImagen64,
+  'stickers-imagen-256': stickersImagen256,
+  'stickers-imagen2': stickersImagen2,
   'stickers-unclip': stickersUnclip,
   'stickers-unclip-prior': stickersUnclipPrior,
   'stickers-unclip-ar-prior': stickersUnclipArPrior,

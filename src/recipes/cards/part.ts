@@ -38,6 +38,26 @@ const parts: Readonly<Record<string, Part>> = {
       'Of what was cut out much cannot be known, such as the colour of a background: no model tells all of it.',
     ],
   },
+  'unclip-prior': {
+    title: 'diffusion prior',
+    about:
+      "DALL·E 2's diffusion prior in small (Ramesh et al. 2022): it draws, for a caption, the embedding that [stickers-clip](../stickers-clip) has of a picture. The network predicts the embedding itself; the CLIP does not learn. Its embeddings are narrower than its texts' states, and zeros fill them. The folder has diffusers' `KandinskyV22PriorPipeline` layout.",
+    tags: ['unclip'],
+    limits: [
+      'It knows what its CLIP knows, which is captions of these stickers.',
+      'An embedding leaves much of a picture open, such as where exactly objects stand.',
+    ],
+  },
+  'unclip-ar-prior': {
+    title: 'autoregressive prior',
+    about:
+      "DALL·E 2's autoregressive prior in small (Ramesh et al. 2022): it draws, for a caption, the embedding that [stickers-clip](../stickers-clip) has of a picture, as principal components in buckets, one after another. No such prior was published; the layout is langevin's.",
+    tags: ['unclip'],
+    limits: [
+      'It knows what its CLIP knows, which is captions of these stickers.',
+      'An embedding leaves much of a picture open, such as where exactly objects stand.',
+    ],
+  },
   judge: {
     title: 'judge',
     about:

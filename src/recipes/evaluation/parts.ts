@@ -19,6 +19,7 @@ import { t5RecipeSchema } from '../tasks/t5/t5.ts'
 import { toldTokens } from '../tasks/t5/told.ts'
 import { bootstrapRates, type Rate } from './bootstrap.ts'
 import { measureBounds } from './bounds.ts'
+import { measurePrior } from './priors.ts'
 import { facts, type Rates, ratesOf, scoreScene } from './scoring.ts'
 
 /** The seed of the scenes that parts are measured on, which no training run has. Their objects stand anywhere: no scene comes twice. */
@@ -48,6 +49,8 @@ export const partMeasures: Readonly<
   clip: measureClip,
   t5: measureT5,
   judge: measureJudge,
+  'unclip-prior': measurePrior,
+  'unclip-ar-prior': measurePrior,
 }
 
 /** How well pictures survive, beside a picture made four times smaller and larger again by bicubic kernels. */

@@ -6,7 +6,9 @@ import { maxDifference } from '../../../../tests/fixture.ts'
 import { finish, loadPipeline } from '../../../pipelines/index.ts'
 import { NdArray } from '../../../runtime/ndarray.ts'
 import { runTraining } from '../../../training/run.ts'
-import { parseRecipe, prepare } from '../../index.ts'
+import { scenesSchema } from '../../data.ts'
+import { measurePrior } from '../../evaluation/priors.ts'
+import { parseRecipe, prepare, recipes } from '../../index.ts'
 import { clipFolder } from './clip.fixture.ts'
 import { embeddingQuality } from './prior-quality.ts'
 
@@ -50,6 +52,13 @@ test('a diffusion prior learns embeddings; its folder draws them', { timeout: 12
   if (made.type !== 'latents') throw new Error('no embeddings')
   expect([made.latents.shape, made.latents.allFinite()]).toEqual([[1, 2, 20], true])
   await prior.release()
+
+  // Measured as langevin evaluate does.
+  const scenes = scenesSchema.parse({ ...(recipes['stickers-t2i']?.config.data as object), styles: ['noto'] })
+  const { num, rows } = await measurePrior(model, 2, scenes, { threads: 1 })
+  expect([num, rows.length, rows.every(({ values }) => values.length === 2)]).toEqual([64, 5, true])
+  for (const { unit, values } of rows.slice(0, 3))
+    for (const value of values) expect([unit, Math.abs(value as number) <= 1]).toEqual(['', true])
 })
 
 test('an autoregressive prior learns their codes', { timeout: 120_000 }, async () => {
@@ -71,7 +80,7 @@ test('an autoregressive prior learns their codes', { timeout: 120_000 }, async (
   expect(maxDifference((await draw('a fox', 2)).slice(0, 0, 1), first.slice(0, 1, 2))).toBe(0)
   await prior.release()
   rmSync(join(model, 'prior', 'codes.safetensors'))
-  await expect(loadPipeline(model)).rejects.toThrow(/has no prior\/codes.safetensors/)
+  await expect(loadPipeline(model)).rejects.toThrow(/prior: has no codes.safetensors|prior has no codes.safetensors/)
 })
 
 test('embeddings beside the pictures’ own: cosine, and how often the own is nearest', () => {
