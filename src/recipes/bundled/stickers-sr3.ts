@@ -25,7 +25,7 @@ export const stickersSr3 = recipeOf(sr3Type, {
     learning_rate: 1e-3,
     lr_scheduler: 'warmup_stable_decay',
     lr_warmup_steps: 30,
-    max_train_steps: 2000,
+    max_train_steps: 1900,
     lr_decay_steps: 500,
     ema_decay: 0.995,
     checkpointing_steps: 200,
