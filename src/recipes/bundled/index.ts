@@ -10,6 +10,7 @@ import { stickersControlnetLayout, stickersControlnetOutline } from './stickers-
 import { stickersDalle } from './stickers-dalle.ts'
 import { stickersDit } from './stickers-dit.ts'
 import { stickersDvae } from './stickers-dvae.ts'
+import { stickersGlide, stickersGlideClip, stickersGlideInpaint } from './stickers-glide.ts'
 import { stickersImagen, stickersImagen2, stickersImagen64, stickersImagen256 } from './stickers-imagen.ts'
 import { stickersJudge } from './stickers-judge.ts'
 import { stickersMmdit } from './stickers-mmdit.ts'
@@ -55,6 +56,9 @@ export const recipes: Readonly<Record<string, Recipe>> = {
   'stickers-imagen-64': stickersImagen64,
   'stickers-imagen-256': stickersImagen256,
   'stickers-imagen2': stickersImagen2,
+  'stickers-glide': stickersGlide,
+  'stickers-glide-inpaint': stickersGlideInpaint,
+  'stickers-glide-clip': stickersGlideClip,
   'stickers-unclip': stickersUnclip,
   'stickers-unclip-prior': stickersUnclipPrior,
   'stickers-unclip-ar-prior': stickersUnclipArPrior,

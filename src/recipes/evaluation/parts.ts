@@ -19,6 +19,7 @@ import { t5RecipeSchema } from '../tasks/t5/t5.ts'
 import { toldTokens } from '../tasks/t5/told.ts'
 import { bootstrapRates, type Rate } from './bootstrap.ts'
 import { measureBounds } from './bounds.ts'
+import type { PartQuality } from './part-quality.ts'
 import { measurePrior } from './priors.ts'
 import { facts, type Rates, ratesOf, scoreScene } from './scoring.ts'
 
@@ -27,18 +28,6 @@ const EVALUATION_SEED = 20_000
 
 const heldOutScenes = (data: ScenesConfig, size: number, split: SceneSplit) =>
   scenesOf(data, { size, seed: EVALUATION_SEED, split })
-
-/** Numbers of one part of the model, a row each, by the split of the scenes that they are measured on. */
-export interface PartQuality {
-  readonly num: number
-  readonly splits: readonly SceneSplit[]
-  /** By what is measured, then by split. */
-  readonly rows: readonly {
-    readonly name: string
-    readonly unit: 'share' | 'dB' | '%' | 'nats' | ''
-    readonly values: readonly (number | Rate)[]
-  }[]
-}
 
 /** The parts that are measured apart from the whole, by their recipe's type. */
 export const partMeasures: Readonly<

@@ -14,7 +14,7 @@ import { openClipEmbedder } from '../tasks/unclip/clip-embedder.ts'
 import { diffusionDrawer, unclipPriorSchema, unclipPriorType } from '../tasks/unclip/prior.ts'
 import { type EmbeddingDrawer, type EmbeddingQuality, priorQuality } from '../tasks/unclip/prior-quality.ts'
 import { bootstrapRates, type Rate } from './bootstrap.ts'
-import type { PartQuality } from './parts.ts'
+import type { PartQuality } from './part-quality.ts'
 
 /** Pictures among which the own one is looked for, and how many are measured at most. */
 const [CROWD, MOST] = [64, 128]

@@ -7,6 +7,8 @@ import { controlnetType } from './controlnet/job.ts'
 import { dalleType } from './dalle/job.ts'
 import { ddpmType } from './ddpm.ts'
 import { discreteAutoencoderType } from './discrete-autoencoder/job.ts'
+import { glideType } from './glide/job.ts'
+import { noisedClipType } from './glide/noised-clip.ts'
 import { heartbeatType } from './heartbeat.ts'
 import { imagenType } from './imagen/job.ts'
 import { judgeType } from './judge.ts'
@@ -42,6 +44,8 @@ export const recipeTypes: readonly RecipeType[] = [
   upscalerType,
   imagenType,
   sr3Type,
+  glideType,
+  noisedClipType,
   unclipPriorType,
   unclipArPriorType,
   unclipDecoderType,
