@@ -37,6 +37,6 @@ writeFileSync(
 console.log(`the page is in ${out}`)
 
 if (process.argv.includes('--serve')) {
-  const server = await preview({ root: out, build: { outDir: out }, configFile: false, preview: { headers, host: '127.0.0.1' } })
+  const server = await preview({ root, build: { outDir: 'out/web' }, configFile: false, preview: { headers, host: '127.0.0.1' } })
   server.printUrls()
 }

@@ -65,10 +65,13 @@ export class Store {
     }
   }
 
-  /** The file, if all of it is here. */
+  /** The file, if all of it is here. One of another size, from an address that gives another file by now, goes. */
   async get(file: RemoteFile): Promise<File | undefined> {
     const handle = await this.folder.getFileHandle(nameOf(file)).catch(() => undefined)
-    return handle?.getFile()
+    const kept = await handle?.getFile()
+    if (kept === undefined || kept.size === file.bytes) return kept
+    await this.folder.removeEntry(nameOf(file))
+    return undefined
   }
 
   /** Bytes of it that are here. */

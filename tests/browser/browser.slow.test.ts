@@ -183,6 +183,32 @@ describe.skipIf(missing)(`in Chromium${missing ? `: ${missing}` : ''}`, () => {
     }
   })
 
+  test('a file without a checksum is fetched again once its listing gives another size', async () => {
+    let version = 'one'
+    const asked: string[] = []
+    const changing = await serveSite({
+      folders: { '': out },
+      intercept(request, response) {
+        if (!request.url?.startsWith('/changing/')) return false
+        asked.push(request.url)
+        const body = request.url.endsWith('files.json')
+          ? JSON.stringify({ 'model_index.json': { bytes: version.length } })
+          : version
+        response.writeHead(200, { 'content-type': 'application/json', 'content-length': body.length }).end(body)
+        return true
+      },
+    })
+    try {
+      await browser.page.goto(changing.url)
+      const failure = () => browser.page.evaluate<string>(`tests.failure({ source: { url: '/changing' } })`)
+      for (version of ['one', 'one', 'three']) expect(await failure()).toMatch(/^ConfigError: .*model_index.json/)
+      expect(asked.filter((url) => url.endsWith('model_index.json'))).toHaveLength(2)
+    } finally {
+      await browser.page.goto(site.url)
+      await changing.close()
+    }
+  })
+
   test('a full disk is told, with a way on that works', async () => {
     const other = await serveSite({ folders: { '': out, zoo: join(root, 'zoo') } })
     try {
