@@ -103,6 +103,11 @@ Upscalers, one or all that are at hand (\`upscalers\`): each of them and resampl
           const evaluation = await evaluateFilms(found.path, options, watch)
           return [evaluation, [inColumns(filmTable(evaluation))]]
         }
+        case 'film-autoencoder': {
+          const { evaluateFilmCoding, filmCodingTable } = await import('../recipes/evaluation/film-autoencoder.ts')
+          const evaluation = await evaluateFilmCoding(found.path, options, watch)
+          return [evaluation, [inColumns(filmCodingTable(evaluation))]]
+        }
         case 'classifier': {
           const { evaluateClassifier } = await import('../recipes/evaluation/evaluate.ts')
           const evaluation = await evaluateClassifier(found.path, options, context)

@@ -16,6 +16,7 @@ import { scoreType } from '../tasks/score.ts'
 import { classToImageCard } from './class-to-image.ts'
 import { classifierCard } from './classifier.ts'
 import { wrapped, writeLossChart } from './common.ts'
+import { filmsIn, publishFilms } from './films.ts'
 import { pictureCard, type SdeGrid } from './pictures.ts'
 import { type RunFacts, readFacts, readRun, writeFacts } from './run.ts'
 import { publishScenes } from './scenes.ts'
@@ -44,7 +45,7 @@ export async function publishRun(runDir: string, dir: string, options: PublishOp
 
   const { weights, log, ...run } = readRun(runDir, warn)
   const source = join(runDir, recipeFile)
-  dataOf(run.recipe, source)
+  if (!filmsIn(run.recipe)) dataOf(run.recipe, source)
   const { job } = await prepare(parseRecipe(run.recipe, source))
   const facts: RunFacts = { ...run, parameters: job.task.params.count, ...(note === undefined ? {} : { note }) }
   saving(dir, () => mkdirSync(join(dir, 'pictures'), { recursive: true }))
@@ -73,6 +74,10 @@ async function writeCard(
   const name = basename(resolve(dir))
   const command = `langevin train ${Object.hasOwn(recipes, name) ? name : `${name}/${recipeFile}`}`
   const shared = { dir, name, run, command }
+  if (filmsIn(run.recipe)) {
+    if (preview) writeAtomic(join(dir, 'pictures', 'samples.png'), (fd) => writeAll(fd, preview))
+    return publishFilms(shared, { ...context, evaluate })
+  }
   const { scenes, stickers: data } = dataOf(run.recipe, join(dir, recipeFile))
   if (scenes) {
     if (preview) writeAtomic(join(dir, 'pictures', 'samples.png'), (fd) => writeAll(fd, preview))

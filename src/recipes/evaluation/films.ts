@@ -9,16 +9,13 @@ import { recipeFile } from '../../training/history.ts'
 import { filmsOf, filmsSchema } from '../tasks/video/fields.ts'
 import { videoFlowType } from '../tasks/video/job.ts'
 import { bootstrapRates, type Rate } from './bootstrap.ts'
+import { MOST_FILMS, SEED } from './film-limits.ts'
 import { type FilmFact, filmFacts, judgeFilm, trackFilm } from './film-tracking.ts'
 import type { EvaluateContext, EvaluateOptions } from './options.ts'
 import { percent, type Table } from './tables.ts'
 
-/** Films of a split that are made and judged, at most. */
-export const MOST_FILMS = 100
 /** Of them those that are also made as pictures, each by itself. */
 const MOST_APART = 20
-/** No training draws its films by this seed. */
-const SEED = 97
 const splits: readonly FilmSplit[] = ['train', 'combinations', 'motions']
 
 /** How often films show what their captions say, of one way to make them. */

@@ -7,6 +7,7 @@ import { recipeFile } from '../../training/history.ts'
 import type { ScenesConfig } from '../data.ts'
 import { classToImageType } from '../tasks/class-to-image/job.ts'
 import { upscalerType } from '../tasks/upscaler/upscaler.ts'
+import { videoVaeType } from '../tasks/video/autoencoder.ts'
 import { isClassifier } from './evaluate.ts'
 import { commonScenes, sceneModel } from './evaluate-scenes.ts'
 import { partMeasures } from './parts.ts'
@@ -25,11 +26,16 @@ export type MeasuredAs = { readonly path: string } & (
   | { readonly as: 'pictures' }
   /** Films of captions of motion. */
   | { readonly as: 'films' }
+  /** An autoencoder of films. */
+  | { readonly as: 'film-autoencoder' }
 )
 
 /** Whether a folder is of a recipe of stickers by class. */
 export const isClassToImage = (folder: string): boolean =>
   existsSync(join(folder, recipeFile)) && readJson(join(folder, recipeFile)).recipe === classToImageType.name
+
+const isFilmAutoencoder = (folder: string): boolean =>
+  existsSync(join(folder, recipeFile)) && readJson(join(folder, recipeFile)).recipe === videoVaeType.name
 
 /** diffusers' pipelines that make pictures without text. */
 const unconditional = ['DDPMPipeline', 'DDIMPipeline', 'PNDMPipeline', 'ScoreSdeVePipeline', 'KarrasVePipeline']
@@ -46,6 +52,7 @@ export function measuredAs(model: string): MeasuredAs {
     return { path: model, as: 'text-to-image', data: commonScenes() }
   const path = modelFolder(model)
   if (isClassToImage(path)) return { path, as: 'classes' }
+  if (isFilmAutoencoder(path)) return { path, as: 'film-autoencoder' }
   const scenes = sceneModel(path)
   if (scenes?.kind === upscalerType.name) return { path, as: 'upscalers', upscalers: [model] }
   if (scenes && Object.hasOwn(partMeasures, scenes.kind)) return { path, as: 'part', ...scenes }

@@ -104,8 +104,8 @@ export const videoVaeType: RecipeType<typeof videoVaeRecipe> = {
             for (const at of positionsFrom(0, count)) {
               const film = filmAt(held, at, shape)
               const picture = film.slice(2, 0, 1)
-              found.psnr_combinations += meanPsnr(flat(film), flat(await again(coder, film))) / count
-              found.psnr_pictures += meanPsnr(flat(picture), flat(await again(coder, picture))) / count
+              found.psnr_combinations += meanPsnr(flatFilm(film), flatFilm(await again(coder, film))) / count
+              found.psnr_pictures += meanPsnr(flatFilm(picture), flatFilm(await again(coder, picture))) / count
             }
             return found
           }),
@@ -137,7 +137,7 @@ export const filmAt = (data: FilmDataset, position: number, shape: FilmShape): N
 }
 
 /** All values of a film as one picture's. */
-const flat = (film: NdArray<'f32'>) => film.reshape([1, 1, 1, film.size])
+export const flatFilm = (film: NdArray<'f32'>) => film.reshape([1, 1, 1, film.size])
 
 function everySecond(film: NdArray<'f32'>): NdArray<'f32'>[] {
   const [, C, , H, W] = film.shape as [number, number, number, number, number]

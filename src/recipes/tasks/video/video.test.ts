@@ -7,6 +7,9 @@ import { loadPipeline, type Result } from '../../../pipelines/index.ts'
 import { NdArray } from '../../../runtime/ndarray.ts'
 import { Generator } from '../../../runtime/random.ts'
 import { runTraining } from '../../../training/run.ts'
+import { publishRun } from '../../cards/index.ts'
+import { measuredAs } from '../../evaluation/measured-as.ts'
+import { evaluateOptions } from '../../evaluation/options.ts'
 import { parseRecipe, prepare } from '../../index.ts'
 
 const desk = mkdtempSync(join(tmpdir(), 'langevin-video-recipes-'))
@@ -50,6 +53,10 @@ test('an autoencoder of films, and a transformer of films of several sizes and l
   )
   expect(vae.log[0]).toMatch(/psnr/)
   expect(vae.validation[0]).toBe('step,psnr_combinations,psnr_pictures')
+  const card = join(desk, 'card')
+  await publishRun(vae.dir, card, { evaluate: evaluateOptions.parse({ num: 2 }), warn: () => {} })
+  expect(readFileSync(join(card, 'README.md'), 'utf8')).toMatch(/16 × 16, 4 a second(.|\n)*\| combinations \| \d/)
+  expect(measuredAs(card).as).toBe('film-autoencoder')
   const clip = await started('clip', {
     recipe: 'clip',
     ...{ data: scenes, resolution: 16, training },
@@ -82,6 +89,7 @@ test('an autoencoder of films, and a transformer of films of several sizes and l
   expect(flow.validation[0]).toBe('step,error_combinations,untold_combinations,error_motions,untold_motions')
   for (const cell of (flow.validation[1] as string).split(',').slice(1)) expect(Number(cell)).toBeGreaterThan(0.1)
 
+  expect(measuredAs(flow.model).as).toBe('films')
   const pipeline = await loadPipeline(flow.model, { threads: 1 })
   const film = async (options: object) => {
     const steps = pipeline.generate({ prompt: 'a fox moves left', steps: 2, ...options })
