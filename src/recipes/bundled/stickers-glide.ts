@@ -26,9 +26,9 @@ export const stickersGlide = recipeOf(glideType, {
     ...training,
     train_batch_size: 12,
     learning_rate: 2e-3,
-    max_train_steps: 1000,
-    lr_decay_steps: 300,
-    validation_steps: 500,
+    max_train_steps: 1300,
+    lr_decay_steps: 400,
+    validation_steps: 650,
   },
 })
 
