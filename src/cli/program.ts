@@ -22,7 +22,7 @@ const commands: Readonly<Record<string, Entry>> = {
   },
   generate: {
     takes: '[prompt]',
-    summary: 'pictures from a prompt, by any model that has a pipeline here',
+    summary: 'pictures and films from a prompt, by any model that has a pipeline here',
     load: async () => (await import('./generate.ts')).generate,
   },
   upscale: {

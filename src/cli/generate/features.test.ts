@@ -52,7 +52,7 @@ test('pictures are written as JPEG and WebP, which carry their settings', { time
   expect(readFileSync(small).length).toBeLessThan(readFileSync(jpeg).length)
   expect(await generate(...flags, '--out', at('a.gif'))).toMatchObject({
     code: 2,
-    err: expect.stringContaining('--out: must end in .png, .jpg'),
+    err: expect.stringContaining('name a .png, .jpg, .jpeg or .webp'),
   })
   expect(await generate(...flags, '--out', jpeg, '--quality', '0')).toMatchObject({
     code: 2,
