@@ -15,6 +15,10 @@ const options = z.object({
     .string()
     .meta({ description: "a folder with a language model's config.json, weights and tokenizer.json, or a name on the hub" }),
   tokenizer: z.string().optional().meta({ description: "a folder with tokenizer.json, where the model's own has none" }),
+  classifier: z.string().optional().meta({
+    description:
+      'the folder of a classifier of the same vocabulary, which guides SSD-LM; unless given, classifier/ in the model’s own',
+  }),
   quantize: z
     .enum(['int4'])
     .optional()
@@ -27,20 +31,31 @@ export const write = defineCommand({
   name: 'write',
   summary: 'texts, by language models that decide many words at a time',
   description:
-    'Writes a text by masked diffusion: all of it stands masked (░) at first, and words are decided in any order, those of which the model is surest first, or at random times. In a terminal the text is shown as it comes. Opens LLaDA, Dream, MDLM, SEDD and BD3-LM.',
+    'Writes a text by masked diffusion: all of it stands masked (░) at first, and words are decided in any order, those of which the model is surest first, or at random times. In a terminal the text is shown as it comes. Opens LLaDA, Dream, MDLM, SEDD, BD3-LM and SSD-LM.',
   positional: ['prompt'],
   options,
   examples: [
     ['langevin write "Why is the sky blue?" --model path/to/LLaDA-8B-Instruct --quantize int4', 'an answer, in little memory'],
     ['langevin write "Once" --suffix "ever after." --model path/to/mdlm --length 64', 'what stands between'],
     ['langevin write "My fellow citizens" --model path/to/bd3lm --length 128', 'block after block'],
+    [
+      'langevin write "My fellow citizens" --model path/to/ssd-lm --classifier path/to/classifier --guide Whig:200',
+      'guided to what a classifier tells',
+    ],
     ['langevin write "2 + 2 =" --model path/to/Dream --order entropy --steps 16 --length 32', 'two words a step'],
   ],
-  async run({ model, tokenizer, quantize, threads, json, ...settings }, io) {
+  async run({ model, tokenizer, classifier, quantize, threads, json, ...settings }, io) {
     const { loadPipeline } = await import('../pipelines/index.ts')
     const signal = onInterrupt()
     const began = performance.now()
-    const load = { tokenizer, quantize, ...(threads !== undefined && { threads }), keep: true, hub: hubOf(signal, io) }
+    const load = {
+      tokenizer,
+      classifier,
+      quantize,
+      ...(threads !== undefined && { threads }),
+      keep: true,
+      hub: hubOf(signal, io),
+    }
     const pipeline = await loadPipeline(model, load)
     try {
       if (pipeline.output !== 'text') throw new UsageError(`--model: ${model} makes ${pipeline.output}; use langevin generate`)

@@ -36,6 +36,7 @@ export {
 export { isHeldOutDocument, readDocuments, type TextDocument } from './documents.ts'
 export { type BrokenFile, DataError } from './errors.ts'
 export { type ImageFolder, type ImageFolderOptions, imageFolder } from './folder.ts'
+export { agreementGrammar, type Grammar, type GrammarRule, grammarOf } from './grammar.ts'
 export { type ListedImage, type Listing, listImages } from './listing.ts'
 export { type SpeechSplit, speeches, speechSplitOf, speechSplits } from './speeches.ts'
 export { captionOf, type Described, describedBy, isHeldOutPhrasing, type SceneCaption } from './stickers/captions.ts'

@@ -6,7 +6,7 @@ import type { Generator } from '../runtime/random.ts'
 export type TokenDenoise = (x: NdArray, t: number) => Promise<NdArray> | NdArray
 
 /** The index that a uniform u falls on in shares that need not sum to 1. */
-function pick(shares: ArrayLike<number>, u: number): number {
+export function pick(shares: ArrayLike<number>, u: number): number {
   let total = 0
   for (let j = 0; j < shares.length; j++) total += shares[j] as number
   let left = u * total
@@ -14,7 +14,10 @@ function pick(shares: ArrayLike<number>, u: number): number {
     left -= shares[j] as number
     if (left < 0) return j
   }
-  return shares.length - 1
+  // Rounding may leave u beyond the sum: the last that can be drawn.
+  let last = shares.length - 1
+  while (last > 0 && !((shares[last] as number) > 0)) last--
+  return last
 }
 
 /** Draws one of K per row of probabilities, [..., K] → [...]. Rows need not sum to 1. */

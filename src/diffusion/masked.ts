@@ -2,6 +2,7 @@ import { ArgumentError } from '../core/errors.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import type { Generator } from '../runtime/random.ts'
 import { drawTokens } from './discrete.ts'
+import { keepLikeliest, largest, softmax } from './shares.ts'
 
 /** How text is masked over time: the share of tokens that are still their own, from 1 at t = 0 towards 0 at t = 1. */
 export interface MaskSchedule {
@@ -76,35 +77,13 @@ export function cleanProbabilities(logits: NdArray, tokens: NdArray, mask: numbe
   for (let i = 0; i < now.length; i++) {
     const row = out.data.subarray(i * V, (i + 1) * V)
     if (now[i] !== mask) row[now[i] as number] = 1
-    else softmaxInto(row, data.subarray(i * V, (i + 1) * V), { without: mask, temperature })
+    else {
+      const own = data.slice(i * V, (i + 1) * V)
+      own[mask] = Number.NEGATIVE_INFINITY
+      row.set(softmax(own, temperature))
+    }
   }
   return out
-}
-
-/** Softmax of a row into another, `without` one of its entries. Temperature 0 gives all to the largest. */
-function softmaxInto(
-  out: Float32Array,
-  logits: Float32Array,
-  { without, temperature }: { readonly without: number; readonly temperature: number },
-): void {
-  let most = Number.NEGATIVE_INFINITY
-  let best = 0
-  for (let j = 0; j < logits.length; j++)
-    if (j !== without && (logits[j] as number) > most) {
-      most = logits[j] as number
-      best = j
-    }
-  if (temperature === 0) {
-    out[best] = 1
-    return
-  }
-  let total = 0
-  for (let j = 0; j < logits.length; j++) {
-    const share = j === without ? 0 : Math.exp(((logits[j] as number) - most) / temperature)
-    out[j] = share
-    total += share
-  }
-  for (let j = 0; j < out.length; j++) out[j] = (out[j] as number) / total
 }
 
 /** Keeps of each row the likeliest entries that together have `share` of it (Holtzman et al. 2020), the last one whole; not normalised. */
@@ -112,17 +91,8 @@ export function nucleus(probabilities: NdArray, share: number): NdArray<'f32'> {
   const all = probabilities.cast('f32')
   if (share >= 1) return all
   const V = all.shape.at(-1) as number
-  const out = NdArray.zeros(all.shape, 'f32')
-  for (let row = 0; row < all.data.length; row += V) {
-    const of = all.data.subarray(row, row + V)
-    const order = Uint32Array.from({ length: V }, (_, j) => j).sort((a, b) => (of[b] as number) - (of[a] as number))
-    let sum = 0
-    for (const j of order) {
-      if (sum >= share) break
-      sum += of[j] as number
-      out.data[row + j] = of[j] as number
-    }
-  }
+  const out = all.map((value) => value)
+  for (let row = 0; row < out.data.length; row += V) keepLikeliest(out.data.subarray(row, row + V), { share })
   return out
 }
 
@@ -211,9 +181,5 @@ export function drawerOf(generator: Generator | undefined, sampler: string): Dra
 export function argmaxRows(rows: NdArray): number[] {
   const { data, shape } = rows.cast('f32')
   const V = shape.at(-1) as number
-  return Array.from({ length: data.length / V }, (_, row) => {
-    let best = 0
-    for (let j = 1; j < V; j++) if ((data[row * V + j] as number) > (data[row * V + best] as number)) best = j
-    return best
-  })
+  return Array.from({ length: data.length / V }, (_, row) => largest(data.subarray(row * V, (row + 1) * V)))
 }

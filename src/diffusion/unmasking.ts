@@ -1,6 +1,8 @@
 import { ArgumentError } from '../core/errors.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import type { Generator } from '../runtime/random.ts'
+import { pick } from './discrete.ts'
+import { keepLikeliest, largest, softmax } from './shares.ts'
 
 /** Logits [B, N, V] of the tokens [B, N], or of those from `from` on: the same with fewer rows. */
 export type TextLogits = (tokens: NdArray<'i64'>) => Promise<NdArray> | NdArray
@@ -142,10 +144,10 @@ function candidate(rows: NdArray<'f32'>, at: number, options: UnmaskingOptions):
   const row = Float64Array.from(rows.data.subarray(at * V, (at + 1) * V))
   for (const token of never) row[token] = Number.NEGATIVE_INFINITY
   const plain = softmax(row)
-  const shares = temperature === 0 ? plain.slice() : softmax(row.map((value) => value / temperature))
-  keepLikeliest(shares, topP ?? 1, topK ?? V)
+  const shares = temperature === 0 ? plain.slice() : softmax(row, temperature)
+  keepLikeliest(shares, { share: topP, count: topK })
   const u = temperature === 0 ? undefined : chance(generator, 'a temperature above 0').rand([1]).item()
-  const token = u === undefined ? largest(plain) : drawn(shares, u)
+  const token = u === undefined ? largest(plain) : pick(shares, u)
   const total = shares.reduce((a, b) => a + b, 0)
   const seen = options.confidence === 'drawn' ? shares.map((share) => share / total) : plain
   return { at, token, confidence: sureness(order, seen, token) }
@@ -157,38 +159,4 @@ function sureness(order: UnmaskingOrder, shares: Float64Array, token: number): n
   const best = largest(shares)
   const second = shares.reduce((most, p, j) => (j === best ? most : Math.max(most, p)), 0)
   return (shares[best] as number) - second
-}
-
-function softmax(row: Float64Array): Float64Array {
-  const most = row.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY)
-  const powers = row.map((value) => Math.exp(value - most))
-  const total = powers.reduce((a, b) => a + b, 0)
-  return powers.map((power) => power / total)
-}
-
-/** Takes their shares from all but the likeliest: so many of them, and no more than have `share` together. */
-function keepLikeliest(shares: Float64Array, share: number, count: number): void {
-  if (share >= 1 && count >= shares.length) return
-  const order = Uint32Array.from(shares.keys()).sort((a, b) => (shares[b] as number) - (shares[a] as number))
-  let sum = 0
-  order.forEach((j, rank) => {
-    const over = rank >= count || sum >= share
-    sum += shares[j] as number
-    if (over) shares[j] = 0
-  })
-}
-
-function largest(values: Float64Array): number {
-  let best = 0
-  for (let j = 1; j < values.length; j++) if ((values[j] as number) > (values[best] as number)) best = j
-  return best
-}
-
-function drawn(shares: Float64Array, u: number): number {
-  let left = u * shares.reduce((a, b) => a + b, 0)
-  for (let j = 0; j < shares.length; j++) {
-    left -= shares[j] as number
-    if (left < 0) return j
-  }
-  return largest(shares)
 }

@@ -59,6 +59,7 @@ export {
 } from './page.ts'
 export { factorOf, type LatentCoder, latentAutoencoder, latentCoder } from './parts/autoencoder.ts'
 export { type BatchEntry, type Conditioner, type Denoiser, denoiser, type Trace } from './parts/denoiser.ts'
+export { simplexPlaces } from './parts/simplex-model.ts'
 export {
   type T5Encoded,
   type T5Reading,

@@ -17,6 +17,7 @@ import { sr3 } from './sr3/page.ts'
 import { stableDiffusionPages } from './stable-diffusion/pages.ts'
 import { stableDiffusion3 } from './stable-diffusion-3/page.ts'
 import { text } from './text/page.ts'
+import { ssdLmPage } from './text/ssd-lm.ts'
 import { codePriorPage } from './unclip/code-prior-page.ts'
 import { latentUnclip } from './unclip/latent-page.ts'
 import { unclip, unclipVariation } from './unclip/page.ts'
@@ -40,6 +41,7 @@ export const pages: readonly Page[] = [
   deepFloydIf,
   deepFloydIfSuperResolution,
   text,
+  ssdLmPage,
   unclip,
   unclipVariation,
   stableUnclip,

@@ -62,6 +62,8 @@ import {
   renameClipText,
   renameClipVision,
   renameDalle,
+  robertaClassifier,
+  robertaConfig,
   rrdbNet,
   rrdbNetConfig,
   sd3ControlNet,
@@ -69,6 +71,8 @@ import {
   seddConfig,
   srvggConfig,
   srvggNet,
+  ssdLm,
+  ssdLmConfig,
   swinIr,
   swinIrConfig,
   t2iAdapter,
@@ -117,6 +121,9 @@ const isPositionBuffer = (key: string) => key === 'pos_embed.pos_embed'
 /** Rotary frequencies, and the interval of times that block diffusion was trained on. */
 const isTextBuffer = (key: string) => isRotaryBuffer(key) || /^sampling_eps_(min|max)$/.test(key)
 
+/** Positions, a head that is the vocabulary's table again, and a pooler that nothing reads. */
+const isRobertaBuffer = (key: string) => /\.position_ids$|^lm_head\.decoder\.|^roberta\.pooler\./.test(key)
+
 const entry = <C, F>(spec: NetworkClass<C, F>) => spec
 
 /** Every class of networks that can be opened. A new network is one line here; then any page may name it among its parts. */
@@ -160,6 +167,14 @@ export const networkClasses = {
   DreamModel: entry({ config: dreamConfig, build: dream, ignore: isRotaryBuffer }),
   MDLM: entry({ config: mdlmConfig, build: mdlm, ignore: isTextBuffer }),
   BD3LM: entry({ config: mdlmConfig, build: mdlm, ignore: isTextBuffer }),
+  SSDLM: entry({
+    config: ssdLmConfig,
+    build: ssdLm,
+    // As the reference's data-parallel runs save them.
+    rename: (key) => key.replace(/^(\w+\.)?module\./, '$1'),
+    ignore: isRobertaBuffer,
+  }),
+  RobertaForSequenceClassification: entry({ config: robertaConfig, build: robertaClassifier, ignore: isRobertaBuffer }),
   AR: entry({ config: mdlmConfig, build: mdlm, ignore: isTextBuffer }),
   SEDD: entry({ config: seddConfig, build: mdlm, ignore: isTextBuffer }),
   GlideText2Im: entry({ config: glideConfig, build: glide }),

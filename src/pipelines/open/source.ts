@@ -14,6 +14,8 @@ export interface OpenOptions {
   readonly tokenizer?: string | undefined
   /** Another autoencoder than the checkpoint's: its folder, its file, or its name on the hub. */
   readonly vae?: string | undefined
+  /** The folder of a classifier that guides a language model, in place of the one beside it. */
+  readonly classifier?: string | undefined
   /** For single files of Stable Diffusion 2, which do not say what they predict. */
   readonly prediction?: 'epsilon' | 'v_prediction' | undefined
   readonly hub?: HubOptions

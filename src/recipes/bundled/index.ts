@@ -3,7 +3,7 @@ import { ddpmFaces32 } from './ddpm-faces-32.ts'
 import { ddpmStickers32 } from './ddpm-stickers-32.ts'
 import { heartbeat } from './heartbeat.ts'
 import { scoreStickers32 } from './score-stickers-32.ts'
-import { speechesAr, speechesBd3, speechesMdlm, speechesSedd } from './speeches.ts'
+import { speechesAr, speechesBd3, speechesClassifier, speechesMdlm, speechesSedd, speechesSsdLm } from './speeches.ts'
 import { stickerClassifier32 } from './sticker-classifier-32.ts'
 import { stickersClip } from './stickers-clip.ts'
 import { stickersControlnetLayout, stickersControlnetOutline } from './stickers-controlnet.ts'
@@ -66,5 +66,7 @@ export const recipes: Readonly<Record<string, Recipe>> = {
   'speeches-sedd': speechesSedd,
   'speeches-bd3': speechesBd3,
   'speeches-ar': speechesAr,
+  'speeches-ssd-lm': speechesSsdLm,
+  'speeches-classifier': speechesClassifier,
   heartbeat,
 }

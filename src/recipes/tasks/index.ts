@@ -16,6 +16,8 @@ import { arType, bd3lmType, mdlmType, seddType } from './language/job.ts'
 import { rectifiedFlowType } from './rectified-flow/job.ts'
 import { scoreType } from './score.ts'
 import { sr3Type } from './sr3/job.ts'
+import { textClassifierType } from './ssd-lm/classifier.ts'
+import { ssdLmType } from './ssd-lm/job.ts'
 import { swissRollType } from './swiss-roll.ts'
 import { t5Type } from './t5/t5.ts'
 import { textToImageType } from './text-to-image/job.ts'
@@ -53,6 +55,8 @@ export const recipeTypes: readonly RecipeType[] = [
   seddType,
   bd3lmType,
   arType,
+  ssdLmType,
+  textClassifierType,
   swissRollType,
   heartbeatType,
   videoVaeType,

@@ -68,18 +68,20 @@ export interface Corpus {
 /** Learns a vocabulary of at most `size` tokens from the training texts, and cuts all texts into its tokens, an end after each. */
 export async function corpusOf(data: TextsConfig, { size }: { readonly size: number }): Promise<Corpus> {
   const splits = await textSplits(data)
-  const vocabulary = trainLanguageVocabulary(
-    splits.train.map(({ text }) => text),
-    { size },
-  )
+  const vocabulary = vocabularyOf(splits, size)
   return { ...encoded(splits, vocabulary), vocabulary, bytes: bytesOfTokens(vocabulary) }
 }
 
+const vocabularyOf = ({ train }: TextSplits, size: number) =>
+  trainLanguageVocabulary(
+    train.map(({ text }) => text),
+    { size },
+  )
+
 function encoded(splits: TextSplits, vocabulary: LanguageVocabulary) {
-  const encode = languageEncoder(openedTokenizer(vocabulary))
-  const end = vocabulary.vocab[endOfDocument] as number
+  const rowOf = rowsIn(vocabulary)
   const row = (documents: readonly TextDocument[]) => {
-    const parts = documents.map(({ text }) => Uint16Array.from([...encode(text), end]))
+    const parts = documents.map(rowOf)
     const all = new Uint16Array(parts.reduce((sum, { length }) => sum + length, 0))
     let at = 0
     for (const part of parts) {
@@ -90,6 +92,26 @@ function encoded(splits: TextSplits, vocabulary: LanguageVocabulary) {
   }
   const [train, validation, test] = [row(splits.train), row(splits.validation), row(splits.test)]
   return { train, validation, test, fingerprint: createHash('sha256').update(train).digest('hex').slice(0, 16) }
+}
+
+/** A text in a vocabulary's tokens, its end after it. */
+function rowsIn(vocabulary: LanguageVocabulary) {
+  const encode = languageEncoder(openedTokenizer(vocabulary))
+  const end = vocabulary.vocab[endOfDocument] as number
+  return ({ text }: TextDocument) => Uint16Array.from([...encode(text), end])
+}
+
+/** The same vocabulary, and texts one by one with what is told of them. */
+export async function documentRows<L>(
+  data: TextsConfig,
+  { size }: { readonly size: number },
+  labelOf: (document: TextDocument) => L,
+) {
+  const splits = await textSplits(data)
+  const vocabulary = vocabularyOf(splits, size)
+  const rowOf = rowsIn(vocabulary)
+  const rows = (documents: readonly TextDocument[]) => documents.map((one) => ({ row: rowOf(one), label: labelOf(one) }))
+  return { vocabulary, bytes: bytesOfTokens(vocabulary), train: rows(splits.train), validation: rows(splits.validation) }
 }
 
 /** The tokenizer that a folder would give. */

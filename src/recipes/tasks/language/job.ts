@@ -1,12 +1,8 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { z } from 'zod'
 import { saveModel } from '../../../checkpoints/index.ts'
 import { type MaskScheduleName, maskSchedules } from '../../../diffusion/index.ts'
 import { asSeddConfig, type MdlmConfig, mdlm, mdlmConfig } from '../../../models/index.ts'
 import { Params } from '../../../nn/params.ts'
-import { finish, loadPipeline } from '../../../pipelines/index.ts'
 import type { NdArray } from '../../../runtime/ndarray.ts'
 import { saveLanguageTokenizer } from '../../../text/index.ts'
 import type { TrainingJob } from '../../../training/run.ts'
@@ -14,11 +10,12 @@ import type { JobContext, RecipeType, TrainingFlags } from '../../recipe.ts'
 import { corpusOf, drawWindows, textsSchema } from './data.ts'
 import { textBits } from './measure.ts'
 import { blockObjective, causalObjective, maskedObjective, type TextObjective } from './objectives.ts'
+import { samplesOf } from './samples.ts'
 
 const scheduleNames = Object.keys(maskSchedules) as [MaskScheduleName, ...MaskScheduleName[]]
 
 /** Texts, their vocabulary and the network. Fields of the network are MDLM's; those of the vocabulary come from the texts. */
-const fields = {
+export const languageFields = {
   data: textsSchema,
   tokenizer: z
     .strictObject({
@@ -32,9 +29,9 @@ const fields = {
   /** What samples in the run's folder begin with. */
   validation_prompts: z.array(z.string()).min(1).default(['']),
 }
-type Fields = z.infer<z.ZodObject<typeof fields>>
+type Fields = z.infer<z.ZodObject<typeof languageFields>>
 
-const training: TrainingFlags = {
+export const languageTraining: TrainingFlags = {
   train_batch_size: 32,
   optimizer: 'muon',
   learning_rate: 3e-3,
@@ -52,7 +49,7 @@ const schedule = z.enum(scheduleNames).default('loglinear')
 export const mdlmType = languageType({
   name: 'mdlm',
   summary: 'texts by masked diffusion (MDLM)',
-  schema: z.object({ ...fields, schedule }),
+  schema: z.object({ ...languageFields, schedule }),
   network: () => ({ model_type: 'mdlm' }),
   objective: (config, recipe) => maskedObjective(config, maskSchedules[recipe.schedule]),
 })
@@ -61,7 +58,7 @@ export const mdlmType = languageType({
 export const seddType = languageType({
   name: 'sedd',
   summary: 'texts by scores of an absorbing discrete diffusion (SEDD)',
-  schema: z.object({ ...fields, schedule }),
+  schema: z.object({ ...languageFields, schedule }),
   network: () => ({ model_type: 'sedd', time_conditioning: true, scale_by_sigma: true }),
   objective: (config, recipe) => maskedObjective(config, maskSchedules[recipe.schedule]),
 })
@@ -71,7 +68,7 @@ export const bd3lmType = languageType({
   name: 'bd3lm',
   summary: 'texts block after block, each by masked diffusion (BD3-LM)',
   schema: z.object({
-    ...fields,
+    ...languageFields,
     block_size: z.int().positive().default(16),
     /** Times that training draws: those at which the loss varies least (Arriola et al. 2025, section 5.3). The bound is measured over all. */
     interval: z
@@ -88,7 +85,7 @@ export const bd3lmType = languageType({
 export const arType = languageType({
   name: 'ar',
   summary: 'texts a token after another, by the causal twin of MDLM’s network',
-  schema: z.object(fields),
+  schema: z.object(languageFields),
   network: () => ({ model_type: 'ar', causal: true, time_conditioning: false }),
   objective: causalObjective,
 })
@@ -103,12 +100,12 @@ interface Spec<S extends z.ZodObject> {
   interval?(recipe: z.infer<S>): readonly [number, number]
 }
 
-function languageType<S extends z.ZodObject<typeof fields>>(spec: Spec<S>): RecipeType<S> {
+function languageType<S extends z.ZodObject<typeof languageFields>>(spec: Spec<S>): RecipeType<S> {
   const { name, summary, schema } = spec
-  return { name, summary, schema, training, job: (recipe, context) => languageJob(spec, recipe, context) }
+  return { name, summary, schema, training: languageTraining, job: (recipe, context) => languageJob(spec, recipe, context) }
 }
 
-async function languageJob<S extends z.ZodObject<typeof fields>>(
+async function languageJob<S extends z.ZodObject<typeof languageFields>>(
   spec: Spec<S>,
   recipe: z.infer<S>,
   { batchSize: B, preview }: JobContext,
@@ -152,32 +149,4 @@ async function languageJob<S extends z.ZodObject<typeof fields>>(
 /** The folder's config. */
 function configOf({ className }: TextObjective, config: MdlmConfig): Record<string, unknown> {
   return className === 'SEDD' ? asSeddConfig(config) : { architectures: [className], ...config }
-}
-
-interface Samples {
-  readonly prompts: readonly string[]
-  /** Texts of each prompt. */
-  readonly num?: number | undefined
-  readonly steps?: number | undefined
-}
-
-/** Texts as `langevin write` writes them with a folder. */
-async function samplesOf(save: (dir: string) => void, { prompts, num = 1, steps }: Samples): Promise<string> {
-  const dir = mkdtempSync(join(tmpdir(), 'langevin-texts-'))
-  try {
-    save(join(dir, 'model'))
-    const pipeline = await loadPipeline(join(dir, 'model'))
-    try {
-      const texts: string[] = []
-      for (const prompt of prompts) {
-        const made = await finish(pipeline.generate({ prompt, num, ...(steps !== undefined && { steps }) }))
-        if (made.type === 'text') texts.push(...made.texts)
-      }
-      return `${texts.join('\n\n')}\n`
-    } finally {
-      await pipeline.release()
-    }
-  } finally {
-    rmSync(dir, { recursive: true })
-  }
 }
