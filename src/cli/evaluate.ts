@@ -18,6 +18,8 @@ Unconditional models of stickers: the squared Fréchet distance of their picture
 
 A classifier, an autoencoder, a CLIP, a judge: how often it is right, on real pictures.
 
+ControlNets: how far pictures agree with 200 control images, and with their captions, beside the same without them; with --controlnet also two at once.
+
 Upscalers, one or all that are at hand (\`upscalers\`): each of them and resampling on the same pictures, made small in several ways and enlarged again.`,
   positional: ['model'],
   options: z.object({
@@ -34,6 +36,7 @@ Upscalers, one or all that are at hand (\`upscalers\`): each of them and resampl
     ['langevin evaluate runs/ddpm-stickers-32/model --num 256 --json', 'your own, quickly, for programs'],
     ['langevin evaluate stickers-t2i --num 100 --validation 50', 'a text-to-image model, on 100 captions'],
     ['langevin evaluate runs/stickers-vae/model', 'a part of a text-to-image model'],
+    ['langevin evaluate stickers-controlnet-outline', 'a ControlNet, with the model that it is for'],
     ['langevin evaluate upscalers --num 200 --photographs photos/', 'upscalers and resampling side by side'],
     ['langevin evaluate sticker-classifier-32', 'the classifier that the others are measured with'],
   ],
@@ -72,6 +75,14 @@ Upscalers, one or all that are at hand (\`upscalers\`): each of them and resampl
           const { evaluatePart } = await import('../recipes/evaluation/evaluate-scenes.ts')
           const evaluation = await evaluatePart(found.path, found, options, context)
           return [evaluation, [inColumns(sceneTables.partTable(evaluation))]]
+        }
+        case 'control': {
+          const [{ evaluateControl }, { controlTable }] = await Promise.all([
+            import('../recipes/evaluation/control.ts'),
+            import('../recipes/evaluation/control-table.ts'),
+          ])
+          const { evaluation } = await evaluateControl(found.path, options, watch)
+          return [evaluation, [inColumns(controlTable(evaluation))]]
         }
         case 'upscalers': {
           const [{ evaluateUpscalers, MOST_PICTURES }, { upscalerTables }] = await Promise.all([

@@ -1,12 +1,13 @@
 import type { Pipeline } from '../pipelines/index.ts'
 import { defineCommand, type Io, onInterrupt, printResult } from './command.ts'
 import { laterStages } from './generate/cascade.ts'
+import { checkPreprocess, controlImages } from './generate/controls.ts'
 import { describe } from './generate/describe.ts'
 import { enlarging } from './generate/enlarge.ts'
 import { fromPicture } from './generate/from.ts'
 import { axesOf, combinations, type Job, promptLines } from './generate/jobs.ts'
 import { hubOf, loadOptionsOf } from './generate/load.ts'
-import { aliases, type Given, options } from './generate/options.ts'
+import { aliases, type Given, type Options, options } from './generate/options.ts'
 import { finished } from './generate/progress.ts'
 import { candidatesOf, ranking } from './generate/rank.ts'
 import { checkCounts, checkOptions, runOptionsOf, takenBy } from './generate/run-options.ts'
@@ -28,6 +29,10 @@ export const generate = defineCommand({
     ['langevin generate "in winter" --model path/to/model --image fox.png --strength 0.6', 'from a picture'],
     ['langevin generate "a hat" --model path/to/model --image fox.png --mask head.png', 'a part of it repainted'],
     ['langevin generate "on teal" --region "a fox@0,0,0.5,1" --region "a frog@0.5,0,1,1"', 'each in its half'],
+    [
+      'langevin generate "a fox" --model path/to/model --controlnet canny/ --control house.png --preprocess canny --control-out edges.png',
+      'by the edges of a picture',
+    ],
     ['langevin generate --from fox.png --model path/to/model --seed 3', "by a picture's settings, with another seed"],
     ['langevin generate "a fox" --candidates 16 --num 2 --rank path/to/clip', 'the two of 16 that CLIP finds to fit best'],
     ['langevin generate "a fox" --model IF-I --then IF-II --then "x4-upscaler; noise-level=100"', 'a cascade: each enlarges'],
@@ -40,6 +45,7 @@ export const generate = defineCommand({
   async run(flags, io) {
     const given = await fromPicture(flags as Given, io)
     if (given.out !== undefined) writableTarget(given.out)
+    if (given.controlOut !== undefined && wantsMapsAlone(given)) return mapsAlone(given, io)
     checkCounts(given)
     const [{ loadCascade, loadPipeline }, { chooseDevice }] = await Promise.all([
       import('../pipelines/index.ts'),
@@ -86,6 +92,17 @@ export const generate = defineCommand({
     }
   },
 })
+
+/** Whether a control image is all that is asked for: there is nothing to draw. */
+const wantsMapsAlone = ({ prompt, promptText, prompts, promptEmbeds }: Options): boolean =>
+  [prompt, promptText, prompts, promptEmbeds].every((one) => one === undefined)
+
+async function mapsAlone(given: Options, io: Io): Promise<void> {
+  checkPreprocess(given)
+  const maps = await controlImages(given)
+  const files = maps.map((_, i) => numbered(given.controlOut as string, i))
+  printResult(io, given.json, { controls: files }, () => files.join('\n'))
+}
 
 /** Every run held against the model before any begins; what is worth saying is said once. */
 function planned(pipeline: Pipeline, jobs: readonly Job[], io: Io) {

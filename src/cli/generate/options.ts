@@ -1,4 +1,6 @@
 import { z } from 'zod'
+import { preprocessorNames } from '../../images/control/index.ts'
+import { layoutWord } from './controls.ts'
 import { pageFlags } from './flags.ts'
 import { endings } from './target.ts'
 
@@ -17,6 +19,17 @@ const opening = {
   }),
   controlnet: files.meta({ description: 'a ControlNet: a folder, or a name on the hub; several each with its --control' }),
   control: files.meta({ description: 'the control image of a ControlNet' }),
+  preprocess: z
+    .array(z.enum([...preprocessorNames, layoutWord, 'none']))
+    .default([])
+    .meta({
+      description:
+        'make the control image of the picture that --control names; one for all, or one each. layout: --control is objects of the sticker scenes with their boxes, "fox@0,0.2,0.5,0.7; star@0.5,0,1,0.5"',
+    }),
+  controlOut: file
+    .regex(/\.png$/i, 'must end in .png')
+    .optional()
+    .meta({ description: 'write the control image, to look at; without a prompt nothing else is made' }),
   controlScale: numbers.meta({ description: 'how strongly; one for all, or one each' }),
   controlStart: numbers.meta({ description: 'the share of the steps from which a ControlNet acts; one for all, or one each' }),
   controlEnd: numbers.meta({ description: 'the share of the steps until which it acts' }),

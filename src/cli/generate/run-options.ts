@@ -7,6 +7,7 @@ import { wildcardLines } from '../../text/index.ts'
 import type { Io } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import { flagOf } from '../options.ts'
+import { checkPreprocess, controlImages } from './controls.ts'
 import type { Flag } from './flags.ts'
 import { scaled } from './load.ts'
 import { type Options, ofPages } from './options.ts'
@@ -16,6 +17,7 @@ import { regionOf } from './regions.ts'
 export function checkCounts(given: Options): void {
   if (given.hiresUpscaler !== undefined && given.hires === undefined)
     throw new UsageError('--hires-upscaler: there is no --hires')
+  checkPreprocess(given)
   if (given.quality !== undefined && /\.(png|gif)$|[/\\]$/i.test(given.out ?? '.png'))
     throw new UsageError('--quality: a PNG has none, and a GIF: name a .jpg or .webp with --out, of a film .mp4, .webm or .webp')
   for (const [flag, nets, pictures, network] of [
@@ -60,17 +62,15 @@ export async function runOptionsOf(given: Options): Promise<Record<string, unkno
     if (value !== undefined) found[name] = await optionOf(name, value)
   }
   const one = (values: readonly number[], i: number) => values[i] ?? values[0]
-  const controls = await Promise.all(
-    given.control.map(async (path, i) => {
-      const [scale, start, end] = [given.controlScale, given.controlStart, given.controlEnd].map((values) => one(values, i))
-      return {
-        picture: await decodeImage(path, { depth: 16 }),
-        ...(scale !== undefined && { scale }),
-        ...(start !== undefined && { start }),
-        ...(end !== undefined && { end }),
-      }
-    }),
-  )
+  const controls = (await controlImages(given)).map((picture, i) => {
+    const [scale, start, end] = [given.controlScale, given.controlStart, given.controlEnd].map((values) => one(values, i))
+    return {
+      picture,
+      ...(scale !== undefined && { scale }),
+      ...(start !== undefined && { start }),
+      ...(end !== undefined && { end }),
+    }
+  })
   const shown = (nets: readonly string[], pictures: readonly string[]) =>
     Promise.all(
       pictures.map(async (path, i) => ({ picture: await decodeImage(path), scale: scaled(nets[i] as string).scale ?? 1 })),

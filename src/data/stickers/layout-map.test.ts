@@ -12,10 +12,10 @@ test('every object has a colour of its own, far from black', () => {
 test('a layout is boxes in the colours of their objects within lines of black, the last above', () => {
   const map = layoutMap(
     [
-      { name: 'fox', x: 0.375, y: 0.5, size: 0.5 },
-      { name: 'star', x: 0.75, y: 0.5, size: 0.5 },
+      { name: 'fox', box: [0.125, 0.25, 0.625, 0.75] },
+      { name: 'star', box: [0.5, 0.25, 1, 0.75] },
     ],
-    16,
+    { width: 16, height: 16 },
   )
   const at = (x: number, y: number) => [...map.data.slice((y * 16 + x) * 3, (y * 16 + x) * 3 + 3)]
   expect(at(4, 8)).toEqual(layoutColour('fox'))

@@ -3,12 +3,10 @@ import type { Colour, Pixels } from '../../images/index.ts'
 import { NdArray } from '../../runtime/ndarray.ts'
 import { sceneNouns } from './nouns.ts'
 
-/** An object of a layout: its icon's name, its centre and its side as fractions of the picture. */
+/** An object of a layout: its icon's name, and left, top, right and bottom as fractions of the picture. */
 export interface LayoutBox {
   readonly name: string
-  readonly x: number
-  readonly y: number
-  readonly size: number
+  readonly box: readonly [left: number, top: number, right: number, bottom: number]
 }
 
 const LEVELS = [0, 64, 128, 191, 255] as const
@@ -32,25 +30,24 @@ export function layoutColour(name: string): Colour {
 }
 
 /**
- * Where which object stands: filled boxes on black, levels [side, side, 3], each in its icon's colour within a line of black, which parts
+ * Where which object stands: filled boxes on black, levels [height, width, 3], each in its icon's colour within a line of black, which parts
  * it from its neighbours. Later boxes cover earlier ones.
  */
-export function layoutMap(boxes: readonly LayoutBox[], side: number): Pixels {
-  const out = new Uint8Array(side * side * 3)
-  for (const { name, x, y, size } of boxes) {
+export function layoutMap(
+  boxes: readonly LayoutBox[],
+  { width, height }: { readonly width: number; readonly height: number },
+): Pixels {
+  const out = new Uint8Array(height * width * 3)
+  for (const { name, box } of boxes) {
     const colour = layoutColour(name)
-    const edge = (at: number) => Math.min(side, Math.max(0, Math.round(at * side)))
-    const [left, top, right, bottom] = [x - size / 2, y - size / 2, x + size / 2, y + size / 2].map(edge) as [
-      number,
-      number,
-      number,
-      number,
-    ]
+    const edge = (at: number, side: number) => Math.min(side, Math.max(0, Math.round(at * side)))
+    const [left, right] = [edge(box[0], width), edge(box[2], width)]
+    const [top, bottom] = [edge(box[1], height), edge(box[3], height)]
     for (let row = top; row < bottom; row++)
       for (let column = left; column < right; column++) {
         const line = row === top || row === bottom - 1 || column === left || column === right - 1
-        out.set(line ? [0, 0, 0] : colour, (row * side + column) * 3)
+        out.set(line ? [0, 0, 0] : colour, (row * width + column) * 3)
       }
   }
-  return new NdArray(out, [side, side, 3], 'u8')
+  return new NdArray(out, [height, width, 3], 'u8')
 }

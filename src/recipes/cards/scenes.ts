@@ -1,12 +1,15 @@
 import { join } from 'node:path'
 import { writeAtomic } from '../../checkpoints/atomic.ts'
 import { writeJson } from '../../checkpoints/json.ts'
+import { evaluateControl } from '../evaluation/control.ts'
 import { evaluatePart, evaluateTextToImage } from '../evaluation/evaluate-scenes.ts'
 import type { EvaluateContext, EvaluateOptions } from '../evaluation/options.ts'
 import { partMeasures } from '../evaluation/parts.ts'
 import { evaluateUpscalers, MOST_PICTURES } from '../evaluation/upscalers.ts'
+import { controlnetType } from '../tasks/controlnet/job.ts'
 import { upscalerType } from '../tasks/upscaler/upscaler.ts'
 import { wrapped } from './common.ts'
+import { controlCard } from './controlnet.ts'
 import { partCard } from './part.ts'
 import type { SceneCard } from './scene-common.ts'
 import { textToImageCard } from './text-to-image.ts'
@@ -33,6 +36,10 @@ export async function publishScenes(
     const asked = { num: Math.min(num, MOST_PICTURES), photographs, classifier, upscalers: [dir] }
     const evaluation = await evaluateUpscalers(asked, watch)
     return save({ ...evaluation, model: name }, upscalerCard(card, evaluation))
+  }
+  if (type === controlnetType.name) {
+    const found = await evaluateControl(dir, evaluate, watch)
+    return save(found.evaluation, await controlCard(card, found))
   }
   const found = await evaluateTextToImage(dir, data, evaluate, watch)
   save(found.evaluation, await textToImageCard(card, found))

@@ -6,6 +6,7 @@ import { pages } from '../../pipelines/registry.ts'
 import { recipeFile } from '../../training/history.ts'
 import type { ScenesConfig } from '../data.ts'
 import { classToImageType } from '../tasks/class-to-image/job.ts'
+import { controlnetType } from '../tasks/controlnet/job.ts'
 import { upscalerType } from '../tasks/upscaler/upscaler.ts'
 import { videoVaeType } from '../tasks/video/autoencoder.ts'
 import { isClassifier } from './evaluate.ts'
@@ -17,6 +18,8 @@ export type MeasuredAs = { readonly path: string } & (
   | { readonly as: 'text-to-image'; readonly data: ScenesConfig }
   /** An autoencoder, a CLIP or a judge of scenes. */
   | { readonly as: 'part'; readonly kind: string; readonly data: ScenesConfig }
+  /** A ControlNet of scenes, with the model that it is for. */
+  | { readonly as: 'control' }
   | { readonly as: 'classifier' }
   /** Pictures of stickers by class. */
   | { readonly as: 'classes' }
@@ -54,6 +57,7 @@ export function measuredAs(model: string): MeasuredAs {
   if (isClassToImage(path)) return { path, as: 'classes' }
   if (isFilmAutoencoder(path)) return { path, as: 'film-autoencoder' }
   const scenes = sceneModel(path)
+  if (scenes?.kind === controlnetType.name) return { path, as: 'control' }
   if (scenes?.kind === upscalerType.name) return { path, as: 'upscalers', upscalers: [model] }
   if (scenes && Object.hasOwn(partMeasures, scenes.kind)) return { path, as: 'part', ...scenes }
   if (isClassifier(path)) return { path, as: 'classifier' }

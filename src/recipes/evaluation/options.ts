@@ -7,11 +7,9 @@ import type { CompileOptions } from '../../runtime/program.ts'
 
 /** How a model is sampled to be measured; a classifier takes `num` alone. */
 export const evaluateOptions = z.object({
-  num: z
-    .int()
-    .min(2)
-    .default(1024)
-    .meta({ description: 'pictures in every set; at most 500 for a text-to-image model, 200 for upscalers, 100 films' }),
+  num: z.int().min(2).default(1024).meta({
+    description: 'pictures in every set; at most 500 for a text-to-image model, 200 for upscalers and ControlNets, 100 films',
+  }),
   steps: z
     .int()
     .positive()
@@ -45,6 +43,10 @@ export const evaluateOptions = z.object({
     .string()
     .default('stickers-judge')
     .meta({ description: 'text-to-image model: the folder or name of the judge of its pictures' }),
+  controlnet: z
+    .string()
+    .optional()
+    .meta({ description: 'ControlNet: a second one for the same model, to measure both at once, their residuals added' }),
   photographs: z.string().optional().meta({ description: 'upscalers: a folder of photographs that they are measured on too' }),
   classifier: z
     .string()

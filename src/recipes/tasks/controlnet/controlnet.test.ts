@@ -18,6 +18,9 @@ import { Generator } from '../../../runtime/random.ts'
 import { adamw } from '../../../training/optimizer.ts'
 import { runTraining } from '../../../training/run.ts'
 import { TrainingStep } from '../../../training/step.ts'
+import { publishRun } from '../../cards/index.ts'
+import type { ControlEvaluation } from '../../evaluation/control.ts'
+import { evaluateOptions } from '../../evaluation/options.ts'
 import { parseRecipe, prepare } from '../../index.ts'
 import { inMemory } from '../../stored.ts'
 import { controlConfigOf, controlObjective, controlStart, noiseOf } from './network.ts'
@@ -178,6 +181,31 @@ test('a ControlNet learns outlines of scenes; the base stays as it is; a run tha
   const { job } = await prepare(parseRecipe(more, 'more'))
   const stored = inMemory(openWeights(whole.model))
   for (const [key, value] of job.task.start ?? []) expect(maxDifference(value, stored.get(key) as NdArray), key).toBe(0)
+})
+
+test('the card of a ControlNet states what was measured, with another added, and without gaps', {
+  timeout: 120_000,
+}, async () => {
+  const out = join(desk, 'tiny-control')
+  const evaluate = evaluateOptions.parse({ num: 3, steps: 1, batch: 3, controlnet: join(desk, 'whole', 'model') })
+  await publishRun(join(desk, 'whole'), out, { evaluate, warn: () => {} })
+  const card = readFileSync(join(out, 'README.md'), 'utf8')
+  expect(card).toContain('3 maps (outline)')
+  expect(card).not.toMatch(/undefined|NaN|\[object|null/)
+  const { scores, model } = JSON.parse(readFileSync(join(out, 'evaluation.json'), 'utf8')) as ControlEvaluation
+  expect(model).toBe('tiny-control')
+  const names = [
+    'real pictures',
+    'tiny-control',
+    'tiny-control and model, added',
+    'without a map',
+    'tiny-control, maps of other scenes',
+  ]
+  expect(scores.map(({ name }) => name)).toEqual(names)
+  // Outlines of what is real enclose it.
+  expect(scores[0]?.overlap.mean).toBe(1)
+  expect(scores[0]?.rates.placed.share).toBeGreaterThan(scores[3]?.rates.placed.share as number)
+  expect((await decodePixels(join(out, 'pictures', 'maps.png'))).shape).toEqual([3 * 68 + 4, 3 * 68 + 4, 3])
 })
 
 test('a folder of pictures, control images and captions; or with control images made of its pictures', {

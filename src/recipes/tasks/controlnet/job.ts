@@ -1,5 +1,3 @@
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { saveModel } from '../../../checkpoints/index.ts'
 import { input } from '../../../core/tensor.ts'
 import { encodePng, imageGrid, imagesOf } from '../../../images/index.ts'
@@ -8,7 +6,7 @@ import { Params } from '../../../nn/params.ts'
 import { createPromptBatches, framed } from '../../../pipelines/index.ts'
 import { NdArray } from '../../../runtime/ndarray.ts'
 import type { RecipeType } from '../../recipe.ts'
-import { inMemory, trainedModel, valuesIn } from '../../stored.ts'
+import { inMemory, valuesIn } from '../../stored.ts'
 import { latentPool } from '../latents/pool.ts'
 import { stageAt } from '../text-to-image/fields.ts'
 import { gridSampling } from '../text-to-image/fixed-prompts.ts'
@@ -16,7 +14,7 @@ import { spreadTimes } from '../text-to-image/noise.ts'
 import { diffusersClass } from '../text-to-image/pipeline-folder.ts'
 import { checkBiases } from '../text-to-image/schema.ts'
 import { controlData } from './data.ts'
-import { controlConfigOf, controlObjective, controlStart, noiseOf, openBase } from './network.ts'
+import { controlConfigOf, controlObjective, controlStart, noiseOf, openBase, storedModel } from './network.ts'
 import { checkConditions, controlnetSchema } from './schema.ts'
 import { controlValidation } from './validation.ts'
 
@@ -36,7 +34,7 @@ export const controlnetType: RecipeType<typeof controlnetSchema> = {
   async job(recipe, { batchSize, seed, preview, ...watch }) {
     checkConditions(recipe)
     const { pretrained_model_name_or_path: baseName, controlnet_model_name_or_path: before, resolution: size } = recipe
-    const base = await openBase(stored(baseName))
+    const base = await openBase(baseName)
     const { process, prediction } = noiseOf(base.scheduler)
     checkBiases({ ...recipe, scheduler: { num_train_timesteps: process.steps } })
     const factor = 2 ** (base.vae.config.block_out_channels.length - 1)
@@ -52,7 +50,7 @@ export const controlnetType: RecipeType<typeof controlnetSchema> = {
     const parts = { params, config, unet, context, batchSize, height: side, width: side, factor }
     const { error, plainError } = controlObjective(parts)
     const shape = [batchSize, unet.config.in_channels, side, side]
-    const start = before === undefined ? undefined : valuesIn(stored(before), params)
+    const start = before === undefined ? undefined : valuesIn(storedModel(before), params)
     const noised = (clean: NdArray, noise: NdArray, times: readonly number[]) => ({
       x: process.addNoise(clean, noise, times),
       t: NdArray.from(times),
@@ -104,10 +102,4 @@ export const controlnetType: RecipeType<typeof controlnetSchema> = {
       save: (weights, dir) => saveModel(dir, { ...diffusersClass('ControlNetModel'), ...config }, weights, { dtype: 'f16' }),
     }
   },
-}
-
-/** A bundled model or one that was trained here, by its name; else the name itself, which may be one on the hub. */
-function stored(name: string): string {
-  const onHub = !existsSync(name) && /^[\w.-]+\/[\w.-]+$/.test(name) && !existsSync(join('runs', name))
-  return onHub ? name : trainedModel(name)
 }

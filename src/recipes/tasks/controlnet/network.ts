@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { z } from 'zod'
 import { ArgumentError } from '../../../core/errors.ts'
 import { input, type Tensor } from '../../../core/tensor.ts'
@@ -20,6 +22,7 @@ import { Params } from '../../../nn/params.ts'
 import { openComponents, type PromptBatchParts, partsOf } from '../../../pipelines/index.ts'
 import type { NdArray } from '../../../runtime/ndarray.ts'
 import { Generator } from '../../../runtime/random.ts'
+import { trainedModel } from '../../stored.ts'
 import type { ControlNetRecipe } from './schema.ts'
 
 const sdWidths = [16, 32, 96, 256]
@@ -40,9 +43,15 @@ export function controlConfigOf(unet: UNet2DConditionConfig, factor: number, wid
   return controlNetConfig({ ...Object.fromEntries(shared), conditioning_embedding_out_channels: own }, 'controlnet')
 }
 
+/** A bundled model or one that was trained here, by its name; else the name itself, which may be one on the hub. */
+export function storedModel(name: string): string {
+  const onHub = !existsSync(name) && /^[\w.-]+\/[\w.-]+$/.test(name) && !existsSync(join('runs', name))
+  return onHub ? name : trainedModel(name)
+}
+
 /** The base as it is controlled: a pipeline of Stable Diffusion's first or second version. @throws ArgumentError for another */
 export async function openBase(model: string): Promise<PromptBatchParts> {
-  const components = await openComponents(model)
+  const components = await openComponents(storedModel(model))
   const { unet, vae, text, className } = components
   if (text.length !== 1 || !('scaling_factor' in vae.config) || unet.config.addition_embed_type !== null)
     throw new ArgumentError(

@@ -5,7 +5,7 @@ import { folderSchema, scenesSchema } from '../../data.ts'
 import { textToImageSchema } from '../text-to-image/schema.ts'
 
 /** Control images that are made of a scene itself, as no picture tells them without a network. */
-export const sceneConditions = ['layout'] as const
+export const sceneConditions = ['layout', 'depth-order'] as const
 export const conditions = [...preprocessorNames, ...sceneConditions] as const
 export type Condition = (typeof conditions)[number]
 
