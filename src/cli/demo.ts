@@ -1,11 +1,14 @@
 import { existsSync, writeFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { z } from 'zod'
+import type { GaussianMixture } from '../diffusion/index.ts'
+import type { ScalingOptions } from '../recipes/scaling.ts'
 import { defineCommand, onInterrupt, printResult } from './command.ts'
+import type { PathOptions } from './demo/paths.ts'
 import { setNames } from './demo/sets.ts'
 import { UsageError } from './errors.ts'
 
-const pictures = ['process', 'descent', 'solvers', 'samplers', 'scaling'] as const
+const pictures = ['process', 'descent', 'solvers', 'samplers', 'scaling', 'paths'] as const
 
 const options = z.object({
   picture: z.enum(pictures).default('process').meta({ description: 'what to draw' }),
@@ -18,7 +21,11 @@ const options = z.object({
     .meta({ description: 'the file: .webp for a film, .png for a strip or a chart; <picture>.webp or .png unless given' }),
   particles: z.int().min(10).max(20_000).default(500).meta({ description: 'how many points' }),
   seed: z.int().default(0).meta({ description: 'decides every picture' }),
-  steps: z.int().min(4).default(300).meta({ description: 'of scaling: training steps of each network' }),
+  steps: z
+    .int()
+    .min(4)
+    .optional()
+    .meta({ description: 'of scaling and paths: training steps of each network; 300 and 4000 unless given' }),
   draw: z.boolean().default(true).meta({ description: 'do not show the picture in the terminal' }),
   json: z.boolean().default(false).meta({ description: 'print one line of JSON, draw nothing' }),
 })
@@ -31,8 +38,9 @@ export const demo = defineCommand({
   descent   particles that follow the gradient of the log-density collapse onto its modes; with noise they sample it
   solvers   error against evaluations for solvers of the probability-flow ODE
   samplers  distance from the distribution against evaluations for samplers that draw noise
-One picture is of networks that learn, for some minutes, on the latents of bundled stickers:
-  scaling   error of small diffusion transformers after equal steps, by patches and depth`,
+Two pictures are of networks that learn, for some minutes:
+  paths     what DDPM's path and straight ones draw in few steps, the points learnt by networks of one size
+  scaling   error of small diffusion transformers on the latents of bundled stickers, by patches and depth`,
   positional: ['picture'],
   options,
   examples: [
@@ -41,10 +49,11 @@ One picture is of networks that learn, for some minutes, on the latents of bundl
     ['langevin demo descent --set moons', 'why samplers add noise'],
     ['langevin demo process --set letters --text ΔS', 'letters of your own'],
     ['langevin demo solvers', 'a chart, solvers.png'],
+    ['langevin demo paths --set moons', 'rectified flow beside DDIM, a chart, paths.png'],
     ['langevin demo scaling --steps 100', 'nine small transformers, trained one after another'],
   ],
   async run({ picture, set: name, text, out, particles, seed, steps, draw, json }, io) {
-    const chart = picture === 'solvers' || picture === 'samplers' || picture === 'scaling'
+    const chart = picture === 'solvers' || picture === 'samplers' || picture === 'scaling' || picture === 'paths'
     const file = resolve(out ?? `${picture}.${chart ? 'png' : 'webp'}`)
     if (!existsSync(dirname(file))) throw new UsageError(`--out: no such folder: ${dirname(file)}`)
     if (chart && file.endsWith('.webp')) throw new UsageError('--out: a chart does not move; give a .png')
@@ -57,17 +66,18 @@ One picture is of networks that learn, for some minutes, on the latents of bundl
     const show = (pixels: Parameters<typeof drawInTerminal>[0]) =>
       draw && !json ? drawInTerminal(pixels, { stream: io.out }) : undefined
 
-    if (picture === 'scaling') {
-      const [{ measureScaling, scalingChart }, { stageBars }] = await Promise.all([
-        import('../recipes/scaling.ts'),
-        import('./stages.ts'),
-      ])
+    if (picture === 'scaling' || picture === 'paths') {
+      const { stageBars } = await import('./stages.ts')
       const bars = stageBars(io.err)
-      const points = await measureScaling({ steps, signal, onStep: bars.update }).finally(() => bars.stop())
-      const pixels = await drawChart(scalingChart(points, steps))
+      const trained = steps ?? (picture === 'scaling' ? 300 : 4000)
+      const told = { steps: trained, signal, onStep: bars.update }
+      const { points, made } = await (picture === 'scaling' ? scaling(told) : paths(set, { ...told, seed })).finally(() =>
+        bars.stop(),
+      )
+      const pixels = await drawChart(made)
       await savePng(file, pixels)
       await show(pixels)
-      return printResult(io, json, { file, picture, steps, points }, () => file)
+      return printResult(io, json, { file, picture, steps: trained, points }, () => file)
     }
     if (chart) {
       const { solverChart, stochasticChart } = await import('./demo/samplers.ts')
@@ -91,3 +101,18 @@ One picture is of networks that learn, for some minutes, on the latents of bundl
     printResult(io, json, { file, picture, set: name, seed }, () => file)
   },
 })
+
+async function scaling(options: ScalingOptions) {
+  const { measureScaling, scalingChart } = await import('../recipes/scaling.ts')
+  const points = await measureScaling(options)
+  return { points, made: scalingChart(points, options.steps) }
+}
+
+async function paths(set: GaussianMixture, options: Omit<PathOptions, 'distanceTo'>) {
+  const [{ measurePaths, pathChart }, { energyDistanceTo }] = await Promise.all([
+    import('./demo/paths.ts'),
+    import('./demo/samplers.ts'),
+  ])
+  const points = await measurePaths(set, { ...options, distanceTo: energyDistanceTo })
+  return { points, made: pathChart(points, options.steps) }
+}

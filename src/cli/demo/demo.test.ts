@@ -7,6 +7,7 @@ import { GaussianMixture, levelOf, ve } from '../../diffusion/index.ts'
 import { Generator } from '../../runtime/random.ts'
 import { main } from '../program.ts'
 import { descentFilm, processFilm } from './films.ts'
+import { measurePaths } from './paths.ts'
 import { energyDistanceTo, solverChart } from './samplers.ts'
 import { planeSet, setNames } from './sets.ts'
 
@@ -97,4 +98,14 @@ test('refuses what it cannot draw', async () => {
     code: 2,
     err: expect.stringMatching(/nothing to draw/),
   })
+})
+
+test('in two steps, networks of straight paths draw points that lie closer than those of DDPM’s path', {
+  timeout: 120_000,
+}, async () => {
+  const set = await planeSet('moons', '')
+  const points = await measurePaths(set, { steps: 150, repeats: 1, seed: 0, distanceTo: energyDistanceTo })
+  const [ddim, uniform, normal] = points.filter(({ steps }) => steps === 2)
+  expect(uniform!.distance).toBeLessThan(ddim!.distance * 0.8)
+  expect(normal!.distance).toBeLessThan(ddim!.distance * 0.8)
 })
