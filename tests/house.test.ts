@@ -52,11 +52,8 @@ test('no files of src/ import each other in a circle', () => {
   expect(found.map((circle) => circle.map((file) => relative(src, file)).sort())).toEqual([])
 })
 
-/** Tables, which are as long as what they list: operations as methods of arrays. */
-const tables: readonly string[] = ['runtime/ndarray.ts']
-
-test('no file of src/ is longer than 300 lines, but tables', () => {
+test('no file of src/ is longer than 300 lines', () => {
   const lines = (file: string) => readFileSync(file, 'utf8').split('\n').length - 1
   const over = files.filter((file) => lines(file) > 300).map((file) => relative(src, file))
-  expect(over.filter((file) => !tables.includes(file)).sort()).toEqual([])
+  expect(over.sort()).toEqual([])
 })

@@ -78,3 +78,22 @@ export function gatherInto(out: TypedArray, from: TypedArray, shape: readonly nu
     }
   }
 }
+
+/** Joins arrays, each of `outer` rows, row by row. */
+export function joinInto(out: TypedArray, arrays: readonly TypedArray[], outer: number): void {
+  let offset = 0
+  for (const array of arrays) {
+    const run = array.length / outer
+    for (let i = 0; i < outer; i++) out.set(array.subarray(i * run, (i + 1) * run) as never, offset + (i * out.length) / outer)
+    offset += run
+  }
+}
+
+/** Copies `run` elements of each row, beginning at its element `from`. */
+export function cutInto(
+  out: TypedArray,
+  data: TypedArray,
+  { row, from, run }: { readonly row: number; readonly from: number; readonly run: number },
+): void {
+  for (let i = 0; i * run < out.length; i++) out.set(data.subarray(i * row + from, i * row + from + run) as never, i * run)
+}

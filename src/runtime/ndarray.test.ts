@@ -137,3 +137,13 @@ test('shapes that are none are refused by name', () => {
   expect(() => NdArray.full([1.5], 0)).toThrow('NdArray.full: [1.5] is no shape')
   expect(() => new NdArray(new Float32Array(0), [NaN], 'f32')).toThrow('NdArray: [NaN] is no shape')
 })
+
+test('nested lists hold the values of 16-bit elements too, and integers as they are', () => {
+  expect(
+    NdArray.from([[1.5, -2]])
+      .cast('f16')
+      .toNested(),
+  ).toEqual([[1.5, -2]])
+  expect(NdArray.from([0.5]).cast('bf16').toNested()).toEqual([0.5])
+  expect(new NdArray(BigInt64Array.of(2n ** 40n), [1], 'i64').toNested()).toEqual([2 ** 40])
+})

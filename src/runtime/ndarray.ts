@@ -1,16 +1,13 @@
 import { type ArrayOf, allocate, convert, type DType } from '../core/dtype.ts'
 import { ArgumentError, DTypeError, ShapeError } from '../core/errors.ts'
-import { broadcastShapes, checkShape, isShape, sameShape, sizeOf } from '../core/shape.ts'
-import { deviation, gatherInto, largest, length, product, quantile, type Reduction, sum } from './array-loops.ts'
+import { broadcastShapes, checkShape, sameShape, sizeOf } from '../core/shape.ts'
+import * as loops from './array-loops.ts'
+import { axisOf, checkOrder, joinedShape, type Over, reductionOf, reshaped } from './array-shapes.ts'
 import { type BinaryOp, broadcastInto, stridesOf } from './broadcast.ts'
+import { flatten, type Nested, nest } from './nested.ts'
 
-/** Nested lists of numbers, as deep as the array has axes. */
-export type Nested = number | readonly Nested[]
-/** Which axes a reduction runs over (all when absent) and whether they stay as 1. */
-export interface Over {
-  readonly axes?: readonly number[]
-  readonly keep?: boolean
-}
+export type { Over } from './array-shapes.ts'
+export type { Nested } from './nested.ts'
 
 /**
  * A host array: a typed array with a shape, row-major. Operations give new arrays and never write to their operands.
@@ -47,39 +44,27 @@ export class NdArray<D extends DType = DType> {
   static from(values: Nested | ArrayLike<number>, shape?: readonly number[]): NdArray<'f32'> {
     if (shape) return new NdArray(Float32Array.from(values as ArrayLike<number>), shape, 'f32')
     if (ArrayBuffer.isView(values)) return NdArray.from(values, [(values as Float32Array).length])
-    const found: number[] = []
-    for (let v = values as Nested; typeof v !== 'number'; v = v[0] as Nested) {
-      found.push(v.length)
-      if (v.length === 0) break
-    }
-    const flat = (v: Nested, depth: number): number[] => {
-      if (typeof v === 'number' ? depth !== found.length : v.length !== found[depth])
-        throw new ShapeError(`NdArray.from: ragged lists; expected shape [${found.join(', ')}] at depth ${depth}`)
-      return typeof v === 'number' ? [v] : v.flatMap((w) => flat(w, depth + 1))
-    }
-    return new NdArray(Float32Array.from(flat(values as Nested, 0)), found, 'f32')
+    const { numbers, shape: found } = flatten(values as Nested)
+    return new NdArray(Float32Array.from(numbers), found, 'f32')
   }
 
   /** Joins arrays along an existing axis. */
   static concat<D extends DType>(arrays: readonly NdArray<D>[], axis = 0): NdArray<D> {
     const first = arrays[0]
     if (!first) throw new ArgumentError('NdArray.concat: no arrays')
-    const at = first.axis(axis, 'concat')
-    for (const { shape, dtype } of arrays) {
-      if (dtype !== first.dtype) throw new DTypeError(`NdArray.concat: ${first.dtype} and ${dtype}`)
-      if (shape.length !== first.shape.length || shape.some((n, i) => i !== at && n !== first.shape[i]))
-        throw new ShapeError(`NdArray.concat on axis ${at}: [${first.shape.join(', ')}] and [${shape.join(', ')}]`)
-    }
-    const total = arrays.reduce((n, a) => n + (a.shape[at] as number), 0)
-    const out = NdArray.zeros(first.shape.with(at, total), first.dtype)
-    const outer = sizeOf(first.shape.slice(0, at))
-    let offset = 0
-    for (const array of arrays) {
-      const run = array.size / outer
-      for (let i = 0; i < outer; i++)
-        out.data.set(array.data.subarray(i * run, (i + 1) * run) as never, offset + (i * out.size) / outer)
-      offset += run
-    }
+    const at = axisOf(first.shape, axis, 'concat')
+    const other = arrays.find(({ dtype }) => dtype !== first.dtype)
+    if (other) throw new DTypeError(`NdArray.concat: ${first.dtype} and ${other.dtype}`)
+    const joined = joinedShape(
+      arrays.map(({ shape }) => shape),
+      at,
+    )
+    const out = NdArray.zeros(joined, first.dtype)
+    loops.joinInto(
+      out.data,
+      arrays.map(({ data }) => data),
+      sizeOf(first.shape.slice(0, at)),
+    )
     return out
   }
 
@@ -169,10 +154,7 @@ export class NdArray<D extends DType = DType> {
 
   /** The same elements in another shape; one axis may be −1. The data is shared. */
   reshape(shape: readonly number[]): NdArray<D> {
-    const free = shape.indexOf(-1)
-    const full = free < 0 ? shape : shape.with(free, this.size / -sizeOf(shape))
-    if (!isShape(full)) throw new ShapeError(`reshape: [${this.shape.join(', ')}] does not fit [${shape.join(', ')}]`)
-    return new NdArray(this.data, full, this.dtype)
+    return new NdArray(this.data, reshaped(this.shape, shape), this.dtype)
   }
 
   /** Repeats axes of length 1 up to a broadcast shape. */
@@ -187,9 +169,7 @@ export class NdArray<D extends DType = DType> {
 
   /** Axes in a new order. */
   permute(order: readonly number[]): NdArray<D> {
-    const rank = this.shape.length
-    if (order.length !== rank || new Set(order).size !== rank || order.some((i) => !(i in this.shape)))
-      throw new ShapeError(`permute: [${order.join(', ')}] is no order of ${rank} axes`)
+    checkOrder(this.shape, order)
     const strides = stridesOf(this.shape)
     return this.gather(
       order.map((i) => this.shape[i] as number),
@@ -199,24 +179,19 @@ export class NdArray<D extends DType = DType> {
 
   /** Two axes exchanged; the last two when none are named. */
   transpose(a = -2, b = -1): NdArray<D> {
-    const [i, j] = [this.axis(a, 'transpose'), this.axis(b, 'transpose')]
+    const [i, j] = [axisOf(this.shape, a, 'transpose'), axisOf(this.shape, b, 'transpose')]
     return this.permute(this.shape.map((_, k) => (k === i ? j : k === j ? i : k)))
   }
 
   /** Elements [start, end) of an axis; negative bounds count from its end. */
   slice(axis: number, start: number, end?: number): NdArray<D> {
-    const at = this.axis(axis, 'slice')
+    const at = axisOf(this.shape, axis, 'slice')
     const length = this.shape[at] as number
     const clip = (i: number) => Math.min(length, Math.max(0, i < 0 ? length + i : i))
     const [from, to] = [clip(start), Math.max(clip(start), clip(end ?? length))]
     const inner = sizeOf(this.shape.slice(at + 1))
-    const outer = sizeOf(this.shape.slice(0, at))
-    const run = (to - from) * inner
     const out = NdArray.zeros(this.shape.with(at, to - from), this.dtype)
-    for (let i = 0; i < outer; i++) {
-      const begin = (i * length + from) * inner
-      out.data.set(this.data.subarray(begin, begin + run) as never, i * run)
-    }
+    loops.cutInto(out.data, this.data, { row: length * inner, from: from * inner, run: (to - from) * inner })
     return out
   }
 
@@ -229,17 +204,17 @@ export class NdArray<D extends DType = DType> {
   // Reductions
 
   sum(over?: Over): NdArray<'f32'> {
-    return this.reduce('sum', over, sum)
+    return this.reduce('sum', over, loops.sum)
   }
   mean(over?: Over): NdArray<'f32'> {
-    return this.reduce('mean', over, (x, from, n) => sum(x, from, n) / n)
+    return this.reduce('mean', over, (x, from, n) => loops.sum(x, from, n) / n)
   }
   /** Standard deviation with n − 1 below, as PyTorch's default; `correction: 0` divides by n. */
   std({ correction = 1, ...over }: Over & { correction?: number } = {}): NdArray<'f32'> {
-    return this.reduce('std', over, deviation(correction))
+    return this.reduce('std', over, loops.deviation(correction))
   }
   max(over?: Over): NdArray<'f32'> {
-    return this.reduce('max', over, largest)
+    return this.reduce('max', over, loops.largest)
   }
   min(over?: Over): NdArray<'f32'> {
     return this.neg().max(over).neg()
@@ -247,11 +222,11 @@ export class NdArray<D extends DType = DType> {
   /** The q-th quantile with linear interpolation, 0 ≤ q ≤ 1. */
   quantile(q: number, over?: Over): NdArray<'f32'> {
     if (!(q >= 0 && q <= 1)) throw new ArgumentError(`quantile: expected 0 ≤ q ≤ 1, got ${q}`)
-    return this.reduce('quantile', over, quantile(q))
+    return this.reduce('quantile', over, loops.quantile(q))
   }
   /** Euclidean norm. */
   norm(over?: Over): NdArray<'f32'> {
-    return this.reduce('norm', over, length)
+    return this.reduce('norm', over, loops.length)
   }
 
   /** Sum of products of all elements, in float64. */
@@ -270,7 +245,7 @@ export class NdArray<D extends DType = DType> {
     if (this.shape.length !== 2 || other.shape.length !== 2 || k !== k2)
       throw new ShapeError(`matmul: [${this.shape.join(', ')}] and [${other.shape.join(', ')}]`)
     const [a, b] = [this.floats('matmul'), other.floats('matmul')]
-    return new NdArray(product(a, b, [n, k, m]), [n, m], 'f32')
+    return new NdArray(loops.product(a, b, [n, k, m]), [n, m], 'f32')
   }
 
   // Reading
@@ -289,25 +264,12 @@ export class NdArray<D extends DType = DType> {
   }
 
   toNested(): Nested {
-    const inner = sizeOf(this.shape.slice(1))
-    if (this.shape.length === 0) return this.item()
-    return Array.from({ length: this.shape[0] as number }, (_, i) =>
-      this.shape.length === 1
-        ? Number(this.data[i])
-        : new NdArray(this.data.slice(i * inner, (i + 1) * inner) as ArrayOf[D], this.shape.slice(1), this.dtype).toNested(),
-    )
+    return nest(this.dtype === 'f16' || this.dtype === 'bf16' ? this.cast('f32').data : this.data, this.shape)
   }
 
   private floats(op: string): Float32Array {
     if (this.dtype !== 'f32') throw new DTypeError(`${op}: expected f32, got ${this.dtype}; cast('f32') first`)
     return this.data as Float32Array
-  }
-
-  private axis(axis: number, op: string): number {
-    const rank = this.shape.length
-    if (!Number.isInteger(axis) || axis < -rank || axis >= rank)
-      throw new ShapeError(`${op}: no axis ${axis} in shape [${this.shape.join(', ')}]`)
-    return axis < 0 ? rank + axis : axis
   }
 
   private binary(op: BinaryOp, other: NdArray | number): NdArray<'f32'> {
@@ -323,17 +285,13 @@ export class NdArray<D extends DType = DType> {
   /** Copies elements out by strides. */
   private gather(shape: readonly number[], strides: readonly number[]): NdArray<D> {
     const out = NdArray.zeros(shape, this.dtype)
-    gatherInto(out.data, this.data, shape, strides)
+    loops.gatherInto(out.data, this.data, shape, strides)
     return out
   }
 
-  private reduce(op: string, over: Over | undefined, f: Reduction) {
-    const all = this.shape.map((_, i) => i)
-    const axes = over?.axes?.map((a) => this.axis(a, op)) ?? all
-    const kept = all.filter((i) => !axes.includes(i))
-    const inOrder = [...kept, ...axes].every((a, i) => a === i)
-    const x = (inOrder ? this : this.permute([...kept, ...axes])).floats(op)
-    const shape = over?.keep ? this.shape.map((n, i) => (axes.includes(i) ? 1 : n)) : kept.map((i) => this.shape[i] as number)
+  private reduce(op: string, over: Over | undefined, f: loops.Reduction) {
+    const { axes, order, inOrder, shape } = reductionOf(this.shape, over, op)
+    const x = (inOrder ? this : this.permute(order)).floats(op)
     const out = new Float32Array(sizeOf(shape))
     const run = sizeOf(axes.map((i) => this.shape[i] as number))
     for (let i = 0; i < out.length; i++) out[i] = f(x, i * run, run)
