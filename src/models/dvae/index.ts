@@ -16,6 +16,7 @@ export {
   mapPixels,
   type PixelDistribution,
   unmapPixels,
+  usageDivergence,
 } from './likelihood.ts'
 export {
   hardTokens,

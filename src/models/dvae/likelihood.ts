@@ -44,6 +44,16 @@ export function divergenceFromUniform(logits: Tensor): Tensor {
 }
 
 /**
+ * [B, K, H, W] logits → []: the divergence of all tokens' mean distribution from the uniform one, in nats; 0 where all codes are used alike,
+ * ln K where one is used alone. Baevski et al. 2020, equation 4, up to sign and scale.
+ */
+export function usageDivergence(logits: Tensor): Tensor {
+  const { K } = dims(logits, 'B K H W')
+  const used = logits.softmax(1).mean([0, 2, 3])
+  return used.mul(used.add(1e-10).log().add(Math.log(K))).sum()
+}
+
+/**
  * The weight that β has where both terms are means, the density's over a picture's values and the divergence's over its tokens: β times
  * tokens over values, β/192 at a factor of 8 and three channels (Ramesh et al. 2021, appendix A.2).
  *

@@ -20,6 +20,7 @@ import {
   scheduled,
   temperatureSchedule,
   unmapPixels,
+  usageDivergence,
 } from '../../../models/dvae/index.ts'
 import { Params } from '../../../nn/params.ts'
 import { type TokenCoder, tokenCoder } from '../../../pipelines/index.ts'
@@ -52,6 +53,11 @@ export const discreteAutoencoderSchema = z.object({
   /** The weight of the divergence, β, of which a 192nd acts; the paper's by default. */
   kl: schedule(betaSchedule, z.number().min(0)),
   /**
+   * The weight of the divergence of all tokens' mean distribution from the uniform one: without it, pictures of few flat colours are soon told
+   * by a handful of codes (Baevski et al. 2020). The paper has none.
+   */
+  diversity: z.number().min(0).default(0),
+  /**
    * Pixels' distributions are taken to be no narrower: the logarithm of b. On flat colours they would go on narrowing without an end; at −4
    * they are as narrow as the levels of a picture.
    */
@@ -70,7 +76,10 @@ export const discreteAutoencoderType: RecipeType<typeof discreteAutoencoderSchem
     adam_weight_decay: 1e-4,
     ema_decay: 0.999,
   },
-  async job({ data, resolution: size, dvae: fields, temperature, kl: beta, least_log_scale: least }, { batchSize, seed }) {
+  async job(
+    { data, resolution: size, dvae: fields, temperature, kl: beta, diversity, least_log_scale: least },
+    { batchSize, seed },
+  ) {
     const config = openAIDiscreteVAEConfig(fields, 'dvae')
     const { vocab_size: codes, input_channels, output_channels } = config
     if (input_channels !== 3 || output_channels !== 3)
@@ -87,7 +96,8 @@ export const discreteAutoencoderType: RecipeType<typeof discreteAutoencoderSchem
     const { mean, logScale } = decode(relaxedCodes(logits, uniform, tau))
     const density = logitLaplace(mapPixels(pixels), { mean, logScale: logScale.maximum(least) }).mean()
     const divergence = divergenceFromUniform(logits).mean()
-    const loss = divergence.mul(weight.reshape([])).sub(density)
+    const usage = usageDivergence(logits)
+    const loss = divergence.mul(weight.reshape([])).add(usage.mul(diversity)).sub(density)
     const made = unmapPixels(mean.sigmoid())
     const error = made.sub(pixels).square().mean()
     const used = oneHot(hardTokens(logits), arange(codes, 'i64')).mean([0, 2, 3])
@@ -110,7 +120,7 @@ export const discreteAutoencoderType: RecipeType<typeof discreteAutoencoderSchem
         params,
         loss,
         start: await scaledStart(config, new Generator(seed), first),
-        metrics: { density, divergence, perplexity, psnr: error.log().mul(-10 / Math.LN10) },
+        metrics: { density, divergence, usage, perplexity, psnr: error.log().mul(-10 / Math.LN10) },
         async batch(generator, step) {
           const { images } = await sampleBatch(dataset, generator, batchSize)
           const acting = effectiveBeta(scheduled(beta, step - 1), [side, side], [3, size, size])
