@@ -5,11 +5,11 @@ import { findNode, npm } from '../bin/node.mjs'
 
 const at = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url))
 
-/** True where npm's own record of node_modules holds everything that the lock file asks for. */
-function installed() {
-  if (!existsSync(at('node_modules/.package-lock.json'))) return false
+/** True where npm's own record of a folder's node_modules holds everything that its lock file asks for. */
+export function installed(folder = '.') {
+  if (!existsSync(at(`${folder}/node_modules/.package-lock.json`))) return false
   const [wanted, present] = ['package-lock.json', 'node_modules/.package-lock.json'].map(
-    (file) => JSON.parse(readFileSync(at(file), 'utf8')).packages,
+    (file) => JSON.parse(readFileSync(at(`${folder}/${file}`), 'utf8')).packages,
   )
   return Object.entries(wanted).every(
     ([path, { version, optional }]) => path === '' || (present[path] ? present[path].version === version : optional),

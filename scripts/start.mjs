@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { run } from '../bin/node.mjs'
 import { setUp } from './setup.mjs'
+import { buildStudio } from './studio.mjs'
 
 const prompt = 'a red fox and a slice of pizza on a blue background'
 const mainJob = 'generate --model stickers-t2i --num 4 --grid --steps 20 --guidance 2 --out langevin.png'.split(' ')
@@ -22,6 +23,7 @@ const commands = [
   'upscale',
   'cache',
   'serve',
+  'studio',
   'worker',
   'write',
 ]
@@ -31,7 +33,9 @@ const [first] = args
 const job = commands.includes(first) ? [] : [...mainJob, ...enlarged, '--prompt', prompt]
 const langevin = fileURLToPath(new URL('../bin/langevin.mjs', import.meta.url))
 try {
-  process.exitCode = await run(setUp(), [langevin, ...job, ...args])
+  const node = setUp()
+  if (first === 'studio' && !args.includes('--help')) await buildStudio(node)
+  process.exitCode = await run(node, [langevin, ...job, ...args])
 } catch (error) {
   console.error(error.message)
   process.exitCode = 1

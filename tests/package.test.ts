@@ -6,29 +6,35 @@ import { bundledModels } from '../src/pipelines/index.ts'
 
 const read = (file: string) => JSON.parse(readFileSync(resolve(import.meta.dirname, '..', file), 'utf8'))
 
-test('the lock file holds the packages of every platform, else npm 11 refuses it', () => {
-  const { packages } = read('package-lock.json') as {
-    packages: Record<string, { optionalDependencies?: Record<string, string> }>
-  }
-  const held = (from: string, name: string) => `${from}/node_modules/${name}` in packages || `node_modules/${name}` in packages
-  const missing = Object.entries(packages).flatMap(([path, { optionalDependencies = {} }]) =>
-    Object.keys(optionalDependencies).filter((name) => !held(path, name)),
-  )
-  expect(missing).toEqual([])
-})
+test.each(['package-lock.json', 'studio/package-lock.json'])(
+  '%s holds the packages of every platform, else npm 11 refuses it',
+  (file) => {
+    const { packages } = read(file) as {
+      packages: Record<string, { optionalDependencies?: Record<string, string> }>
+    }
+    const held = (from: string, name: string) => `${from}/node_modules/${name}` in packages || `node_modules/${name}` in packages
+    const missing = Object.entries(packages).flatMap(([path, { optionalDependencies = {} }]) =>
+      Object.keys(optionalDependencies).filter((name) => !held(path, name)),
+    )
+    expect(missing).toEqual([])
+  },
+)
 
-test('no dependency needs its install script, which .npmrc keeps from running', () => {
-  const { packages } = read('package-lock.json') as { packages: Record<string, { hasInstallScript?: boolean }> }
-  const scripts = Object.keys(packages).filter((path) => packages[path]?.hasInstallScript)
-  // CUDA libraries on Linux; a file watcher that macOS has prebuilt; an optional reader of BullMQ's records, prebuilt too.
-  const known = [
-    'node_modules/onnxruntime-node',
-    'node_modules/fsevents',
-    'node_modules/vite/node_modules/fsevents',
-    'node_modules/msgpackr-extract',
-  ]
-  expect(scripts.filter((path) => !known.includes(path))).toEqual([])
-})
+test.each(['package-lock.json', 'studio/package-lock.json'])(
+  'no dependency in %s needs its install script, which .npmrc keeps from running',
+  (file) => {
+    const { packages } = read(file) as { packages: Record<string, { hasInstallScript?: boolean }> }
+    const scripts = Object.keys(packages).filter((path) => packages[path]?.hasInstallScript)
+    // CUDA libraries on Linux; a file watcher that macOS has prebuilt; an optional reader of BullMQ's records, prebuilt too.
+    const known = [
+      'node_modules/onnxruntime-node',
+      'node_modules/fsevents',
+      'node_modules/vite/node_modules/fsevents',
+      'node_modules/msgpackr-extract',
+    ]
+    expect(scripts.filter((path) => !known.includes(path))).toEqual([])
+  },
+)
 
 test('npm start runs a model that is bundled', () => {
   const script = readFileSync(resolve(import.meta.dirname, '../scripts/start.mjs'), 'utf8')

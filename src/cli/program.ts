@@ -40,6 +40,11 @@ const commands: Readonly<Record<string, Entry>> = {
     summary: 'models behind HTTP: OpenAI’s and others’ interfaces, a queue that survives',
     load: async () => (await import('./serve.ts')).serve,
   },
+  studio: {
+    takes: '',
+    summary: 'a server, and its pages in a browser: make, paint, look at and keep pictures',
+    load: async () => (await import('./studio.ts')).studio,
+  },
   worker: {
     takes: '',
     summary: 'take jobs of a server’s queue, on this host or another',

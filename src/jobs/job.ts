@@ -82,8 +82,9 @@ export interface JobProgress {
   readonly stage?: number
   /** The newest preview, and how many came before it. */
   readonly preview?: MadeFile & { readonly index: number }
-  /** Milliseconds since 1970. */
+  /** Milliseconds since 1970; and when the first step began, the model being open by then. */
   readonly at: number
+  readonly began?: number
 }
 
 export const jobStates = ['queued', 'running', 'completed', 'failed', 'cancelled'] as const

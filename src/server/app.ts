@@ -13,6 +13,7 @@ import { images } from './openai/images.ts'
 import { models } from './openai/models.ts'
 import { openApiRoute } from './openapi.ts'
 import { type Admission, authenticate, checkOrigin } from './security.ts'
+import { studio } from './studio.ts'
 import { text } from './text.ts'
 import { upscale } from './upscale.ts'
 import { videos } from './videos.ts'
@@ -34,6 +35,7 @@ export function createApp(api: Api, admission: Admission): Hono<Env> {
   health(app, api)
   openApiRoute(app)
   app.use(checkOrigin(admission))
+  studio(app)
   linkedFiles(app, api)
   app.use(authenticate(admission.users))
   metrics(app, api)

@@ -151,7 +151,7 @@ export function shown({ links }: Api, job: Job) {
 /** Seconds that are left, from what the steps so far took. */
 function etaOf({ progress, started, state }: Job): { readonly eta?: number } {
   if (state !== 'running' || !progress || !started || progress.done === 0) return {}
-  const each = (progress.at - started) / progress.done
+  const each = (progress.at - (progress.began ?? started)) / progress.done
   return { eta: Math.max(0, (each * (progress.total - progress.done)) / 1000) }
 }
 

@@ -34,6 +34,7 @@ export const routes: Readonly<Record<string, Route>> = {
   'GET /ready': { summary: 'Whether it takes work: 503 while the queue or the store is away, and before it stops', open: true },
   'GET /metrics': { summary: 'Measurements for Prometheus', gives: 'text/plain' },
   'GET /openapi.json': { summary: 'This document', open: true },
+  'GET /studio': { summary: 'The studio’s pages, for a browser', gives: 'text/html', open: true },
   'GET /v1/models': { summary: 'The models; with options=true the schema of each one’s options' },
   'GET /v1/models/{id}': { summary: 'A model with the schema of its options' },
   'POST /v1/images/generations': {

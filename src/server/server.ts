@@ -135,8 +135,12 @@ function listening(fetch: Parameters<typeof serve>[0]['fetch'], hostname: string
   })
 }
 
+/** The model of requests that name none: what `npm start` draws with, where it is listed. */
+const PREFERRED = 'stickers-t2i'
+
 async function firstModel({ catalogue }: Service): Promise<string> {
   const all = await catalogue.list()
+  if (all.some(({ id }) => id === PREFERRED)) return PREFERRED
   const found = all.find(({ output, page }) => output === 'pictures' && 'prompt' in page.options.shape) ?? all[0]
   if (!found) throw new ArgumentError('no model to serve: name a folder of them with --models')
   return found.id

@@ -41,7 +41,7 @@ export const serving = {
   model: z
     .string()
     .optional()
-    .meta({ description: 'of requests that name none; the first that makes pictures of a prompt unless given' }),
+    .meta({ description: 'of requests that name none; stickers-t2i unless given, or the first that makes pictures of a prompt' }),
   alias: z
     .array(z.string())
     .default([])

@@ -42,6 +42,7 @@ function previewing({ spec, store, onProgress, version }: Run): (step: Progress)
   const { count, every } = spec.previews
   let index = 0
   let shown = performance.now()
+  const began = Date.now()
   let failed = false
   const due = ({ done, total }: Progress) => {
     if (failed || done >= total) return false
@@ -50,7 +51,7 @@ function previewing({ spec, store, onProgress, version }: Run): (step: Progress)
   }
   return async (step) => {
     const { done, total, picture, stage } = step
-    const base = { done, total, picture, ...(stage !== undefined && { stage }), at: Date.now() }
+    const base = { done, total, picture, ...(stage !== undefined && { stage }), at: Date.now(), began }
     if (!due(step)) return onProgress(base)
     shown = performance.now()
     const shows = count > 0 ? await step.preview() : await (step.sketch ?? step.preview)()
