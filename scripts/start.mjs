@@ -15,6 +15,7 @@ const commands = [
   'generate',
   'train',
   'evaluate',
+  'compare',
   'card',
   'demo',
   'bench',

@@ -60,6 +60,11 @@ const commands: Readonly<Record<string, Entry>> = {
     summary: 'how good a model is',
     load: async () => (await import('./evaluate.ts')).evaluate,
   },
+  compare: {
+    takes: '[models...]',
+    summary: 'text-to-image models side by side, on the same captions',
+    load: async () => (await import('./compare.ts')).compare,
+  },
   card: {
     takes: '<run>',
     summary: 'a trained model with its card, as a folder to publish',

@@ -71,7 +71,7 @@ export async function prepare(
 }
 
 /** A recipe's fields with their defaults, so that two spellings of one recipe compare as equal. */
-function completeRecipe({ recipe: name, training: _, ...config }: RecipeJson): RecipeJson {
+export function completeRecipe({ recipe: name, training: _, ...config }: RecipeJson): RecipeJson {
   const type = recipeTypes.find((one) => one.name === name)
   return { recipe: name, ...(type ? type.schema.parse(config) : config) }
 }

@@ -42,3 +42,9 @@ export function trainedModel(name: string): string {
   if (existsSync(run)) return run
   throw new FolderError(name, `is needed first, here or as ${run}: train it with langevin train ${name}`)
 }
+
+/** The same of any model: a name on the hub stays as it is. */
+export function modelPath(name: string): string {
+  const onHub = !existsSync(name) && !bundledModels().includes(name) && /^[\w.-]+\/[\w.-]+$/.test(name)
+  return onHub ? name : trainedModel(name)
+}

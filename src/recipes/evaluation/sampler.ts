@@ -34,6 +34,8 @@ export interface CaptionAutoencoder {
 export interface CaptionSamplerOptions extends CompileOptions {
   /** Captions at once, where the model takes several. */
   readonly batch?: number
+  /** Options of every run beside those that all have. With any of them captions go one by one, as only the model's pipeline takes them. */
+  readonly run?: Readonly<Record<string, unknown>>
 }
 
 /**
@@ -41,6 +43,7 @@ export interface CaptionSamplerOptions extends CompileOptions {
  * with all three, take their captions in batches, any other model one by one, as it takes a user's.
  */
 export async function openCaptionSampler(model: string, options: CaptionSamplerOptions): Promise<CaptionSampler> {
+  if (Object.keys(options.run ?? {}).length > 0) return oneByOne(model, options)
   const index = join(model, 'model_index.json')
   const className = existsSync(index) ? String(readJson(index)._class_name) : ''
   if (className === 'DallePipeline') return ofTokens(model, options)
@@ -79,7 +82,7 @@ async function ofTokens(folder: string, { batch = 32, ...engine }: CaptionSample
   }
 }
 
-async function oneByOne(model: string, { batch: _, ...engine }: CaptionSamplerOptions): Promise<CaptionSampler> {
+async function oneByOne(model: string, { batch: _, run: own, ...engine }: CaptionSamplerOptions): Promise<CaptionSampler> {
   const pipeline = await loadPipeline(model, { ...engine })
   const { className, output, schema, place } = pipeline
   if (output !== 'pictures' || !Object.hasOwn(schema.shape, 'prompt')) {
@@ -89,7 +92,7 @@ async function oneByOne(model: string, { batch: _, ...engine }: CaptionSamplerOp
   const taken = (options: Readonly<Record<string, unknown>>) =>
     Object.fromEntries(Object.entries(options).filter(([key]) => Object.hasOwn(schema.shape, key)))
   const picture = async (prompt: string, { steps, guidance, seed, signal }: PromptBatchOptions) => {
-    const run = pipeline.generate({ ...taken({ prompt, steps, guidance, seed, syntax: 'plain' }), signal })
+    const run = pipeline.generate({ ...taken({ prompt, steps, guidance, seed, syntax: 'plain' }), ...own, signal })
     let next = await run.next()
     while (!next.done) next = await run.next()
     if (next.value.type !== 'pictures') throw new ArgumentError(`${place}: made ${next.value.type}, not pictures`)
