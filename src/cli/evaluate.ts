@@ -20,6 +20,8 @@ A classifier, an autoencoder, a CLIP, a judge: how often it is right, on real pi
 
 ControlNets: how far pictures agree with 200 control images, and with their captions, beside the same without them; with --controlnet also two at once.
 
+Language models of recipes: bits a byte of held-out texts beside those of 5-grams; and how likely, how varied and how new texts are that the model writes, and whether middles that it fills in fit.
+
 Upscalers, one or all that are at hand (\`upscalers\`): each of them and resampling on the same pictures, made small in several ways and enlarged again.`,
   positional: ['model'],
   options: z.object({
@@ -118,6 +120,15 @@ Upscalers, one or all that are at hand (\`upscalers\`): each of them and resampl
           const { evaluateFilmCoding, filmCodingTable } = await import('../recipes/evaluation/film-autoencoder.ts')
           const evaluation = await evaluateFilmCoding(found.path, options, watch)
           return [evaluation, [inColumns(filmCodingTable(evaluation))]]
+        }
+        case 'language': {
+          const [{ evaluateLanguage }, { bitsTable, infillingTable, writtenTable }] = await Promise.all([
+            import('../recipes/evaluation/language.ts'),
+            import('../recipes/evaluation/language-table.ts'),
+          ])
+          const evaluation = await evaluateLanguage(found.path, options, watch)
+          const all = [bitsTable, writtenTable, infillingTable].map((table) => table(evaluation))
+          return [evaluation, all.filter((table) => table.length > 0).map(inColumns)]
         }
         case 'classifier': {
           const { evaluateClassifier } = await import('../recipes/evaluation/evaluate.ts')

@@ -8,6 +8,7 @@ import { trainingSchema } from '../../training/options.ts'
 import { type StickersConfig, stickersOf } from '../data.ts'
 import { short, type Table } from '../evaluation/tables.ts'
 import type { RecipeJson } from '../open.ts'
+import { isLanguageRecipe } from '../tasks/language/job.ts'
 import { t5Type } from '../tasks/t5/t5.ts'
 import type { Run, RunFacts } from './run.ts'
 
@@ -89,7 +90,10 @@ export function runTable({ step, recipe, environment, stretches, seconds, logged
   return [
     ['', ''],
     ['parameters', whole(parameters)],
-    ['steps', `${whole(step)}${planned}, ${whole(pictures)} ${recipe.recipe === t5Type.name ? 'texts' : 'pictures'}`],
+    [
+      'steps',
+      `${whole(step)}${planned}, ${whole(pictures)} ${recipe.recipe === t5Type.name || isLanguageRecipe(recipe.recipe) ? 'texts' : 'pictures'}`,
+    ],
     ['batch', String(stretches.at(-1)?.batch)],
     [
       'optimizer',

@@ -12,11 +12,13 @@ import { evaluateClassifier, evaluateDdpm, isClassifier, sampleFolder } from '..
 import { isClassToImage } from '../evaluation/measured-as.ts'
 import type { EvaluateContext, EvaluateOptions } from '../evaluation/options.ts'
 import { parseRecipe, prepare, type RecipeJson } from '../open.ts'
+import { isLanguageRecipe } from '../tasks/language/job.ts'
 import { scoreType } from '../tasks/score.ts'
 import { classToImageCard } from './class-to-image.ts'
 import { classifierCard } from './classifier.ts'
 import { wrapped, writeLossChart } from './common.ts'
 import { filmsIn, publishFilms } from './films.ts'
+import { publishLanguage } from './language.ts'
 import { pictureCard, type SdeGrid } from './pictures.ts'
 import { type RunFacts, readFacts, readRun, writeFacts } from './run.ts'
 import { publishScenes } from './scenes.ts'
@@ -45,7 +47,7 @@ export async function publishRun(runDir: string, dir: string, options: PublishOp
 
   const { weights, log, ...run } = readRun(runDir, warn)
   const source = join(runDir, recipeFile)
-  if (!filmsIn(run.recipe)) dataOf(run.recipe, source)
+  if (!filmsIn(run.recipe) && !isLanguageRecipe(run.recipe.recipe)) dataOf(run.recipe, source)
   const { job } = await prepare(parseRecipe(run.recipe, source))
   const facts: RunFacts = { ...run, parameters: job.task.params.count, ...(note === undefined ? {} : { note }) }
   saving(dir, () => mkdirSync(join(dir, 'pictures'), { recursive: true }))
@@ -78,6 +80,7 @@ async function writeCard(
     if (preview) writeAtomic(join(dir, 'pictures', 'samples.png'), (fd) => writeAll(fd, preview))
     return publishFilms(shared, { ...context, evaluate })
   }
+  if (isLanguageRecipe(run.recipe.recipe)) return publishLanguage(shared, { ...context, evaluate })
   const { scenes, stickers: data } = dataOf(run.recipe, join(dir, recipeFile))
   if (scenes) {
     if (preview) writeAtomic(join(dir, 'pictures', 'samples.png'), (fd) => writeAll(fd, preview))

@@ -7,6 +7,7 @@ import { recipeFile } from '../../training/history.ts'
 import type { ScenesConfig } from '../data.ts'
 import { classToImageType } from '../tasks/class-to-image/job.ts'
 import { controlnetType } from '../tasks/controlnet/job.ts'
+import { isLanguageRecipe } from '../tasks/language/job.ts'
 import { upscalerType } from '../tasks/upscaler/upscaler.ts'
 import { videoVaeType } from '../tasks/video/autoencoder.ts'
 import { isClassifier } from './evaluate.ts'
@@ -31,6 +32,8 @@ export type MeasuredAs = { readonly path: string } & (
   | { readonly as: 'films' }
   /** An autoencoder of films. */
   | { readonly as: 'film-autoencoder' }
+  /** Texts of a recipe's own. */
+  | { readonly as: 'language' }
 )
 
 /** Whether a folder is of a recipe of stickers by class. */
@@ -39,6 +42,9 @@ export const isClassToImage = (folder: string): boolean =>
 
 const isFilmAutoencoder = (folder: string): boolean =>
   existsSync(join(folder, recipeFile)) && readJson(join(folder, recipeFile)).recipe === videoVaeType.name
+
+const isLanguageModel = (folder: string): boolean =>
+  existsSync(join(folder, recipeFile)) && isLanguageRecipe(readJson(join(folder, recipeFile)).recipe)
 
 /** diffusers' pipelines that make pictures without text. */
 const unconditional = ['DDPMPipeline', 'DDIMPipeline', 'PNDMPipeline', 'ScoreSdeVePipeline', 'KarrasVePipeline']
@@ -56,6 +62,7 @@ export function measuredAs(model: string): MeasuredAs {
   const path = modelFolder(model)
   if (isClassToImage(path)) return { path, as: 'classes' }
   if (isFilmAutoencoder(path)) return { path, as: 'film-autoencoder' }
+  if (isLanguageModel(path)) return { path, as: 'language' }
   const scenes = sceneModel(path)
   if (scenes?.kind === controlnetType.name) return { path, as: 'control' }
   if (scenes?.kind === upscalerType.name) return { path, as: 'upscalers', upscalers: [model] }

@@ -8,7 +8,8 @@ import type { CompileOptions } from '../../runtime/program.ts'
 /** How a model is sampled to be measured; a classifier takes `num` alone. */
 export const evaluateOptions = z.object({
   num: z.int().min(2).default(1024).meta({
-    description: 'pictures in every set; at most 500 for a text-to-image model, 200 for upscalers and ControlNets, 100 films',
+    description:
+      'pictures in every set; at most 500 for a text-to-image model, 200 for upscalers and ControlNets, 100 films, 64 texts',
   }),
   steps: z
     .int()

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { saveModel } from '../../../checkpoints/index.ts'
+import { ArgumentError } from '../../../core/errors.ts'
 import { type MaskScheduleName, maskSchedules } from '../../../diffusion/index.ts'
 import { asSeddConfig, type MdlmConfig, mdlm, mdlmConfig } from '../../../models/index.ts'
 import { Params } from '../../../nn/params.ts'
@@ -90,6 +91,23 @@ export const arType = languageType({
   objective: causalObjective,
 })
 
+/** The types of recipes that make a language model of MDLM's network. */
+const languageTypes = [mdlmType, seddType, bd3lmType, arType]
+
+/** Whether a recipe type makes such a model. */
+export const isLanguageRecipe = (name: unknown): boolean => languageTypes.some((one) => one.name === name)
+
+/** What a recipe of such a model says, and how its loss is measured. @throws ArgumentError for another type */
+export function languageRecipeOf(name: string, fields: Readonly<Record<string, unknown>>, config: MdlmConfig) {
+  const type = languageTypes.find((one) => one.name === name)
+  if (!type) throw new ArgumentError(`${name} is none of the recipe types ${languageTypes.map((one) => one.name).join(', ')}`)
+  const recipe = type.schema.parse(fields) as Fields
+  return { recipe, objective: type.objective(config, recipe as never) }
+}
+
+/** A recipe type with how its network's loss is measured. */
+type LanguageType<S extends z.ZodObject> = RecipeType<S> & Pick<Spec<S>, 'objective'>
+
 interface Spec<S extends z.ZodObject> {
   readonly name: string
   readonly summary: string
@@ -100,9 +118,10 @@ interface Spec<S extends z.ZodObject> {
   interval?(recipe: z.infer<S>): readonly [number, number]
 }
 
-function languageType<S extends z.ZodObject<typeof languageFields>>(spec: Spec<S>): RecipeType<S> {
+function languageType<S extends z.ZodObject<typeof languageFields>>(spec: Spec<S>): LanguageType<S> {
   const { name, summary, schema } = spec
-  return { name, summary, schema, training: languageTraining, job: (recipe, context) => languageJob(spec, recipe, context) }
+  const job = (recipe: z.infer<S>, context: JobContext) => languageJob(spec, recipe, context)
+  return { name, summary, schema, training: languageTraining, job, objective: spec.objective }
 }
 
 async function languageJob<S extends z.ZodObject<typeof languageFields>>(

@@ -14,6 +14,7 @@ import { NdArray } from '../../../runtime/ndarray.ts'
 import { compile } from '../../../runtime/program.ts'
 import { Generator } from '../../../runtime/random.ts'
 import { runTraining } from '../../../training/run.ts'
+import { evaluateLanguage } from '../../evaluation/language.ts'
 import { openRecipe, prepare } from '../../open.ts'
 import { blockObjective, causalObjective, maskedObjective, type TextObjective } from './objectives.ts'
 
@@ -135,4 +136,11 @@ test.each(['mdlm', 'sedd', 'bd3lm', 'ar'])('%s learns a folder of texts, and its
   const result = await finish(pipeline.generate({ prompt: 'the state', length: 4, seed: 3 }))
   await pipeline.release()
   expect(result).toEqual({ type: 'text', texts: [expect.stringMatching(/^the state./)] })
+  const {
+    bits: heldOut,
+    written,
+    infilling,
+  } = await evaluateLanguage(join(run, 'model'), { num: 2, seed: 0, steps: 8 }, { name: 'own' })
+  expect([heldOut.bitsPerByte > 0.1, heldOut.bitsPerByte < 10, written.entropy > 0]).toEqual([true, true, true])
+  expect(infilling !== undefined).toBe(recipe === 'mdlm' || recipe === 'sedd')
 })
