@@ -12,9 +12,9 @@ import {
   useComputedColorScheme,
   useMantineColorScheme,
 } from '@mantine/core'
-import { IconMoon, IconPlugConnectedX, IconSparkles, IconSun } from '@tabler/icons-react'
+import { IconList, IconMoon, IconPhoto, IconPlugConnectedX, IconSparkles, IconSun } from '@tabler/icons-react'
 import { useQueryClient } from '@tanstack/react-query'
-import { type ComponentType, Suspense, useEffect, useState } from 'react'
+import { type ComponentType, lazy, Suspense, useEffect, useState } from 'react'
 import { Link, Redirect, Route, Switch, useLocation } from 'wouter'
 import { connection, key } from './api/client.ts'
 import { followJobs } from './api/events.ts'
@@ -28,7 +28,21 @@ interface PageEntry {
   readonly page: ComponentType
 }
 
-const pages: readonly PageEntry[] = [{ path: '/make', name: 'Make', icon: IconSparkles, page: Make }]
+const pages: readonly PageEntry[] = [
+  { path: '/make', name: 'Make', icon: IconSparkles, page: Make },
+  {
+    path: '/gallery',
+    name: 'Gallery',
+    icon: IconPhoto,
+    page: lazy(async () => ({ default: (await import('./gallery/gallery.tsx')).Gallery })),
+  },
+  {
+    path: '/queue',
+    name: 'Queue',
+    icon: IconList,
+    page: lazy(async () => ({ default: (await import('./queue/queue.tsx')).Queue })),
+  },
+]
 
 /** The frame around every page. */
 export function App() {
