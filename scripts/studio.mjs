@@ -8,6 +8,8 @@ import { installed } from './setup.mjs'
 
 const at = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url))
 const source = at('studio')
+/** Of the library the studio's pages have this in them. */
+const shared = ['src/core', 'src/diffusion', 'src/runtime', 'src/cli/demo'].map(at)
 
 function filesIn(folder) {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
@@ -29,7 +31,7 @@ function hashOf(files) {
 
 /** Builds into a folder, unless it holds a build of the same files. Its libraries are installed for that, and only for that. */
 export async function buildStudio(node = findNode(), folder = at('.cache/studio/built')) {
-  const hash = hashOf(filesIn(source))
+  const hash = hashOf([source, ...shared].flatMap(filesIn))
   const record = join(folder, 'built.txt')
   if (existsSync(record) && readFileSync(record, 'utf8') === hash) return
   if (!installed('studio')) npm(['ci', '--prefix', source, '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'])

@@ -12,7 +12,7 @@ import {
   useComputedColorScheme,
   useMantineColorScheme,
 } from '@mantine/core'
-import { IconList, IconMoon, IconPhoto, IconPlugConnectedX, IconSparkles, IconSun } from '@tabler/icons-react'
+import { IconList, IconMoon, IconPhoto, IconPlugConnectedX, IconSchool, IconSparkles, IconSun } from '@tabler/icons-react'
 import { useQueryClient } from '@tanstack/react-query'
 import { type ComponentType, lazy, Suspense, useEffect, useState } from 'react'
 import { Link, Redirect, Route, Switch, useLocation } from 'wouter'
@@ -41,6 +41,12 @@ const pages: readonly PageEntry[] = [
     name: 'Queue',
     icon: IconList,
     page: lazy(async () => ({ default: (await import('./queue/queue.tsx')).Queue })),
+  },
+  {
+    path: '/theory',
+    name: 'Theory',
+    icon: IconSchool,
+    page: lazy(async () => ({ default: (await import('./theory/theory.tsx')).Theory })),
   },
 ]
 

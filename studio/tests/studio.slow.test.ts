@@ -145,7 +145,7 @@ describe.skipIf(executablePath === undefined)('the studio (needs a Chromium: apt
     await page.close()
   })
 
-  test.each(['make', 'gallery', 'queue'])(
+  test.each(['make', 'gallery', 'queue', 'theory'])(
     '%s: nothing that axe complains of, in light and dark, and no sideways scrolling on a phone',
     async (path) => {
       for (const [width, colorScheme] of [
@@ -164,6 +164,24 @@ describe.skipIf(executablePath === undefined)('the studio (needs a Chromium: apt
       }
     },
   )
+
+  test('two samplers go back from the same noise; more steps bring them nearer to the data', async () => {
+    const page = await opened('theory')
+    const distances = async () =>
+      (await page.getByText(/energy distance/).allInnerTexts())
+        .flatMap((text) => /distance ([\d.]+)/.exec(text)?.[1] ?? [])
+        .map(Number)
+    await page.getByRole('textbox', { name: 'Steps' }).fill('2')
+    await expect.poll(async () => (await page.getByText(/^2 evaluations/).count()) > 1).toBe(true)
+    const few = await distances()
+    await page.getByRole('textbox', { name: 'Steps' }).fill('40')
+    await expect.poll(async () => (await page.getByText(/^40 evaluations/).count()) > 1).toBe(true)
+    const many = await distances()
+    expect(few).toHaveLength(2)
+    for (const [i, distance] of many.entries()) expect(distance).toBeLessThan((few[i] as number) / 2)
+    await page.screenshot({ path: join(shots, 'theory.png'), fullPage: true })
+    await page.close()
+  })
 
   test('no page told of an error', () => {
     expect(errors).toEqual([])

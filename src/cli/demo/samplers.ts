@@ -24,7 +24,7 @@ import {
 import type { ChartSeries, LineChart } from '../../images/index.ts'
 import { Generator } from '../../runtime/random.ts'
 
-interface Entry {
+export interface PlaneSampler {
   readonly name: string
   readonly path: Path
   /** Evaluations of the denoiser a step. */
@@ -32,14 +32,14 @@ interface Entry {
   sample(denoise: Denoise, x: NdArray, sigmas: readonly number[], generator: Generator): Sampling
 }
 
-const many = (name: string, solver: Parameters<typeof multistep>[3]): Entry => ({
+const many = (name: string, solver: Parameters<typeof multistep>[3]): PlaneSampler => ({
   name,
   path: vp,
   sample: (denoise, x, sigmas) => multistep(denoise, x, sigmas, solver),
 })
 
 /** Along the probability-flow ODE. */
-const deterministic: readonly Entry[] = [
+const deterministic: readonly PlaneSampler[] = [
   { name: 'Euler = DDIM', path: vp, sample: (d, x, s) => ddim(d, x, s) },
   { name: 'Heun', path: ve, cost: 2, sample: (d, x, s) => heun(d, x, s) },
   { name: 'DPM2', path: ve, cost: 2, sample: (d, x, s) => dpm2(d, x, s) },
@@ -52,7 +52,7 @@ const deterministic: readonly Entry[] = [
 ]
 
 /** Along the reverse SDE. */
-const stochastic: readonly Entry[] = [
+const stochastic: readonly PlaneSampler[] = [
   // DDIM with η = 1 and Euler's ancestral steps are the same step.
   { name: 'DDPM, ancestral', path: vp, sample: (d, x, s, generator) => ddpm(d, x, s, { generator }) },
   { name: 'DPM-Solver++ SDE', path: ve, cost: 2, sample: (d, x, s, generator) => dpmppSde(d, x, s, { generator }) },
@@ -69,10 +69,14 @@ const stochastic: readonly Entry[] = [
   },
 ]
 
+/** All of them, by their names. */
+export const planeSamplers: readonly PlaneSampler[] = [...deterministic, ...stochastic]
+
 const range = { min: 0.02, max: 40 }
 const evaluations = [4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128]
 
-const levels = (path: Path, steps: number) =>
+/** The levels of a run of so many steps, even in ln σ. */
+export const levels = (path: Path, steps: number): number[] =>
   exponentialSigmas({ ...range, steps: steps + 1 }).map((ratio) => sigmaFromRatio(path, ratio))
 
 async function finish(sampling: Sampling): Promise<NdArray> {
@@ -82,7 +86,7 @@ async function finish(sampling: Sampling): Promise<NdArray> {
 }
 
 /** The same noise on a path: N(0, α² + σ²), as the data are small beside it. */
-function startOn(path: Path, noise: NdArray): NdArray {
+export function startOn(path: Path, noise: NdArray): NdArray {
   const sigma = levels(path, 1)[0] as number
   return noise.mul(Math.hypot(sigma, path.alpha(sigma)))
 }
@@ -119,7 +123,7 @@ export async function stochasticChart(set: GaussianMixture, seed: number, { coun
     return { root, distance, noise: root.fork('noise').randn([count, 2]) }
   })
   const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length
-  const solver = deterministic.find(({ name }) => name === 'DPM-Solver++(2M)') as Entry
+  const solver = deterministic.find(({ name }) => name === 'DPM-Solver++(2M)') as PlaneSampler
   const few = evaluations.filter((spent) => spent <= 32)
   const series = await curves([...stochastic, solver], few, async ({ path, sample }, steps) => {
     const found = rounds.map(async ({ root, distance, noise }) => {
@@ -142,9 +146,9 @@ export async function stochasticChart(set: GaussianMixture, seed: number, { coun
 }
 
 async function curves(
-  entries: readonly Entry[],
+  entries: readonly PlaneSampler[],
   costs: readonly number[],
-  error: (entry: Entry, steps: number) => Promise<number>,
+  error: (entry: PlaneSampler, steps: number) => Promise<number>,
 ): Promise<ChartSeries[]> {
   const series: ChartSeries[] = []
   for (const [i, entry] of entries.entries()) {

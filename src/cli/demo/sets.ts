@@ -1,31 +1,11 @@
 import { ArgumentError } from '../../core/errors.ts'
-import { GaussianMixture, type NdArray } from '../../diffusion/index.ts'
+import type { GaussianMixture, NdArray } from '../../diffusion/index.ts'
 import { drawSvg } from '../../images/svg.ts'
 import { Generator } from '../../runtime/random.ts'
+import { curveNames, curveSet, mixtureOf, type Point } from './curves.ts'
 
-export const setNames = ['swiss-roll', 'moons', 'rings', 'letters'] as const
+export const setNames = [...curveNames, 'letters'] as const
 export type SetName = (typeof setNames)[number]
-
-type Point = readonly [number, number]
-
-const along = (count: number, at: (u: number) => Point): Point[] => Array.from({ length: count }, (_, i) => at((i + 0.5) / count))
-
-/** Curves whose points lie at even lengths, so that no part of the set is denser. */
-const curves: Readonly<Record<Exclude<SetName, 'letters'>, (count: number) => Point[]>> = {
-  'swiss-roll': (count) =>
-    along(count, (u) => {
-      const phi = Math.PI * Math.sqrt(2.25 + u * (20.25 - 2.25))
-      return [0.145 * phi * Math.cos(phi), 0.145 * phi * Math.sin(phi)]
-    }),
-  moons: (count) => [
-    ...along(count / 2, (u) => [1.2 * Math.cos(Math.PI * u) - 0.6, 1.2 * Math.sin(Math.PI * u) - 0.3] as Point),
-    ...along(count / 2, (u) => [0.6 - 1.2 * Math.cos(Math.PI * u), 0.3 - 1.2 * Math.sin(Math.PI * u)] as Point),
-  ],
-  rings: (count) => [
-    ...along(Math.round(count * 0.7), (u) => [1.8 * Math.cos(2 * Math.PI * u), 1.8 * Math.sin(2 * Math.PI * u)] as Point),
-    ...along(Math.round(count * 0.3), (u) => [0.8 * Math.cos(2 * Math.PI * u), 0.8 * Math.sin(2 * Math.PI * u)] as Point),
-  ],
-}
 
 /**
  * A set in the plane, within [−2, 2]², as a mixture of small Gaussians: everything about it is known in closed form.
@@ -34,11 +14,8 @@ const curves: Readonly<Record<Exclude<SetName, 'letters'>, (count: number) => Po
  */
 export async function planeSet(name: SetName, text: string): Promise<GaussianMixture> {
   if (name === 'letters') return mixtureOf(await letterPoints(text), 0.06)
-  const counts = { 'swiss-roll': 44, moons: 30, rings: 60 }
-  return mixtureOf(curves[name](counts[name]), 0.1)
+  return curveSet(name)
 }
-
-const mixtureOf = (points: readonly Point[], std: number) => new GaussianMixture(points.map((mean) => ({ weight: 1, mean, std })))
 
 /** Points spread over the strokes of a text: of the pixels that it covers, each the farthest from those before it. */
 async function letterPoints(text: string, count = 130): Promise<Point[]> {
