@@ -59,8 +59,8 @@ function Forward({ set, seed }: Given) {
       <Text size="sm" mb="sm">
         Each point x₀ is mixed with noise ε of its own: x = αx₀ + σε, with α² + σ² = 1. Nothing is left of the data where σ is 1.
         The lines lead to where the best denoiser takes each point to come from, the mean of all data that could have become it.
-        With much noise that is the middle of everything; with little it is the place itself. That difference, divided by σ², is
-        the score: the direction in which the noisy data are denser.
+        With much noise that is the middle of everything; with little it is the place itself. With D(x) for that place, (αD(x) −
+        x)/σ² is the score: the direction in which the noisy data are denser.
       </Text>
       <div className="panels">
         <Plane cloud={clouds[at]} lines={lines} colour="set" label={`Data with noise of σ = ${sigma.toFixed(2)}`} />
