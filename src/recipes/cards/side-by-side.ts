@@ -25,7 +25,7 @@ export function besideSection(evaluation: TextToImageEvaluation, run: RunFacts):
     { run, evaluation },
     { run: facts, evaluation: peer },
   ]
-  return `Beside [${PEER}](../${PEER}), on the same captions, with the same autoencoder and judge:
+  return `Beside [${PEER}](../${PEER}), on the same captions, with the same ${evaluation.latentDeviation === undefined ? '' : 'autoencoder and '}judge:
 
 ${inMarkdown(sideBySide(columns))}
 

@@ -1,18 +1,23 @@
 import type { RecipeJson } from '../open.ts'
+import { imagenType } from '../tasks/imagen/job.ts'
 import { rectifiedFlowType } from '../tasks/rectified-flow/job.ts'
+import { fixedPrompts } from '../tasks/text-to-image/fixed-prompts.ts'
+import { unclipDecoderType } from '../tasks/unclip/decoder.ts'
 
 /** What a card of a text-to-image model says of its system. */
 export interface System {
   readonly about: string
   readonly tags: readonly string[]
-  /** diffusers' class. */
+  /** The class in `model_index.json`. */
   readonly pipeline: string
+  /** What the grid of samples shows, where it is not the first picture of each fixed prompt. */
+  readonly samples?: string
   /** The denoiser's component. */
   readonly denoiser: string
   /** How the parts came about. */
   parts(recipe: RecipeJson): string
-  /** A first picture with diffusers. */
-  python(folder: string, sampling: { readonly steps: number; readonly guidance: number }): string
+  /** A first picture with diffusers; absent where diffusers has no such class, or takes such captions otherwise. */
+  python?(folder: string, sampling: { readonly steps: number; readonly guidance: number }): string
 }
 
 const picture = (fields: string) =>
@@ -73,4 +78,34 @@ const flow: System = {
     ].join('\n'),
 }
 
-export const systemOf = ({ recipe }: RecipeJson): System => (recipe === rectifiedFlowType.name ? flow : diffusion)
+const unclip: System = {
+  about:
+    'unCLIP (Ramesh et al. 2022, DALL·E 2): a diffusion prior draws the CLIP embedding of a picture from its caption, and a decoder of latents draws the picture from that,',
+  tags: ['unclip', 'dall-e-2'],
+  pipeline: 'LatentUnCLIPPipeline',
+  denoiser: 'decoder',
+  samples:
+    'Above are pictures that training did not show, below what the decoder draws from their embeddings alone: what they name stays, the rest varies.',
+  parts({ vae = 'stickers-vae', clip = 'stickers-clip', prior, pretrained }) {
+    const before = trainedBefore([vae, clip, ...(prior === undefined ? [] : [prior])])
+    const start = pretrained === undefined ? '' : ` The decoder began with the weights of ${pretrained}’s U-Net.`
+    return `The autoencoder, CLIP and the prior were trained before, and stayed as they were: ${before}.${start}`
+  },
+}
+
+const pixels: System = {
+  about: 'the first stage of Imagen (Saharia et al. 2022): diffusion of pixels from the words of a frozen T5,',
+  tags: ['imagen'],
+  pipeline: 'IFPipeline',
+  denoiser: 'unet',
+  samples: `Pictures of the first of the fixed prompts, none chosen: ${fixedPrompts.slice(0, 8).join('; ')}.`,
+  parts: ({ text = 'stickers-t5' }) => `T5 was trained before, and stayed as it was: ${trainedBefore([text])}.`,
+}
+
+const systems: Readonly<Record<string, System>> = {
+  [rectifiedFlowType.name]: flow,
+  [unclipDecoderType.name]: unclip,
+  [imagenType.name]: pixels,
+}
+
+export const systemOf = ({ recipe }: RecipeJson): System => systems[String(recipe)] ?? diffusion

@@ -61,27 +61,29 @@ export async function textToImageCard(card: SceneCard, findings: TextToImageFind
   const { guidance, steps, seed, judge, dimension } = evaluation
   const prompts = fixedPrompts.join('; ')
   const system = systemOf(run.recipe)
+  const side = Number(run.recipe.resolution ?? 64)
+  const promptsSentence = `The first picture of each of 32 prompts, none chosen (${gridSampling.steps} steps, guidance ${gridSampling.guidance}, seeds ${gridSampling.seed} to \
+${gridSampling.seed + fixedPrompts.length - 1}), row by row: ${prompts}.`
+  const first = system.python
+    ? `\`\`\`python\n${system.python(`zoo/${name}`, { steps, guidance })}\n\`\`\``
+    : `\`\`\`sh\nlangevin generate "a red fox and a slice of pizza on a blue background" --model ${name} --steps ${steps} --guidance ${guidance}\n\`\`\``
   return `${frontMatter({
     license: 'mit',
-    library_name: 'diffusers',
+    ...(system.python && { library_name: 'diffusers' }),
     pipeline_tag: 'text-to-image',
     tags: ['langevin', 'stickers', ...system.tags],
   })}
 
 # ${name}
 
-Text to image: ${system.about} of 64×64 sticker scenes, every part of which langevin trained in TypeScript from nothing. The denoiser has \
-${inWords(countOf(join(dir, system.denoiser)))} parameters; the folder is ${megabytes(dir)} MB. It has the layout of a \`${system.pipeline}\`: langevin and Python's diffusers \
-both load it.
+Text to image: ${system.about} of ${side}×${side} sticker scenes, every part of which langevin trained in TypeScript from nothing. The denoiser has \
+${inWords(countOf(join(dir, system.denoiser)))} parameters; the folder is ${megabytes(dir)} MB. Its layout is that of \`${system.pipeline}\`${system.python ? ": langevin and Python's diffusers both load it" : ''}.
 
-![Pictures of 32 fixed prompts](pictures/samples.png)
+![Pictures that it makes](pictures/samples.png)
 
-The first picture of each of 32 prompts, none chosen (${gridSampling.steps} steps, guidance ${gridSampling.guidance}, seeds ${gridSampling.seed} to \
-${gridSampling.seed + fixedPrompts.length - 1}), row by row: ${prompts}.
+${system.samples ?? promptsSentence}
 
-\`\`\`python
-${system.python(`zoo/${name}`, { steps, guidance })}
-\`\`\`
+${first}
 
 ## Data
 
@@ -143,7 +145,7 @@ The first pictures of the test captions in which the judge misses a named object
 
 ## Limits
 
-- It knows the stickers above, twelve backgrounds, three styles and the words of its captions, at 64×64 pixels, and nothing else.
+- It knows the stickers above, twelve backgrounds, three styles and the words of its captions, at ${side}×${side} pixels, and nothing else.
 - What captions do not say is drawn as training showed it.
 - The stickers are as their designers chose them, with the choices that this brings.
 
