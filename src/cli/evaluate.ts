@@ -121,6 +121,14 @@ Upscalers, one or all that are at hand (\`upscalers\`): each of them and resampl
           const evaluation = await evaluateFilmCoding(found.path, options, watch)
           return [evaluation, [inColumns(filmCodingTable(evaluation))]]
         }
+        case 'later-stage': {
+          const [{ evaluateStage }, { stageTable }] = await Promise.all([
+            import('../recipes/evaluation/later-stage.ts'),
+            import('../recipes/evaluation/stage-table.ts'),
+          ])
+          const { evaluation } = await evaluateStage(found.path, options, watch)
+          return [evaluation, [inColumns(stageTable(evaluation))]]
+        }
         case 'language': {
           const [{ evaluateLanguage }, { bitsTable, infillingTable, writtenTable }] = await Promise.all([
             import('../recipes/evaluation/language.ts'),

@@ -3,6 +3,7 @@ import { writeAtomic } from '../../checkpoints/atomic.ts'
 import { writeJson } from '../../checkpoints/json.ts'
 import { evaluateControl } from '../evaluation/control.ts'
 import { evaluatePart, evaluateTextToImage } from '../evaluation/evaluate-scenes.ts'
+import { evaluateStage, isLaterStage } from '../evaluation/later-stage.ts'
 import type { EvaluateContext, EvaluateOptions } from '../evaluation/options.ts'
 import { partMeasures } from '../evaluation/parts.ts'
 import { evaluateUpscalers, MOST_PICTURES } from '../evaluation/upscalers.ts'
@@ -10,6 +11,7 @@ import { controlnetType } from '../tasks/controlnet/job.ts'
 import { upscalerType } from '../tasks/upscaler/upscaler.ts'
 import { wrapped } from './common.ts'
 import { controlCard } from './controlnet.ts'
+import { laterStageCard } from './later-stage.ts'
 import { partCard } from './part.ts'
 import type { SceneCard } from './scene-common.ts'
 import { textToImageCard } from './text-to-image.ts'
@@ -40,6 +42,10 @@ export async function publishScenes(
   if (type === controlnetType.name) {
     const found = await evaluateControl(dir, evaluate, watch)
     return save(found.evaluation, await controlCard(card, found))
+  }
+  if (isLaterStage(dir)) {
+    const found = await evaluateStage(dir, evaluate, watch)
+    return save(found.evaluation, await laterStageCard(card, found))
   }
   const found = await evaluateTextToImage(dir, data, evaluate, watch)
   save(found.evaluation, await textToImageCard(card, found))

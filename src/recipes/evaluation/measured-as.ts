@@ -12,6 +12,7 @@ import { upscalerType } from '../tasks/upscaler/upscaler.ts'
 import { videoVaeType } from '../tasks/video/autoencoder.ts'
 import { isClassifier } from './evaluate.ts'
 import { commonScenes, sceneModel } from './evaluate-scenes.ts'
+import { isLaterStage } from './later-stage.ts'
 import { partMeasures } from './parts.ts'
 
 /** How a model is measured; `path` opens it. */
@@ -32,6 +33,8 @@ export type MeasuredAs = { readonly path: string } & (
   | { readonly as: 'films' }
   /** An autoencoder of films. */
   | { readonly as: 'film-autoencoder' }
+  /** A stage of a cascade that enlarges the pictures of a first one. */
+  | { readonly as: 'later-stage' }
   /** Texts of a recipe's own. */
   | { readonly as: 'language' }
 )
@@ -63,6 +66,7 @@ export function measuredAs(model: string): MeasuredAs {
   if (isClassToImage(path)) return { path, as: 'classes' }
   if (isFilmAutoencoder(path)) return { path, as: 'film-autoencoder' }
   if (isLanguageModel(path)) return { path, as: 'language' }
+  if (isLaterStage(path)) return { path, as: 'later-stage' }
   const scenes = sceneModel(path)
   if (scenes?.kind === controlnetType.name) return { path, as: 'control' }
   if (scenes?.kind === upscalerType.name) return { path, as: 'upscalers', upscalers: [model] }
