@@ -3,7 +3,7 @@ import { ArgumentError } from '../core/errors.ts'
 import { NdArray } from '../runtime/ndarray.ts'
 import { Generator } from '../runtime/random.ts'
 import { BinomialDiffusion, type BitFlip } from './binomial.ts'
-import { DiscreteDiffusion, drawTokens } from './discrete.ts'
+import { DiscreteDiffusion, drawTokens, evenBetas } from './discrete.ts'
 
 /** The reverse of data that is one of `strings`, evenly: the best independent bits, in closed form. */
 function oracle(process: BinomialDiffusion, strings: readonly (readonly number[])[]): BitFlip {
@@ -119,10 +119,8 @@ test('bits that are noise already: with their exact reverse K is −n, the cost 
   expect((await process.bound(flip, data, new Generator(4))).mean().item()).toBeCloseTo(-8, 1)
 })
 
-const even = (steps: number) => Float64Array.from({ length: steps }, (_, t) => 1 / (steps - t))
-
 test.each(['uniform', 'absorbing'] as const)('%s tokens: transitions compose, and every row sums to 1', (kind) => {
-  const process = new DiscreteDiffusion(kind, 4, even(9))
+  const process = new DiscreteDiffusion(kind, 4, evenBetas(9))
   for (const from of [0, 2])
     for (const to of [0, 1, 3]) {
       let sum = 0
@@ -150,7 +148,7 @@ test.each(['uniform', 'absorbing'] as const)(
     ]
     const shares = [0.5, 0.3, 0.2]
     const steps = 60
-    const process = new DiscreteDiffusion(kind, 4, even(steps))
+    const process = new DiscreteDiffusion(kind, 4, evenBetas(steps))
     const denoise = (x: NdArray, t: number) => {
       const out = NdArray.zeros([x.shape[0] as number, 3, 4])
       for (let row = 0; row < (x.shape[0] as number); row++) {
@@ -204,3 +202,58 @@ test('shares that leave no way to an unmasked token leave it as it is', () => {
   expect(process.reverse(0, [0, 1, 0], 0, 1)).toEqual([1, 0, 0])
   expect(process.reverse(2, [0.25, 0.75, 0], -1, 0)).toEqual([0.25, 0.75, 0])
 })
+
+test('masked by even steps, a term of the bound is the cross-entropy of masked tokens over t + 1', () => {
+  // Austin et al. 2021, appendix A.3: D3PM with a mask is masked language modelling, weighted by time.
+  const process = new DiscreteDiffusion('absorbing', 4, evenBetas(12))
+  const shares = [0.2, 0.5, 0.3, 0]
+  for (const t of [0, 1, 5, 11])
+    for (const token of [0, 1, 2]) {
+      expect(process.boundTerm(3, token, shares, t)).toBeCloseTo(-Math.log(shares[token] as number) / (t + 1), 10)
+      expect(process.boundTerm(token, token, shares, t)).toBeCloseTo(0, 10)
+    }
+  expect(process.trainingTerm(3, 1, shares, 4, 0.5)).toBeCloseTo(-Math.log(0.5) * (1 / 5 + 0.5), 10)
+})
+
+test.each(['uniform', 'absorbing'] as const)(
+  '%s: the exact denoiser’s bound of one token, every noise summed over, is the entropy, and another one’s is above by its divergence',
+  (kind) => {
+    // One token: the reverse of each step is exact, so that the bound is tight.
+    const tokens = 4
+    const truth = [0.6, 0.1, 0.3, 0]
+    const boundOf = (process: DiscreteDiffusion, believed: readonly number[]) => {
+      let sum = 0
+      for (const [token, p] of truth.entries()) {
+        if (p === 0) continue
+        sum += p * process.priorTerm(token)
+        for (let t = 0; t < process.steps; t++)
+          for (let now = 0; now < tokens; now++) {
+            const likely = believed.map((q, k) => q * process.transition(k, now, -1, t))
+            const total = likely.reduce((a, b) => a + b, 0)
+            const chance = process.transition(token, now, -1, t)
+            if (chance > 0)
+              sum +=
+                p *
+                chance *
+                process.boundTerm(
+                  now,
+                  token,
+                  likely.map((q) => q / total),
+                  t,
+                )
+          }
+      }
+      return sum
+    }
+    const entropy = -truth.reduce((sum, p) => sum + (p > 0 ? p * Math.log(p) : 0), 0)
+    const divergence = truth.reduce((sum, p, k) => sum + (p > 0 ? p * Math.log(p / [0.3, 0.3, 0.4, 0][k]!) : 0), 0)
+    // The last step leaves no token its own, whatever the steps before: the bound does not depend on the schedule.
+    for (const betas of [evenBetas(6), [0.5, 0.1, 0.7, 1], [1]]) {
+      const process = new DiscreteDiffusion(kind, tokens, betas)
+      expect(process.priorTerm(0)).toBeCloseTo(0, 10)
+      expect(boundOf(process, truth)).toBeCloseTo(entropy, 9)
+      expect(boundOf(process, [0.3, 0.3, 0.4, 0])).toBeCloseTo(entropy + divergence, 9)
+    }
+    expect(new DiscreteDiffusion(kind, tokens, [0.5, 0.5]).priorTerm(0)).toBeGreaterThan(0.05)
+  },
+)

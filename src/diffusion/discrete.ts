@@ -27,6 +27,9 @@ export function drawTokens(probabilities: NdArray, generator: Generator): NdArra
   return generator.rand(probabilities.shape.slice(0, -1)).map((u, row) => pick(data.subarray(row * k, (row + 1) * k), u))
 }
 
+/** β_t = 1/(T − t), t = 0 … T − 1: every step masks the same share of the tokens (Austin et al. 2021, section 3.1; Sohl-Dickstein et al. 2015). */
+export const evenBetas = (steps: number): Float64Array => Float64Array.from({ length: steps }, (_, t) => 1 / (steps - t))
+
 /**
  * Discrete diffusion over K tokens, D3PM (Austin et al. 2021): each token is kept with probability 1 − β_t and else replaced, by a
  * token drawn evenly (`uniform`) or by the mask (`absorbing`, the last token, K − 1). Timesteps count from 0 to T − 1.
@@ -37,7 +40,7 @@ export class DiscreteDiffusion {
   /** Share of tokens still their own after t + 1 steps. */
   readonly kept: Float64Array
 
-  /** `betas` as in Gaussian diffusion; 1/(T − t) for t = 0 … T − 1 masks the same share every step. */
+  /** `betas` as in Gaussian diffusion, or `evenBetas`. */
   constructor(kind: 'uniform' | 'absorbing', tokens: number, betas: ArrayLike<number>) {
     const bad = Array.from(betas).findIndex((b) => !(b > 0 && b <= 1))
     if (bad >= 0) throw new ArgumentError(`DiscreteDiffusion: betas[${bad}] is ${betas[bad]}; expected 0 < β ≤ 1`)
@@ -144,5 +147,23 @@ export class DiscreteDiffusion {
     exact[token] = 1
     const q = this.reverse(now, exact, t - 1, t)
     return q.reduce((sum, share, j) => (share > 0 ? sum + share * Math.log(share / Math.max(p[j] as number, 1e-30)) : sum), 0)
+  }
+
+  /**
+   * What training minimises for one token at one t (Austin et al. 2021, eq. 5): the term of the bound, and `auxiliary` times −ln p(x_0 | x_t), by
+   * which networks learn faster (0.001 in the paper's pictures, 0.01 in its texts).
+   */
+  trainingTerm(now: number, token: number, data: ArrayLike<number>, t: number, auxiliary = 0.01): number {
+    return this.boundTerm(now, token, data, t) - auxiliary * Math.log(Math.max(data[token] as number, 1e-30))
+  }
+
+  /** KL(q(x_T | x_0) ‖ noise) of one token, nats: what the bound has beside its terms; 0 if the last step keeps nothing. */
+  priorTerm(token: number): number {
+    let sum = 0
+    for (let to = 0; to < this.tokens; to++) {
+      const share = this.transition(token, to, -1, this.steps - 1)
+      if (share > 0) sum += share * Math.log(share / this.renewal(to))
+    }
+    return sum
   }
 }
