@@ -2,13 +2,14 @@ import { existsSync, writeFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { z } from 'zod'
 import type { GaussianMixture } from '../diffusion/index.ts'
+import type { KnownEntropy } from '../recipes/known-entropy.ts'
 import type { ScalingOptions } from '../recipes/scaling.ts'
 import { defineCommand, onInterrupt, printResult } from './command.ts'
 import type { PathOptions } from './demo/paths.ts'
 import { setNames } from './demo/sets.ts'
 import { UsageError } from './errors.ts'
 
-const pictures = ['process', 'descent', 'solvers', 'samplers', 'scaling', 'paths'] as const
+const pictures = ['process', 'descent', 'solvers', 'samplers', 'scaling', 'paths', 'entropy'] as const
 
 const options = z.object({
   picture: z.enum(pictures).default('process').meta({ description: 'what to draw' }),
@@ -25,7 +26,7 @@ const options = z.object({
     .int()
     .min(4)
     .optional()
-    .meta({ description: 'of scaling and paths: training steps of each network; 300 and 4000 unless given' }),
+    .meta({ description: 'of scaling, paths and entropy: training steps of each network; 300, 4000 and 1000 unless given' }),
   draw: z.boolean().default(true).meta({ description: 'do not show the picture in the terminal' }),
   json: z.boolean().default(false).meta({ description: 'print one line of JSON, draw nothing' }),
 })
@@ -38,9 +39,10 @@ export const demo = defineCommand({
   descent   particles that follow the gradient of the log-density collapse onto its modes; with noise they sample it
   solvers   error against evaluations for solvers of the probability-flow ODE
   samplers  distance from the distribution against evaluations for samplers that draw noise
-Two pictures are of networks that learn, for some minutes:
+Three pictures are of networks that learn, for some minutes:
   paths     what DDPM's path and straight ones draw in few steps, the points learnt by networks of one size
-  scaling   error of small diffusion transformers on the latents of bundled stickers, by patches and depth`,
+  scaling   error of small diffusion transformers on the latents of bundled stickers, by patches and depth
+  entropy   what language models by diffusion and a causal one say that texts of a known entropy cost`,
   positional: ['picture'],
   options,
   examples: [
@@ -50,10 +52,11 @@ Two pictures are of networks that learn, for some minutes:
     ['langevin demo process --set letters --text ΔS', 'letters of your own'],
     ['langevin demo solvers', 'a chart, solvers.png'],
     ['langevin demo paths --set moons', 'rectified flow beside DDIM, a chart, paths.png'],
+    ['langevin demo entropy', 'bounds of four language models against the truth, a chart, entropy.png'],
     ['langevin demo scaling --steps 100', 'nine small transformers, trained one after another'],
   ],
   async run({ picture, set: name, text, out, particles, seed, steps, draw, json }, io) {
-    const chart = picture === 'solvers' || picture === 'samplers' || picture === 'scaling' || picture === 'paths'
+    const chart = picture !== 'process' && picture !== 'descent'
     const file = resolve(out ?? `${picture}.${chart ? 'png' : 'webp'}`)
     if (!existsSync(dirname(file))) throw new UsageError(`--out: no such folder: ${dirname(file)}`)
     if (chart && file.endsWith('.webp')) throw new UsageError('--out: a chart does not move; give a .png')
@@ -66,6 +69,20 @@ Two pictures are of networks that learn, for some minutes:
     const show = (pixels: Parameters<typeof drawInTerminal>[0]) =>
       draw && !json ? drawInTerminal(pixels, { stream: io.out }) : undefined
 
+    if (picture === 'entropy') {
+      const [{ stageBars }, { measureKnownEntropy, entropyChart }] = await Promise.all([
+        import('./stages.ts'),
+        import('../recipes/known-entropy.ts'),
+      ])
+      const bars = stageBars(io.err)
+      const trained = steps ?? 1000
+      const found = await measureKnownEntropy({ steps: trained, seed, signal, onStep: bars.update }).finally(() => bars.stop())
+      const pixels = await drawChart(entropyChart(found))
+      await savePng(file, pixels)
+      await show(pixels)
+      const bounds = found.bounds.map(({ learning: _, ...one }) => one)
+      return printResult(io, json, { file, picture, steps: trained, seed, ...found, bounds }, () => entropyLines(found, file))
+    }
     if (picture === 'scaling' || picture === 'paths') {
       const { stageBars } = await import('./stages.ts')
       const bars = stageBars(io.err)
@@ -115,4 +132,21 @@ async function paths(set: GaussianMixture, options: Omit<PathOptions, 'distanceT
   ])
   const points = await measurePaths(set, { ...options, distanceTo: energyDistanceTo })
   return { points, made: pathChart(points, options.steps) }
+}
+
+/** What was found, a line each. */
+function entropyLines({ entropy, bounds, orders }: KnownEntropy, file: string): string {
+  const share = (value: number) => `${Math.round(100 * value)} %`
+  return [
+    `${'entropy'.padEnd(10)} ${entropy.toFixed(2)} bits a text`,
+    ...bounds.map(
+      ({ name, bits, above, interval }) =>
+        `${name.padEnd(10)} ${bits.toFixed(2)}, above the truth of the same texts by ${above.toFixed(2)} ± ${interval.toFixed(2)}`,
+    ),
+    ...orders.map(
+      ({ order, steps, valid, different }) =>
+        `${order.padEnd(10)} ${share(valid)} of the texts are the grammar's, ${share(different)} differ, in ${steps} steps`,
+    ),
+    file,
+  ].join('\n')
 }
