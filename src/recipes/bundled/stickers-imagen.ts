@@ -58,8 +58,8 @@ export const stickersImagen64 = recipeOf(imagenType, {
     ...training,
     train_batch_size: 16,
     learning_rate: 1e-3,
-    max_train_steps: 4000,
-    lr_decay_steps: 1000,
+    max_train_steps: 3400,
+    lr_decay_steps: 900,
     validation_steps: 2000,
   },
 })
