@@ -86,11 +86,11 @@ export function comparisonCharts({
       return value === undefined || value <= 0 ? [] : [{ name: model.name, x: value, y: 100 * model.rates.exact.share }]
     })
     if (points.length === 0) return undefined
-    const [least, most] = [Math.min(...points.map((one) => one.x)), Math.max(...points.map((one) => one.x))]
+    const most = Math.max(...points.map((one) => one.x))
     return {
       title: `Exact pictures of ${captions} captions`,
       subtitle: 'all that the caption says is there as often as it says, and nothing else',
-      x: { ...x, scale: 'log', min: least / 1.5, max: most * 1.5 },
+      x: { ...x, min: 0, max: most * 1.1 },
       y: { name: 'exact', unit: '%', min: 0, max: 100 },
       series: points.map((one) => ({ name: one.name, markers: true, points: [[one.x, one.y] as const] })),
     }
