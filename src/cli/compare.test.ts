@@ -62,6 +62,18 @@ test('what was measured goes between the marks of a page, and all else of it sta
   expect(text).toMatch(/<!-- \/compared -->\n\nB\n$/)
 })
 
+test('a comparison of all held-out captions goes on, whatever more of them is asked for', async () => {
+  const out = join(desk, 'whole')
+  cpSync('docs/pictures/paths.png', join(out, 'training.png'))
+  writeFileSync(join(out, 'comparison.json'), JSON.stringify({ ...comparison, captions: 500 }))
+  expect(await compare('no-such-model', '--num', '800', '--out', out)).toMatchObject({
+    err: expect.stringContaining('no-such-model'),
+  })
+  expect(await compare('stickers-t2i', '--num', '400', '--out', out)).toMatchObject({
+    err: expect.stringContaining('is of 500 captions'),
+  })
+})
+
 test.each([
   [[], 'is not there yet: name a model'],
   [['stickers-t2i; candidates=0'], 'of no candidates none is the best'],

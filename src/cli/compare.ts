@@ -56,7 +56,12 @@ A model is a folder, a bundled one's name or one on the hub. A cascade is writte
     const file = join(out, 'comparison.json')
     const before = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Comparison) : undefined
     if (page !== undefined) checkPage(page)
-    const same = before && before.seed === options.seed && before.judge === options.judge && before.captions === options.num
+    const { HELD_OUT } = await import('../recipes/held-out.ts')
+    const same =
+      before &&
+      before.seed === options.seed &&
+      before.judge === options.judge &&
+      before.captions === Math.min(options.num, HELD_OUT)
     if (before && entrants.length > 0 && !same)
       throw new UsageError(
         `--out: ${file} is of ${before.captions} captions, seed ${before.seed}, judged by ${before.judge}: give the same, or another folder`,

@@ -1,4 +1,5 @@
 import type { RecipeJson } from '../open.ts'
+import { dalleType } from '../tasks/dalle/job.ts'
 import { imagenType } from '../tasks/imagen/job.ts'
 import { rectifiedFlowType } from '../tasks/rectified-flow/job.ts'
 import { fixedPrompts } from '../tasks/text-to-image/fixed-prompts.ts'
@@ -12,7 +13,7 @@ export interface System {
   readonly pipeline: string
   /** What the grid of samples shows, where it is not the first picture of each fixed prompt. */
   readonly samples?: string
-  /** The denoiser's component. */
+  /** The component that learnt: the denoiser, or what takes its place. */
   readonly denoiser: string
   /** How the parts came about. */
   parts(recipe: RecipeJson): string
@@ -102,7 +103,18 @@ const pixels: System = {
   parts: ({ text = 'stickers-t5' }) => `T5 was trained before, and stayed as it was: ${trainedBefore([text])}.`,
 }
 
+const tokens: System = {
+  about:
+    'DALL·E 1 (Ramesh et al. 2021): a transformer writes the tokens of a picture after those of its caption, and a discrete autoencoder draws them,',
+  tags: ['dall-e'],
+  pipeline: 'DallePipeline',
+  denoiser: 'transformer',
+  parts: ({ dvae = 'stickers-dvae', clip = 'stickers-clip' }) =>
+    `The discrete autoencoder and the tokenizer's CLIP were trained before: ${trainedBefore([dvae, clip])}.`,
+}
+
 const systems: Readonly<Record<string, System>> = {
+  [dalleType.name]: tokens,
   [rectifiedFlowType.name]: flow,
   [unclipDecoderType.name]: unclip,
   [imagenType.name]: pixels,
