@@ -6,7 +6,7 @@ import type { NdArray } from '../../runtime/ndarray.ts'
 import { duration } from '../../training/index.ts'
 import { trainingSchema } from '../../training/options.ts'
 import { type StickersConfig, stickersOf } from '../data.ts'
-import { short, type Table } from '../evaluation/tables.ts'
+import { inMarkdown, short, type Table } from '../evaluation/tables.ts'
 import type { RecipeJson } from '../open.ts'
 import { isLanguageRecipe } from '../tasks/language/job.ts'
 import { t5Type } from '../tasks/t5/t5.ts'
@@ -136,6 +136,17 @@ function fieldsOf(value: unknown, path = ''): [string, string][] {
   if (Array.isArray(value) && value.every((one) => typeof one !== 'object')) return [[path, value.join(' ')]]
   return Object.entries(value).flatMap(([key, inner]) => fieldsOf(inner, path ? `${path}.${key}` : key))
 }
+
+/** How a model was trained, and how to train it again. */
+export const trainingSection = (run: RunFacts, command: string): string => `## Training
+
+Everything is in [recipe.json](recipe.json).
+
+${inMarkdown(runTable(run), { words: true })}
+
+![Loss](pictures/loss.png)
+
+Again: \`${command}\``
 
 /** The front matter that model hubs read. */
 export const frontMatter = (fields: Readonly<Record<string, string | readonly string[]>>): string =>

@@ -6,7 +6,7 @@ import { controlTable } from '../evaluation/control-table.ts'
 import { inMarkdown } from '../evaluation/tables.ts'
 import { hintsOf } from '../tasks/controlnet/conditions.ts'
 import { type Condition, controlnetSchema } from '../tasks/controlnet/schema.ts'
-import { frontMatter, inWords, runTable, writePng } from './common.ts'
+import { frontMatter, inWords, trainingSection, writePng } from './common.ts'
 import { megabytes, type SceneCard, sceneDataSection } from './scene-common.ts'
 
 const conditionWords: Readonly<Record<Condition, string>> = {
@@ -58,15 +58,7 @@ ${sceneDataSection(data)}
 
 Control images are made of the scenes as training goes on. ${Math.round(100 * emptied)} % of the captions were left out.
 
-## Training
-
-Everything is in [recipe.json](recipe.json).
-
-${inMarkdown(runTable(run), { words: true })}
-
-![Loss](pictures/loss.png)
-
-Again: \`${command}\`
+${trainingSection(run, command)}
 
 ## Quality
 

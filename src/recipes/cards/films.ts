@@ -10,7 +10,7 @@ import { videoVaeRecipe, videoVaeType } from '../tasks/video/autoencoder.ts'
 import { type FilmsConfig, filmsSchema } from '../tasks/video/fields.ts'
 import { videoFlowType } from '../tasks/video/job.ts'
 import { type VideoFlow, videoFlowSchema } from '../tasks/video/schema.ts'
-import { frontMatter, inWords, runTable, wrapped } from './common.ts'
+import { frontMatter, inWords, trainingSection, wrapped } from './common.ts'
 import type { RunFacts } from './run.ts'
 import { megabytes } from './scene-common.ts'
 
@@ -61,15 +61,7 @@ Films of one or two of ${nouns.length} stickers that move over a plain backgroun
 Never shown: ${heldOutMotions.join(' and ')}, and one pair in eight of a sticker and a motion. docs/video.md describes the data.`
 }
 
-const ending = ({ command, name, run }: Made, quality: string) => `## Training
-
-Everything is in [recipe.json](recipe.json).
-
-${inMarkdown(runTable(run), { words: true })}
-
-![Loss](pictures/loss.png)
-
-Again: \`${command}\`
+const ending = ({ command, name, run }: Made, quality: string) => `${trainingSection(run, command)}
 
 ## Quality
 

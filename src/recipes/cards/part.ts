@@ -1,7 +1,7 @@
 import type { PartEvaluation } from '../evaluation/evaluate-scenes.ts'
 import { partTable } from '../evaluation/scene-tables.ts'
 import { inMarkdown } from '../evaluation/tables.ts'
-import { frontMatter, inWords, runTable } from './common.ts'
+import { frontMatter, inWords, trainingSection } from './common.ts'
 import { megabytes, type SceneCard, sceneDataSection } from './scene-common.ts'
 
 interface Part {
@@ -83,15 +83,7 @@ ${evaluation.kind === 'autoencoder' ? '![Held-out scenes above their reconstruct
 
 ${sceneDataSection(data)}
 
-## Training
-
-Everything is in [recipe.json](recipe.json).
-
-${inMarkdown(runTable(run), { words: true })}
-
-![Loss](pictures/loss.png)
-
-Again: \`${command}\`
+${trainingSection(run, command)}
 
 ## Quality
 

@@ -3,7 +3,7 @@ import { upscalerTables } from '../evaluation/upscaler-tables.ts'
 import type { UpscalersEvaluation } from '../evaluation/upscalers.ts'
 import type { Source } from '../tasks/upscaler/pairs.ts'
 import { upscalerSchema } from '../tasks/upscaler/upscaler.ts'
-import { frontMatter, inWords, runTable } from './common.ts'
+import { frontMatter, inWords, trainingSection } from './common.ts'
 import { megabytes, type SceneCard, sceneDataSection } from './scene-common.ts'
 
 const sourceWords: Readonly<Record<Source, string>> = {
@@ -52,15 +52,7 @@ ${shares.join('\n')}
 
 A step sees parts of ${patch} × ${patch} small pixels, turned and mirrored at random.
 
-## Training
-
-Everything is in [recipe.json](recipe.json).
-
-${inMarkdown(runTable(run), { words: true })}
-
-![Loss](pictures/loss.png)
-
-Again: \`${command}\`
+${trainingSection(run, command)}
 
 ## Quality
 
