@@ -226,7 +226,7 @@ function wordsOf(tokens: NdArray, { words }: Grammar): string[] {
 export function entropyChart({ entropy, bounds }: KnownEntropy): LineChart {
   const last = Math.max(...bounds.flatMap(({ learning }) => learning.map(([step]) => step)))
   return {
-    title: 'No bound falls below the entropy',
+    title: 'What texts cost, beside their entropy',
     subtitle: 'Networks of one size learn texts of a grammar; mean of the batches around a step',
     x: { name: 'training step' },
     y: { name: 'a text', unit: 'bits', scale: 'log' },
